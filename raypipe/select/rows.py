@@ -1,0 +1,182 @@
+"""What a selection needs to know of the rows of a scores folder, as compact arrays, a file at a time."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raypipe import columns
+from raypipe.select.hashing import uniform
+from raypipe.select.selection import Selection
+from raypipe.storage import Entry, Folder
+
+NO_DOMAIN = "(none)"
+LEAST_LOSS = 1e-6
+"""Below this loss, in nats a token, influence means nothing: its denominator is noise."""
+REGRESSORS = {"loss": "loss", "length": "n_tokens", "zlib": "zlib_ratio"}
+N_THREADS = 8
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one file, or some of them; arrays of n, about 50 bytes a row with three further columns."""
+
+    index: np.ndarray
+    """[n] int64, row in the file"""
+    domains: tuple[str, ...]
+    domain: np.ndarray
+    """[n] int32, into `domains`"""
+    text_hash: np.ndarray
+    """[n] int64, 0 where there is no text"""
+    n_tokens_total: np.ndarray
+    """[n] int64"""
+    score: np.ndarray
+    """[n] float64, higher is better, NaN where the row has none"""
+    further: dict[str, np.ndarray]
+    """float32 columns by name, as far as the settings need them"""
+    is_heldout: np.ndarray
+    is_scored: np.ndarray
+    is_candidate: np.ndarray
+    """[n] bool: eligible, unless the text has stood in an earlier row"""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, rows: np.ndarray) -> "Rows":
+        """Some of the rows, by number or mask."""
+        arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        further = {name: column[rows] for name, column in self.further.items()}
+        return Rows(domains=self.domains, further=further, **arrays)
+
+
+def columns_read(settings: Selection) -> list[str]:
+    """The columns of scores/ that these settings need."""
+    names = ["text_hash", "domain", "n_tokens", "n_tokens_total", "status", settings.column]
+    if settings.column == "influence":
+        names += ["loss", "loss_masked"] if settings.min_loss > 0 else ["loss"]
+    return list(dict.fromkeys(names + further_columns(settings)))
+
+
+def further_columns(settings: Selection) -> list[str]:
+    """The columns that the arms and the adjustment need beside the score."""
+    names = [REGRESSORS[name] for name in settings.adjust]
+    return list(dict.fromkeys(names + (["loss"] if "lowest-loss" in settings.arms else [])))
+
+
+def rows_of(table: pa.Table, settings: Selection) -> Rows:
+    """The rows of a scores table under these settings, in order."""
+    text_hash = table["text_hash"]
+    hashes = _numbers(text_hash, np.int64)
+    has_text = text_hash.is_valid().to_numpy()
+    score = settings.sign * _score(table, settings)
+    further = {name: _numbers(table[name], np.float32) for name in further_columns(settings)}
+    names, domain = _domains(table["domain"])
+    is_heldout = has_text & (uniform(hashes, seed=settings.seed, purpose="holdout") < settings.holdout)
+    is_scored = has_text & pc.fill_null(pc.equal(table["status"], columns.SCORED), False).to_numpy()
+    usable = np.logical_and.reduce([np.isfinite(column) for column in (score, *further.values())])
+    is_long = _numbers(table["n_tokens"], np.int64) >= settings.min_tokens
+    return Rows(
+        index=np.arange(table.num_rows),
+        domains=names,
+        domain=domain,
+        text_hash=hashes,
+        n_tokens_total=_numbers(table["n_tokens_total"], np.int64),
+        score=score,
+        further=further,
+        is_heldout=is_heldout,
+        is_scored=is_scored,
+        is_candidate=is_scored & ~is_heldout & usable & is_long,
+    )
+
+
+def _score(table: pa.Table, settings: Selection) -> np.ndarray:
+    score = _numbers(table[settings.column], np.float64)
+    if settings.column != "influence":
+        return score
+    loss = _numbers(table["loss"], np.float64)
+    if settings.min_loss > 0:
+        score = (_numbers(table["loss_masked"], np.float64) - loss) / np.maximum(loss, settings.min_loss)
+    return np.where(loss >= LEAST_LOSS, score, np.nan)
+
+
+def _numbers(column: pa.ChunkedArray, dtype: type) -> np.ndarray:
+    """A column as an array; null is NaN, or 0 among integers."""
+    empty = np.nan if np.issubdtype(dtype, np.floating) else 0
+    return np.asarray(pc.fill_null(column.cast(pa.from_numpy_dtype(dtype)), empty).to_numpy())
+
+
+def _domains(column: pa.ChunkedArray) -> tuple[tuple[str, ...], np.ndarray]:
+    encoded = pc.fill_null(column.cast(pa.string()), NO_DOMAIN).combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return tuple(encoded.dictionary.to_pylist()), encoded.indices.to_numpy().astype(np.int32)
+
+
+class Scores:
+    """The files of a scores folder in corpus order; rows are remembered if they are few enough, else read again."""
+
+    def __init__(self, folder: Folder, files: list[Entry], settings: Selection) -> None:
+        self.folder, self.files, self.settings = folder, files, settings
+        self._remembered: list[Rows] | None = None
+
+    def rows(self) -> Iterator[Rows]:
+        """All rows, file by file.
+
+        Raises
+        ------
+        KeyError
+            If a column that the settings need is missing.
+        """
+        if self._remembered is not None:
+            yield from self._remembered
+            return
+        kept: list[Rows] = []
+        n_rows = 0
+        for rows in ahead(self._read, self.files):
+            n_rows += len(rows)
+            if n_rows <= self.settings.exact_rows:
+                kept.append(rows)
+            else:
+                kept.clear()
+            yield rows
+        self._remembered = kept if n_rows <= self.settings.exact_rows else None
+
+    def _read(self, file: Entry) -> Rows:
+        names = columns_read(self.settings)
+        with self.folder.open(file.path) as source:
+            parquet = pq.ParquetFile(source)
+            columns.require(parquet.schema_arrow, names, where=f"{self.folder.uri}/{file.path}")
+            _require_number(parquet.schema_arrow, self.settings.column)
+            return rows_of(parquet.read(names), self.settings)
+
+
+def _require_number(schema: pa.Schema, name: str) -> None:
+    kind = schema.field(name).type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        numbers = [
+            field.name for field in schema if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+        ]
+        raise ValueError(f"score must name a column of numbers, got {name!r} of type {kind}; choose one of {numbers}.")
+
+
+def ahead(action: Callable[[S], T], items: Iterable[S], *, n_threads: int = N_THREADS) -> Iterator[T]:
+    """The action's results in order, a bounded number of them computed ahead in threads."""
+    pool = ThreadPoolExecutor(n_threads)
+    waiting: deque[Any] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(action, item))
+            if len(waiting) >= 2 * n_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,131 @@
+"""What a selection did, in numbers: by domain, by ranking group, and between arms."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from raypipe.select.rows import Rows
+
+COPIES_WARNING = 0.01
+"""From this fraction of exact copies on the card warns."""
+_FLAGS = ("skipped", "heldout", "duplicates", "eligible", "selected")
+
+
+class Tally:
+    """Gather: counts, tokens and scores of the rows of each domain."""
+
+    def __init__(self) -> None:
+        self.domains: dict[str, dict[str, Any]] = {}
+
+    def update(self, rows: Rows, *, is_copy: np.ndarray, is_selected: np.ndarray) -> None:
+        """Add the rows of a file: which of them are copies [n] and which are selected [n]."""
+        is_eligible = rows.is_candidate & ~is_copy
+        flags = dict(zip(_FLAGS, (~rows.is_scored, rows.is_heldout, is_copy, is_eligible, is_selected), strict=True))
+        for code, name in enumerate(rows.domains):
+            here = rows.domain == code
+            own = self.domains.setdefault(name, {})
+            _add(own, "rows", int(here.sum()))
+            for flag, rows_with in flags.items():
+                _add(own, flag, int((here & rows_with).sum()))
+            for flag in ("eligible", "selected"):
+                _add(own, f"tokens_{flag}", int(rows.n_tokens_total[here & flags[flag]].sum()))
+            _add_scores(own, "selected", rows.score[here & is_selected])
+            _add_scores(own, "rest", rows.score[here & is_eligible & ~is_selected])
+
+    def merge(self, other: "Tally") -> None:
+        """Add what another has seen."""
+        for name, theirs in other.domains.items():
+            own = self.domains.setdefault(name, {})
+            for key, value in theirs.items():
+                if key == "lowest_selected":
+                    own[key] = min(own.get(key, np.inf), value)
+                else:
+                    _add(own, key, value)
+
+    def result(self) -> dict[str, dict[str, Any]]:
+        """By domain: counts, tokens, mean score of the selected and of the other eligible rows, lowest selected."""
+        return {name: _summarised(own) for name, own in sorted(self.domains.items())}
+
+
+def _add(own: dict[str, Any], key: str, value: float) -> None:
+    own[key] = own.get(key, 0) + value
+
+
+def _add_scores(own: dict[str, Any], which: str, scores: np.ndarray) -> None:
+    _add(own, f"score_sum_{which}", float(scores.sum()))
+    if which == "selected" and len(scores):
+        own["lowest_selected"] = min(own.get("lowest_selected", np.inf), float(scores.min()))
+
+
+def _summarised(own: dict[str, Any]) -> dict[str, Any]:
+    counts = {key: value for key, value in own.items() if not key.startswith(("score_sum", "lowest"))}
+    n_rest = own["eligible"] - own["selected"]
+    return counts | {
+        "mean_score_selected": own["score_sum_selected"] / own["selected"] if own["selected"] else None,
+        "mean_score_rest": own["score_sum_rest"] / n_rest if n_rest else None,
+        "lowest_score_selected": own.get("lowest_selected"),
+    }
+
+
+class Overlap:
+    """Gather: how many documents and tokens two arms have in common, for each pair of arms."""
+
+    def __init__(self, arms: tuple[str, ...]) -> None:
+        self.arms = arms
+        self.documents = np.zeros((len(arms), len(arms)), np.int64)
+        self.tokens = np.zeros((len(arms), len(arms)), np.int64)
+
+    def update(self, selected: Mapping[str, np.ndarray], tokens: np.ndarray) -> None:
+        """Add rows: by arm which are selected [n] bool, and their tokens [n]."""
+        chosen = np.stack([selected[arm] for arm in self.arms]).astype(np.int64)
+        self.documents += chosen @ chosen.T
+        self.tokens += (chosen * tokens) @ chosen.T
+
+    def merge(self, other: "Overlap") -> None:
+        """Add what another has seen."""
+        self.documents = self.documents + other.documents
+        self.tokens = self.tokens + other.tokens
+
+    def result(self) -> list[dict[str, Any]]:
+        """For each pair: shared documents of all that either has (Jaccard), and shared tokens of an arm's."""
+        found = []
+        for i, j in combinations(range(len(self.arms)), 2):
+            union = self.documents[i, i] + self.documents[j, j] - self.documents[i, j]
+            mean_tokens = (self.tokens[i, i] + self.tokens[j, j]) / 2
+            found.append(
+                {
+                    "arms": [self.arms[i], self.arms[j]],
+                    "documents": float(self.documents[i, j] / union) if union else 0.0,
+                    "tokens": float(self.tokens[i, j] / mean_tokens) if mean_tokens else 0.0,
+                }
+            )
+        return found
+
+
+def totals(domains: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """The counts of all domains together."""
+    names = ("rows", *_FLAGS, "tokens_eligible", "tokens_selected")
+    return {name: sum(domain[name] for domain in domains.values()) for name in names}
+
+
+def warnings(domains: Mapping[str, Mapping[str, Any]], group_of: Mapping[str, str]) -> list[str]:
+    """What a user should know before training on the selection."""
+    found = []
+    n_copies, n_rows = (sum(domain[key] for domain in domains.values()) for key in ("duplicates", "rows"))
+    if n_rows and n_copies > COPIES_WARNING * n_rows:
+        found.append(
+            f"{n_copies / n_rows:.1%} of the rows ({n_copies:,}) are exact copies of an earlier text; one copy of each "
+            "is eligible and the others weigh 0. Near-copies are likely too: de-duplicate the corpus."
+        )
+    pooled = sorted(name for name, group in group_of.items() if group != name)
+    if pooled:
+        shown = ", ".join(map(repr, pooled[:5])) + (f" and {len(pooled) - 5} more" if len(pooled) > 5 else "")
+        found.append(
+            f"{len(pooled)} domains have too few eligible rows to be ranked alone and are ranked together: {shown}. "
+            "Scores aren't comparable between domains: read their selection with care."
+        )
+    if n_rows and not any(domain["selected"] for domain in domains.values()):
+        found.append("no row is selected: check the skipped rows, min_tokens and share.")
+    return found
