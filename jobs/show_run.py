@@ -1,0 +1,51 @@
+"""Show the state of a run, live or finished: python -m jobs.show_run --run runs/demo --watch."""
+
+import time
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.live import Live
+
+from jobs import settings
+from raypipe.report import terminal
+from raypipe.storage import Folder
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to show."""
+
+    run: str
+    """Run folder (path or URI)."""
+    watch: bool = False
+    """Refresh until the run has finished."""
+    every_s: float = 3.0
+    """Seconds between two looks."""
+    summary: bool = False
+    """Also read the score columns: what came out, by domain."""
+
+
+def main(config: Config) -> None:
+    """Print the run's state once, or until it has finished."""
+    run, console = Folder(config.run), Console()
+    if config.watch and not terminal.is_finished(run):
+        watch(run, console, every_s=config.every_s)
+    else:
+        console.print(terminal.status(run))
+    if config.summary:
+        console.print(terminal.summary(run))
+
+
+def watch(run: Folder, console: Console, *, every_s: float) -> None:
+    """Keep the run's state on the screen until it has finished; Ctrl-C stops looking, not the run."""
+    try:
+        with Live(terminal.status(run), console=console, auto_refresh=False) as live:
+            while not terminal.is_finished(run):
+                time.sleep(every_s)
+                live.update(terminal.status(run), refresh=True)
+    except KeyboardInterrupt:
+        console.print("Stopped watching; the run goes on.")
+
+
+if __name__ == "__main__":
+    main(settings.parse(Config))

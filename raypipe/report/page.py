@@ -1,0 +1,73 @@
+"""The page: head, contents and sections in one file that fetches nothing."""
+
+from importlib.resources import files as package_files
+
+from raypipe.report import sections
+from raypipe.report.documents import documents
+from raypipe.report.excerpts import Excerpt
+from raypipe.report.markup import Html, element, foreign
+from raypipe.report.overview import overview
+from raypipe.report.provenance import provenance
+from raypipe.report.run_numbers import Numbers
+from raypipe.report.words import moment
+
+# No script runs at all, whatever a document managed to say; nothing is fetched, framed or sent.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def page(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> str:
+    """The whole report as HTML."""
+    name = numbers.files.name
+    css = package_files("raypipe.report").joinpath("style.css").read_text("utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name_="color-scheme", content="light dark"),
+        element("meta", name_="referrer", content="no-referrer"),
+        element("title", f"{name} · raypipe report"),
+        element("style", Html(css)),
+    )
+    return "<!doctype html>\n" + element(
+        "html", head, element("body", element("main", _body(numbers, chosen))), lang="en"
+    )
+
+
+def _body(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> list[Html]:
+    parts = [
+        ("summary", "Summary", overview(numbers)),
+        ("influence", "By domain", sections.influence(numbers)),
+        ("baselines", "What it follows", sections.baselines(numbers)),
+        ("heads", "Heads", sections.heads(numbers)),
+        ("selection", "Selection", sections.selection(numbers)),
+        ("documents", "Documents", documents(numbers, chosen)),
+        ("rows", "Rows and throughput", sections.accounting(numbers)),
+        ("how", "How it was run", provenance(numbers.files)),
+    ]
+    links = [element("a", title, href=f"#{anchor}") for anchor, title, _ in parts]
+    return [_top(numbers), element("nav", links, aria_label="Contents"), *(drawn for _, _, drawn in parts)]
+
+
+def _top(numbers: Numbers) -> Html:
+    run, card = numbers.files.run, numbers.files.scores_card
+    identity = card.get("identity", {})
+    facts = [
+        ("model", identity.get("model")), ("heads", identity.get("heads")), ("window", identity.get("max_tokens")),
+        ("number format", identity.get("dtype")), ("run", moment(run.get("created")) if run.get("created") else None),
+        ("raypipe", run.get("raypipe")),
+    ]  # fmt: skip
+    said = [
+        element("span", element("small", name), " ", foreign(str(fact), max_chars=60))
+        for name, fact in facts
+        if fact is not None
+    ]
+    status = str(run.get("status", "unknown"))
+    pill = element("span", foreign(status), class_="pill" if status == "finished" else "pill loud")
+    title = element("h1", foreign(numbers.files.name, max_chars=120), " ", pill)
+    return element(
+        "header",
+        title,
+        element("p", foreign(numbers.files.folder.uri, max_chars=160), class_="where"),
+        element("p", said, class_="facts"),
+    )
