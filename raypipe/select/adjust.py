@@ -7,7 +7,7 @@ correlation, and doesn't change if a regressor is replaced by its logarithm. Len
 all that the score has seen.
 
 Source: W. J. Conover and R. L. Iman, Rank Transformations as a Bridge Between Parametric and Nonparametric Statistics,
-The American Statistician 35 (3), 1981; the rank correlations in question are measured in the method's dossier.
+The American Statistician 35 (3), 1981.
 Departures: ranks come from at most 2^20 rows of a group, a fixed sample, where there are more (error about 0.001).
 Cost: O(n k^2) and a sorted table of at most 2^20 values for each column and group.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 ADJUST_ROWS = 1 << 20
 _UNIT = 1 << 20
-_BLOCK_ROWS = 1 << 23  # products are below 2^38: their int64 sum over a block can't overflow
+_BLOCK_ROWS = 1 << 22  # products are at most 2^40: their int64 sum over a block can't overflow
 
 
 def middle_rank(values: np.ndarray, table: np.ndarray) -> np.ndarray:

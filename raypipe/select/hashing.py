@@ -13,8 +13,8 @@ import numpy as np
 def splitmix64(x: np.ndarray) -> np.ndarray:
     """Bits mixed so that each depends on all: [n] uint64 -> [n] uint64, a bijection.
 
-    Source: G. L. Steele et al., Fast Splittable Pseudorandom Number Generators, OOPSLA 2014, figure 13, with the
-    constants of Stafford's variant 13.
+    Source: G. L. Steele et al., Fast Splittable Pseudorandom Number Generators, OOPSLA 2014; the mixer's constants are
+    D. Stafford's variant 13.
     """
     x = x + np.uint64(0x9E3779B97F4A7C15)  # wraps around, as it should
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

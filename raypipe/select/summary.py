@@ -110,6 +110,27 @@ def totals(domains: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     return {name: sum(domain[name] for domain in domains.values()) for name in names}
 
 
+def by_group(domains: Mapping[str, Mapping[str, Any]], group_of: Mapping[str, str], name: str) -> dict[str, int]:
+    """One count of the domains, summed by ranking group."""
+    found: dict[str, int] = {}
+    for domain, own in domains.items():
+        group = group_of[domain]
+        found[group] = found.get(group, 0) + own[name]
+    return found
+
+
+def by_arm(domains_of: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """By arm: documents and tokens selected, in all and in each domain."""
+    names = ("selected", "tokens_selected")
+    return {
+        arm: {
+            **{name: totals(domains)[name] for name in names},
+            "domains": {domain: {name: own[name] for name in names} for domain, own in domains.items()},
+        }
+        for arm, domains in domains_of.items()
+    }
+
+
 def warnings(domains: Mapping[str, Mapping[str, Any]], group_of: Mapping[str, str]) -> list[str]:
     """What a user should know before training on the selection."""
     found = []

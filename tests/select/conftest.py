@@ -92,3 +92,8 @@ def read_arm(run: str, arm: str = "selection") -> pa.Table:
 @pytest.fixture
 def run(tmp_path: Path) -> str:
     return write_run(tmp_path / "run", corpus())
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

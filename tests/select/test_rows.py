@@ -1,0 +1,92 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from raypipe.select.rows import NO_DOMAIN, ahead, columns_read, rows_of
+from raypipe.select.selection import Selection
+from tests.select.conftest import SCORES, document, skipped
+
+
+def table_of(*changes: dict) -> pa.Table:
+    rng = np.random.default_rng(0)
+    rows = [{**document(number, "web", rng), **change} for number, change in enumerate(changes)]
+    return pa.Table.from_pylist(rows, schema=SCORES)
+
+
+def settings(**changes) -> Selection:
+    return Selection(**{"holdout": 0.0, **changes})
+
+
+def test_a_floor_of_the_loss_changes_the_denominator_only():
+    table = table_of({"loss": 0.1, "loss_masked": 0.3}, {"loss": 2.0, "loss_masked": 3.0})
+    assert rows_of(table, settings(min_loss=0.5)).score == pytest.approx([0.4, 0.5])
+
+
+def test_influence_is_taken_as_scored_without_a_floor():
+    assert rows_of(table_of({"influence": 0.7}), settings()).score == pytest.approx([0.7])
+
+
+@pytest.mark.parametrize("min_loss", [0.0, 0.5])
+def test_influence_means_nothing_where_there_is_no_loss(min_loss):
+    rows = rows_of(table_of({"loss": 1e-7, "loss_masked": 1.0, "influence": 1e7}, {}), settings(min_loss=min_loss))
+    assert rows.is_candidate.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("influence", [None, float("nan"), float("inf")])
+def test_rows_without_a_finite_score_are_not_eligible(influence):
+    assert rows_of(table_of({"influence": influence}), settings()).is_candidate.tolist() == [False]
+
+
+def test_short_rows_are_scored_but_not_eligible():
+    rows = rows_of(table_of({"n_tokens": 9}, {"n_tokens": 10}), settings(min_tokens=10))
+    assert rows.is_scored.tolist() == [True, True]
+    assert rows.is_candidate.tolist() == [False, True]
+
+
+def test_skipped_rows_are_neither_scored_nor_held_out():
+    rows = rows_of(pa.Table.from_pylist([skipped(0, "web")], schema=SCORES), settings(holdout=0.999))
+    assert not (rows.is_scored | rows.is_heldout | rows.is_candidate).any()
+
+
+def test_a_minus_turns_a_score_round():
+    table = table_of({"loss": 2.0}, {"loss": 3.0})
+    assert rows_of(table, settings(score="-loss")).score.tolist() == [-2, -3]
+    assert rows_of(table, settings(score="loss")).score.tolist() == [2, 3]
+
+
+def test_rows_without_a_regressor_are_not_eligible_where_it_is_asked_for():
+    table = table_of({"zlib_ratio": None})
+    assert rows_of(table, settings()).is_candidate.tolist() == [True]
+    assert rows_of(table, settings(adjust=("zlib",))).is_candidate.tolist() == [False]
+
+
+def test_rows_without_a_domain_have_one_of_their_own():
+    rows = rows_of(table_of({"domain": None}, {"domain": "code"}), settings())
+    assert [rows.domains[code] for code in rows.domain] == [NO_DOMAIN, "code"]
+
+
+def test_an_empty_table_gives_no_rows():
+    assert len(rows_of(SCORES.empty_table(), settings())) == 0
+
+
+def test_only_the_columns_that_are_needed_are_read():
+    names = columns_read(settings(arms=()))
+    assert "id" not in names
+    assert "zlib_ratio" not in names
+    assert "loss_masked" not in names
+    assert "zlib_ratio" in columns_read(settings(adjust=("zlib",)))
+    assert "loss_masked" in columns_read(settings(min_loss=0.1))
+
+
+def test_reading_ahead_keeps_the_order_and_is_bounded():
+    started = []
+
+    def items():
+        for number in range(50):
+            started.append(number)
+            yield number
+
+    found = ahead(lambda number: number * number, items(), n_threads=2)
+    assert next(found) == 0
+    assert len(started) == 4
+    assert list(found) == [number * number for number in range(1, 50)]
