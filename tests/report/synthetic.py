@@ -1,6 +1,7 @@
 """A run folder made up for tests: several domains, believable distributions, hostile text in all of them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,12 @@ class Made:
     texts: dict[int, str]
     """By text_hash."""
     domains: list[str]
+    n_files: int
+
+    def read_text(self, shard: dict, rows: Sequence[int]) -> list[tuple[int, str] | None]:
+        """What a corpus would say: texts by place."""
+        first = int(shard["start"])
+        return [(text_hash(first + row), self.texts[text_hash(first + row)]) for row in rows]
 
 
 def text_hash(number: int) -> int:
@@ -94,7 +101,7 @@ def make_run(
     if "progress" in parts:
         _write_progress(folder, rng)
     folder.write("run.json", json.dumps(_run_record(hostile)).encode())
-    return Made(folder, written, names)
+    return Made(folder, written, names, n_files)
 
 
 def _rows(rng, domain, settings, names, *, loss_slope, hostile):
