@@ -1,0 +1,182 @@
+"""Lines of JSON: cut at bytes, parsed, and put into tables."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import TypeVar
+
+import pyarrow as pa
+
+from raypipe.corpus.decompress import BrokenStream, decompressed
+from raypipe.corpus.rows import BATCH, as_string, joined, judge, source_table
+from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
+from raypipe.corpus.where import Condition
+
+Line = tuple[int, bytes | str]
+"""Where a line begins, and its bytes without the line end, or the reason (a str) why it can't be had."""
+
+UNPARSABLE = "unparsable"
+_BLOCK = 2**22
+_BOM = b"\xef\xbb\xbf"
+T = TypeVar("T")
+
+
+def split_lines(pieces: Iterable[bytes], *, max_bytes: int, start: int = 0, stop: int | None = None) -> Iterator[Line]:
+    """The lines of a byte stream that begin before `stop`; blank ones are none. `start` is the place of its first byte.
+
+    Only a newline ends a line. One of more than max_bytes gives a reason and isn't held.
+    """
+    held: list[bytes] = []
+    n_held = 0  # bytes of the open line so far, kept or not
+    for piece in pieces:
+        *ends, rest = piece.split(b"\n")
+        for end in ends:
+            yield from _line(start, n_held + len(end), (*held, end), max_bytes)
+            start += n_held + len(end) + 1
+            held, n_held = [], 0
+            if stop is not None and start >= stop:
+                return
+        n_held += len(rest)
+        held = [*held, rest] if n_held <= max_bytes else []
+    yield from _line(start, n_held, held, max_bytes)
+
+
+def _line(start: int, n_bytes: int, parts: Iterable[bytes], max_bytes: int) -> Iterator[Line]:
+    if n_bytes > max_bytes:
+        yield start, f"line over {max_bytes} bytes"
+        return
+    line = b"".join(parts)
+    if start == 0:
+        line = line.removeprefix(_BOM)
+    if line and not line.isspace():
+        yield start, line
+
+
+def lines_in(file: pa.NativeFile, start: int, stop: int, *, max_bytes: int) -> Iterator[Line]:
+    """The lines of a plain file that begin in [start, stop)."""
+    pieces, begin = _blocks(file, max(0, start - 1)), start
+    if start > 0:
+        begin = start - 1
+        for piece in pieces:
+            end = piece.find(b"\n")  # of the line that began before us; it may be longer than our whole range
+            if end >= 0:
+                begin, pieces = begin + end + 1, chain([piece[end + 1 :]], pieces)
+                break
+            begin += len(piece)
+            if begin >= stop:
+                return
+    if begin < stop:
+        yield from split_lines(pieces, max_bytes=max_bytes, start=begin, stop=stop)
+
+
+def _blocks(file: pa.NativeFile, start: int) -> Iterator[bytes]:
+    file.seek(start)
+    while block := file.read(_BLOCK):
+        yield block
+
+
+def stream_lines(file: pa.NativeFile, *, path: str, max_bytes: int) -> Iterator[Line]:
+    """The lines of a compressed file; where it breaks, one more with the reason "stream broken at byte N"."""
+    n_bytes = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal n_bytes
+        for piece in decompressed(file, path=path):
+            n_bytes += len(piece)
+            yield piece
+
+    try:
+        yield from split_lines(counted(), max_bytes=max_bytes)
+    except BrokenStream:
+        yield n_bytes, f"stream broken at byte {n_bytes}"
+
+
+def shard_lines(file: pa.NativeFile, shard: Shard, *, max_bytes: int) -> Iterator[Line]:
+    """The lines of a shard of either cut, no more than its max_rows.
+
+    Raises
+    ------
+    UnreadableFile
+        If the storage fails.
+    """
+    if shard.cut == "part":
+        lines = stream_lines(file, path=shard.path, max_bytes=max_bytes)
+    else:
+        lines = lines_in(file, shard.start, shard.stop, max_bytes=max_bytes)
+    try:
+        yield from islice(lines, shard.max_rows)
+    except OSError as error:
+        raise UnreadableFile(f"{shard.uri} can't be read: {error}") from error
+
+
+def parse(line: bytes | str) -> tuple[dict[str, object], str | None]:
+    """The JSON object of a line and None, or an empty one and the reason why there is none."""
+    if isinstance(line, str):
+        return {}, line
+    try:
+        record = json.loads(line.decode())
+    except UnicodeDecodeError:
+        return {}, "not UTF-8"
+    except (ValueError, RecursionError):
+        return {}, UNPARSABLE
+    return (record, None) if isinstance(record, dict) else ({}, UNPARSABLE)
+
+
+def dig(record: dict[str, object], name: str) -> object:
+    """The value of a key, or of `a.b` in the object of a; None where it is missing."""
+    if name in record:
+        return record[name]
+    value: object = record
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def lines_table(corpus: Corpus, shard: Shard, lines: Iterable[Line], *, condition: Condition | None) -> pa.Table:
+    """One row for each line. The rows of a part are numbered from the shard's start, those of a byte range by byte."""
+    tables, n_rows = [], 0
+    for batch in batched(lines, BATCH):
+        numbers = [f"@{offset}" for offset, _ in batch]
+        if shard.cut == "part":
+            numbers = [str(shard.start + n_rows + i) for i in range(len(batch))]
+        tables.append(_batch_table(corpus, shard, [parse(line) for _, line in batch], numbers, condition))
+        n_rows += len(batch)
+    return joined(tables)
+
+
+def _batch_table(
+    corpus: Corpus,
+    shard: Shard,
+    parsed: list[tuple[dict[str, object], str | None]],
+    numbers: list[str],
+    condition: Condition | None,
+) -> pa.Table:
+    records = [record for record, _ in parsed]
+    judged = [(None, reason) if reason else judge(dig(record, corpus.text_column)) for record, reason in parsed]
+    reasons = [reason for _, reason in judged]
+    if condition is not None:
+        alive = [i for i, reason in enumerate(reasons) if reason is None]
+        for i, reason in zip(alive, condition.of_records([records[i] for i in alive]), strict=True):
+            reasons[i] = reason
+    ids = [as_string(dig(record, corpus.id_column)) if corpus.id_column else None for record in records]
+    return source_table(
+        ids=[f"{shard.path}:{number}" if i is None else i for i, number in zip(ids, numbers, strict=True)],
+        domains=_domains(corpus, shard, records),
+        texts=[text for text, _ in judged],
+        reasons=reasons,
+    )
+
+
+def _domains(corpus: Corpus, shard: Shard, records: list[dict[str, object]]) -> list[str]:
+    column = corpus.domain_column
+    if shard.domain is not None or column is None:
+        return [shard.domain or corpus.path_domain(shard.path)] * len(records)
+    values = (as_string(dig(record, column)) for record in records)
+    return ["unknown" if value is None else value for value in values]
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to `size` items."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,196 @@
+"""Parquet files: cut at row groups by their footers, read by row ranges and only in the columns needed."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import pairwise
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from raypipe.corpus.rows import BATCH, as_string, joined, judge, source_table
+from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
+from raypipe.corpus.where import Condition
+
+_BUFFER = 2**22
+_STRINGS = (types.is_string, types.is_large_string, types.is_string_view)
+_BINARIES = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
+
+
+def row_groups(metadata: pq.FileMetaData, column: str) -> list[tuple[int, int]]:
+    """Rows of each row group and uncompressed bytes of a column in it (of all of them, if it isn't found)."""
+    return [_group_size(metadata.row_group(i), column) for i in range(metadata.num_row_groups)]
+
+
+def _group_size(group: pq.RowGroupMetaData, column: str) -> tuple[int, int]:
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    sizes = [chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == column]
+    return group.num_rows, sum(sizes) if sizes else group.total_byte_size
+
+
+def cut_groups(groups: Sequence[tuple[int, int]], shard_bytes: int) -> list[tuple[int, int]]:
+    """Row ranges of about shard_bytes: whole row groups one after another, a bigger one sliced by rows.
+
+    The ranges cover each row once; what they are follows from the footer and shard_bytes alone.
+    """
+    ranges: list[tuple[int, int]] = []
+    start = row = n_bytes = 0
+    for n_rows, size in groups:
+        if n_bytes + size > shard_bytes and row > start:
+            ranges.append((start, row))
+            start, n_bytes = row, 0
+        row, n_bytes = row + n_rows, n_bytes + size
+        if size > shard_bytes:
+            ranges += sliced(start, row, min(-(-size // shard_bytes), row - start))
+            start, n_bytes = row, 0
+    return [*ranges, (start, row)] if row > start else ranges
+
+
+def sliced(start: int, stop: int, n: int) -> list[tuple[int, int]]:
+    """The range in n parts whose lengths differ by at most 1."""
+    bounds = [start + (stop - start) * i // n for i in range(n + 1)] if n else []
+    return list(pairwise(bounds))
+
+
+def check_columns(corpus: Corpus, schema: pa.Schema, *, path: str, named: bool) -> None:
+    """See that the columns are there and have types that can be used; `named`: the source gives the domain.
+
+    Raises
+    ------
+    KeyError
+        If one is missing; with the nearest name.
+    ValueError
+        If the text is not of strings, or an id or a domain is a list or a struct.
+    """
+    text_type = _value_type(find_type(schema, corpus.text_column, path=path))
+    if not _is_one(text_type, *_STRINGS, *_BINARIES, types.is_null):
+        strings = [field.name for field in schema if _is_one(_value_type(field.type), *_STRINGS)]
+        raise ValueError(
+            f"{path}: text column {corpus.text_column!r} has type {text_type}, not string; columns of strings: "
+            f"{', '.join(map(repr, strings)) or 'none'}."
+        )
+    for name in (corpus.id_column, None if named else corpus.domain_column):
+        if name and types.is_nested(kind := _value_type(find_type(schema, name, path=path))):
+            raise ValueError(f"{path}: column {name!r} has type {kind}; name a field of it, such as '{name}.name'.")
+
+
+def find_type(schema: pa.Schema, name: str, *, path: str) -> pa.DataType:
+    """The type of a column, or of `a.b`, the field b of the struct a.
+
+    Raises
+    ------
+    KeyError
+        If it isn't there; the message has the nearest name.
+    ValueError
+        If there are two of that name.
+    """
+    if schema.names.count(name) > 1:
+        raise ValueError(f"{path} has {schema.names.count(name)} columns named {name!r}; rename all but one.")
+    if name in schema.names:
+        return schema.field(name).type
+    kind: pa.DataType = pa.struct(list(schema))
+    for part in name.split("."):
+        if not types.is_struct(kind) or kind.get_field_index(part) < 0:
+            near = get_close_matches(name, schema.names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise KeyError(f"{path} has no column {name!r}; its columns are {schema.names}{hint}")
+        kind = kind.field(part).type
+    return kind
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    return kind.value_type if types.is_dictionary(kind) else kind
+
+
+def _is_one(kind: pa.DataType, *tests: object) -> bool:
+    return any(test(kind) for test in tests if callable(test))
+
+
+def read_rows(corpus: Corpus, shard: Shard, file: pa.NativeFile, *, condition: Condition | None) -> pa.Table:
+    """The rows of a shard; of its row groups one batch of rows is held beside the result.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is damaged.
+    """
+    stop = shard.stop if shard.max_rows is None else min(shard.stop, shard.start + shard.max_rows)
+    try:
+        parquet = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+        position, groups = _overlapping(parquet.metadata, shard.start, stop)
+        columns = _needed(corpus, shard, parquet.schema_arrow, condition)
+        tables = []
+        for batch in parquet.iter_batches(min(BATCH, stop - shard.start), row_groups=groups, columns=columns):
+            low, high = max(shard.start - position, 0), min(stop - position, batch.num_rows)
+            if low < high:
+                tables.append(_batch_table(corpus, shard, batch.slice(low, high - low), position + low, condition))
+            position += batch.num_rows
+            if position >= stop:
+                break
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableFile(f"{shard.uri}, rows {shard.start} to {stop}, can't be read: {error}") from error
+    return joined(tables)
+
+
+def _overlapping(metadata: pq.FileMetaData, start: int, stop: int) -> tuple[int, list[int]]:
+    """The first row of the first row group that has rows in [start, stop), and all such groups."""
+    row = first = 0
+    groups: list[int] = []
+    for i in range(metadata.num_row_groups):
+        n_rows = metadata.row_group(i).num_rows
+        if row < stop and row + n_rows > start:
+            first = first if groups else row
+            groups.append(i)
+        row += n_rows
+    return first, groups
+
+
+def _needed(corpus: Corpus, shard: Shard, schema: pa.Schema, condition: Condition | None) -> list[str]:
+    names = {corpus.text_column, corpus.id_column, None if shard.domain else corpus.domain_column}
+    return sorted({name for name in names if name} | set(condition.columns_of(schema) if condition else ()))
+
+
+def _batch_table(
+    corpus: Corpus, shard: Shard, batch: pa.RecordBatch, row: int, condition: Condition | None
+) -> pa.Table:
+    judged = [judge(value) for value in _values(batch, corpus.text_column)]
+    reasons = [reason for _, reason in judged]
+    if condition is not None:
+        alive = [i for i, reason in enumerate(reasons) if reason is None]
+        rows = pa.table(batch.select(condition.columns_of(batch.schema)))
+        for i, reason in zip(alive, condition.of_table(rows.take(alive)), strict=True):
+            reasons[i] = reason
+    ids = _strings(batch, corpus.id_column) if corpus.id_column else [None] * len(judged)
+    domains: list[str | None] = [shard.domain or corpus.path_domain(shard.path)] * len(judged)
+    if shard.domain is None and corpus.domain_column is not None:
+        domains = _strings(batch, corpus.domain_column)
+    return source_table(
+        ids=[f"{shard.path}:{row + i}" if name is None else name for i, name in enumerate(ids)],
+        domains=["unknown" if domain is None else domain for domain in domains],
+        texts=[text for text, _ in judged],
+        reasons=reasons,
+    )
+
+
+def _strings(batch: pa.RecordBatch, name: str) -> list[str | None]:
+    return [as_string(value) for value in _values(batch, name)]
+
+
+def _values(batch: pa.RecordBatch, name: str) -> list[object]:
+    """A column as Python values; strings as bytes, for they may not be the UTF-8 that the file says."""
+    array = batch.column(name) if name in batch.schema.names else _nested(batch, name)
+    array = array.storage if isinstance(array, pa.ExtensionArray) else array
+    array = array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
+    if _is_one(array.type, *_STRINGS):
+        array = array.cast(pa.large_binary())
+    elif types.is_temporal(array.type):  # nanoseconds have no Python value
+        array = array.cast(pa.string())
+    values: list[object] = array.to_pylist()
+    return values
+
+
+def _nested(batch: pa.RecordBatch, name: str) -> pa.Array:
+    first, *rest = name.split(".")
+    return pc.struct_field(batch.column(first), rest)

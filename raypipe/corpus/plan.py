@@ -1,0 +1,179 @@
+"""A corpus cut into shards."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raypipe.corpus.cache import Cut, Known
+from raypipe.corpus.files import Files
+from raypipe.corpus.limit import limited
+from raypipe.corpus.lines import batched
+from raypipe.corpus.parquet import check_columns, cut_groups, row_groups, sliced
+from raypipe.corpus.shards import Corpus, Shard, file_key
+from raypipe.corpus.sources import SourceFile, find_files
+from raypipe.corpus.where import Condition
+
+_THREADS = 16
+_WAVE = 1024
+"""Files looked at before the first of them is used."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The shards of a corpus, in corpus order."""
+
+    shards: list[Shard]
+    n_files: int
+    """Files that were looked at, the empty ones too."""
+    n_bytes: int
+    ignored: int
+    """Files of other formats in the folders."""
+    known: Known
+    """To be saved, and given to the next planning."""
+
+    def __iter__(self) -> Iterator[Shard]:
+        return iter(self.shards)
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+
+def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Known | None = None) -> Plan:
+    """The shards of a corpus, of about shard_bytes of text or lines each; a compressed stream is one.
+
+    Files whose fingerprint is in `known` aren't opened. One that can't be read is planned all the same, as one shard
+    whose reading raises UnreadableFile.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a source has no file.
+    KeyError
+        If a Parquet file lacks a column.
+    ValueError
+        If a setting, a source, a column's type or the condition can't be used.
+    """
+    for name, value in (("shard_bytes", shard_bytes), ("part_rows", part_rows)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    planner = _Planner(corpus, shard_bytes, part_rows, known or Known())
+    if planner.condition is not None:
+        planner.condition.check_functions()
+    files, ignored = find_files(corpus.sources)
+    shards = planner.shards(sorted(files, key=lambda file: planner.key(file) + "-"))
+    planned = list(shards if corpus.limit is None else limited(corpus, shards))
+    return Plan(
+        sorted(planned, key=lambda shard: shard.key),
+        len(planner.found),
+        sum(one.file.size_bytes for one in planner.found),
+        ignored,
+        planner.known_now(planned),
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What planning knows of a file; the schema where it was opened."""
+
+    file: SourceFile
+    cuts: tuple[Cut, ...]
+    schema: pa.Schema | None = None
+    broken: str | None = None
+
+
+@dataclass
+class _Planner:
+    corpus: Corpus
+    shard_bytes: int
+    part_rows: int
+    known: Known
+    found: list[_Found] = field(default_factory=list)
+
+    @cached_property
+    def condition(self) -> Condition | None:
+        return Condition(self.corpus.where) if self.corpus.where is not None else None
+
+    @cached_property
+    def settings(self) -> str:
+        """What cuts and checks follow from, beside the files."""
+        corpus = self.corpus
+        columns = [corpus.text_column, corpus.id_column, corpus.domain_column, corpus.where, corpus.max_line_bytes]
+        return json.dumps([self.shard_bytes, self.part_rows, *columns])
+
+    def size(self, file: SourceFile) -> int:
+        return self.part_rows if file.cut == "part" else self.shard_bytes
+
+    def key(self, file: SourceFile) -> str:
+        return file_key(file.path, file.fingerprint, self.size(file))
+
+    def shards(self, files: list[SourceFile]) -> Iterator[Shard]:
+        """The shards of the files, which are looked at as they are needed."""
+        files_open, checked = Files(), set()
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for wave in batched(files, _WAVE if self.corpus.limit is None else _THREADS):
+                for one in pool.map(lambda file: self._look_at(file, files_open), wave):
+                    if one.schema is not None and self.condition is not None and one.schema not in checked:
+                        self.condition.check_schema(one.schema, path=one.file.path)
+                        checked.add(one.schema)
+                    self.found.append(one)
+                    yield from self._shards_of(one)
+
+    def _shards_of(self, one: _Found) -> Iterator[Shard]:
+        file = one.file
+        for start, stop, n_rows in one.cuts:
+            yield Shard(
+                path=file.path,
+                uri=file.uri,
+                cut=file.cut,
+                start=start,
+                stop=stop,
+                fingerprint=file.fingerprint,
+                domain=file.domain,
+                n_rows=n_rows,
+                size=self.size(file),
+                broken=one.broken,
+            )
+
+    def _look_at(self, file: SourceFile, files: Files) -> _Found:
+        fingerprint, cuts = self.known.files.get(file.path, ("", ()))
+        if fingerprint == file.fingerprint and self.known.settings == self.settings:
+            return _Found(file, cuts)
+        if file.cut == "part":
+            return _Found(file, ((0, -1, None),))
+        if file.cut == "bytes":
+            ranges = sliced(0, file.size_bytes, -(-file.size_bytes // self.shard_bytes))
+            return _Found(file, tuple((start, stop, None) for start, stop in ranges))
+        return self._look_at_footer(file, files)
+
+    def _look_at_footer(self, file: SourceFile, files: Files) -> _Found:
+        try:
+            with files.open(file.uri) as opened:
+                parquet = pq.ParquetFile(opened)
+                metadata, schema = parquet.metadata, parquet.schema_arrow
+        except (pa.ArrowException, OSError) as error:
+            return _Found(file, ((0, -1, None),), broken=f"{file.uri} can't be read: {error}")
+        if metadata.num_rows == 0:  # nothing will be read of it, so its columns don't matter
+            return _Found(file, ())
+        check_columns(self.corpus, schema, path=file.path, named=file.domain is not None)
+        ranges = cut_groups(row_groups(metadata, self.corpus.text_column), self.shard_bytes)
+        return _Found(file, tuple((start, stop, stop - start) for start, stop in ranges), schema)
+
+    def known_now(self, planned: list[Shard]) -> Known:
+        """What the next planning needn't find out again: the cuts of each file that could be read, and rows counted."""
+        counted = {(shard.path, shard.start): shard.n_rows for shard in planned if shard.max_rows is None}
+        files = {
+            one.file.path: (one.file.fingerprint, tuple(_counted(cut, counted, one.file.path) for cut in one.cuts))
+            for one in self.found
+            if one.broken is None
+        }
+        return Known(self.settings, files)
+
+
+def _counted(cut: Cut, counted: dict[tuple[str, int], int | None], path: str) -> Cut:
+    start, stop, n_rows = cut
+    return start, stop, n_rows if n_rows is not None else counted.get((path, start))

@@ -1,0 +1,115 @@
+"""What a corpus and a shard of it are: the values that a plan, a card and an output file name."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Literal
+from urllib.parse import quote
+
+MAX_QUOTED = 150
+"""Longest quoted path in a key, in bytes: a file name may have 255, and a temporary one needs some of them."""
+
+
+class UnreadableFile(OSError):
+    """A source file can't be read: its shard is set aside, the others go on."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Everything that says what the rows are: part of the identity of each stage that reads them."""
+
+    sources: tuple[str, ...]
+    """Folders, globs or files: `[NAME=]URI`; NAME becomes the domain of the rows. `./a=b` is a path with a `=`."""
+    text_column: str = "text"
+    """Column of the text; dotted inside a struct or a JSON object, as are the next two."""
+    id_column: str | None = None
+    """Column of the id; None, or a null in it: `PATH:ROW` (`PATH:@BYTE` in plain JSON lines)."""
+    domain_column: str | None = None
+    """Column of the domain of sources without a NAME; a null in it: "unknown"."""
+    domain_from_path: str | None = None
+    """Regular expression searched in the path where neither of those is given; its first group is the domain."""
+    where: str | None = None
+    """SQL condition on the columns of a row; a row that fails it is skipped as "filtered"."""
+    limit: int | None = None
+    """Only the first rows in corpus order."""
+    max_line_bytes: int = 64 * 2**20
+    """A longer line of JSON is skipped, and never held whole."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without looking at a file.
+
+        Raises
+        ------
+        ValueError
+            If there is no source, a number is below 1, or the regular expression is wrong or has no group.
+        """
+        if not self.sources or isinstance(self.sources, str):
+            raise ValueError(f"sources must be a tuple of at least one [NAME=]URI, got {self.sources!r}.")
+        for name, value in (("limit", self.limit), ("max_line_bytes", self.max_line_bytes)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+        if self.domain_from_path is not None:
+            _check_regex(self.domain_from_path)
+
+    def path_domain(self, path: str) -> str:
+        """The domain that the path of a file gives: the first group of the regular expression, or "all"."""
+        if self.domain_from_path is None:
+            return "all"
+        found = re.search(self.domain_from_path, path)
+        return (found.group(1) if found else None) or "unknown"
+
+
+def _check_regex(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"domain_from_path {pattern!r} is not a regular expression: {error}.") from error
+    if groups < 1:
+        raise ValueError(f"domain_from_path {pattern!r} needs a group for the domain, such as '^([^/]+)/'.")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of one source file: the unit of work, of resuming and of accounting."""
+
+    path: str
+    """Path relative to the corpus root; `NAME/relative` for a source with a NAME."""
+    uri: str
+    """Where the file is now; not part of what the shard is."""
+    cut: Literal["rows", "bytes", "part"]
+    """Rows of a Parquet file; lines that begin in a range of bytes; rows of a compressed stream."""
+    start: int
+    """First row or byte."""
+    stop: int
+    """Row or byte after the last; -1: to the end of the stream."""
+    fingerprint: str
+    """Of the source file: changes when it is rewritten."""
+    max_rows: int | None = None
+    """A limit on the corpus ends after so many rows of this shard."""
+    domain: str | None = None
+    """NAME of the source."""
+    n_rows: int | None = None
+    """Rows in it, where the plan knows."""
+    size: int = 0
+    """The size that the file was cut by: shard_bytes, or part_rows of a stream."""
+    broken: str | None = None
+    """Why the file couldn't be read when it was planned: reading it raises UnreadableFile."""
+
+    @property
+    def key(self) -> str:
+        """File stem of its output: quoted path, 8 hex of what it was cut from, start. Sorted keys are corpus order."""
+        return f"{file_key(self.path, self.fingerprint, self.size)}-{self.start:015d}"
+
+
+@lru_cache(maxsize=1024)  # the shards of a file come one after another
+def file_key(path: str, fingerprint: str, size: int) -> str:
+    """The part of a key that all shards of a file share, safe as a file name everywhere."""
+    raw = path.encode()
+    quoted = quote(raw, safe="")
+    if quoted[0] in "._":  # listings take such names for hidden files
+        quoted = f"%{raw[0]:02X}{quoted[1:]}"
+    if len(quoted) > MAX_QUOTED:
+        quoted = f"{quoted[: MAX_QUOTED - 33]}~{blake2b(raw, digest_size=16).hexdigest()}"
+    identity = b"\0".join((raw, fingerprint.encode(), str(size).encode()))
+    return f"{quoted}-{blake2b(identity, digest_size=4).hexdigest()}"

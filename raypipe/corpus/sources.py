@@ -1,0 +1,201 @@
+"""The files that the sources of a corpus name, each with its path in the corpus and its format."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, unquote
+
+from raypipe.storage import Entry, filesystem, glob_root, is_remote, local_path, walk
+
+SUFFIXES = (".parquet", ".jsonl", ".json", ".ndjson")
+COMPRESSIONS = (".gz", ".zst")
+_LINES = tuple(lines + end for lines in SUFFIXES[1:] for end in ("", *COMPRESSIONS))
+_NAME = re.compile(r"[^\W_][\w .+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a corpus."""
+
+    path: str
+    """Path relative to the corpus root."""
+    uri: str
+    """Where it is now."""
+    fingerprint: str
+    size_bytes: int
+    domain: str | None
+    """NAME of its source."""
+
+    @property
+    def cut(self) -> Literal["rows", "bytes", "part"]:
+        """How a file of this suffix is cut into shards."""
+        lower = self.path.lower()
+        if lower.endswith(".parquet"):
+            return "rows"
+        return "part" if lower.endswith(COMPRESSIONS) else "bytes"
+
+
+def find_files(sources: tuple[str, ...]) -> tuple[list[SourceFile], int]:
+    """The files of all sources, and how many files of other formats were passed over.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a source has no file that can be read.
+    ValueError
+        If a NAME is not one, a file named has a format that can't be read, or two files have the same path.
+    """
+    found: dict[str, tuple[str, SourceFile]] = {}
+    ignored = 0
+    for source in sources:
+        name, uri = split_source(source)
+        files, others = _files_of(source, name, uri)
+        ignored += others
+        for file in files:
+            if file.path in found:
+                raise ValueError(
+                    f"sources {found[file.path][0]!r} and {source!r} both have a file {file.path!r}; "
+                    "give them names, as in a=URI and b=URI, or name each file once."
+                )
+            found[file.path] = source, file
+    return [file for _, file in found.values()], ignored
+
+
+def split_source(source: str) -> tuple[str | None, str]:
+    """`NAME=URI` as its two parts; what stands before a `=` is part of the path where it has a `/` or `:`.
+
+    Raises
+    ------
+    ValueError
+        If the name is empty, `..`, or has other signs than letters, digits, blanks and `_.+-`.
+    """
+    name, equals, uri = source.partition("=")
+    if not equals or "/" in name or ":" in name:
+        name, uri = "", source
+    elif not _NAME.fullmatch(name) or name != name.strip():
+        raise ValueError(
+            f"the name in source {source!r} must begin with a letter or digit and have only letters, digits, blanks "
+            f"and _ . + -, got {name!r}; write './{source}' if this is a path."
+        )
+    if not uri:
+        raise ValueError(f"source {source!r} has no path.")
+    return name or None, uri
+
+
+def _files_of(source: str, name: str | None, uri: str) -> tuple[list[SourceFile], int]:
+    files, ignored = [], 0
+    for relative, file_uri, entry in _listing(source, uri):
+        lower = relative.lower()
+        if lower.endswith(tuple(f".parquet{end}" for end in COMPRESSIONS)):
+            raise ValueError(f"{file_uri}: a compressed Parquet file can't be read; decompress it first.")
+        if not lower.endswith((".parquet", *_LINES)):
+            ignored += 1
+            continue
+        path = f"{name}/{relative}" if name else relative
+        files.append(SourceFile(path, file_uri, entry.fingerprint, entry.size_bytes, name))
+    if not files:
+        known = ", ".join(SUFFIXES)
+        raise FileNotFoundError(
+            f"source {source!r} has no file to read ({ignored} of other formats); known are {known}, "
+            f"the last three also with {' or '.join(COMPRESSIONS)}."
+        )
+    return files, ignored
+
+
+def _listing(source: str, uri: str) -> Iterator[tuple[str, str, Entry]]:
+    """Path in the corpus, URI and entry of each file, whatever its format."""
+    uri = uri.rstrip("/") or "/"
+    plain = uri if is_remote(uri) else os.path.abspath(os.path.expanduser(_unquoted(uri)))
+    root, pattern = ("", "") if _is_there(plain) else glob_root(plain)
+    if pattern:
+        yield from _matching(root or "/", pattern)
+        return
+    for entry in _walk(plain):
+        if entry.path:
+            yield entry.path, _join(plain, entry.path), entry
+            continue
+        file_name = plain.rsplit("/", 1)[-1]
+        if ".parquet" not in file_name.lower() and not file_name.lower().endswith(_LINES):
+            raise ValueError(f"source {source!r} has no known suffix; known are .parquet, {', '.join(_LINES)}.")
+        yield file_name, _join(plain, ""), entry
+
+
+def _matching(root: str, pattern: str) -> Iterator[tuple[str, str, Entry]]:
+    try:
+        matches = re.compile(glob_regex(pattern)).fullmatch
+    except re.error as error:
+        raise ValueError(f"the wildcards in {pattern!r} can't be read: {error}.") from error
+    depth = None if "**" in pattern else pattern.count("/")
+    for entry in _walk(root, depth=depth):
+        if entry.path and matches(entry.path):
+            yield entry.path, _join(root, entry.path), entry
+
+
+def _unquoted(uri: str) -> str:
+    return unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
+
+
+def _join(root: str, path: str) -> str:
+    uri = f"{root.rstrip('/')}/{path}" if path else root
+    return uri if is_remote(uri) else "file://" + quote(uri)
+
+
+def _is_there(uri: str) -> bool:
+    """Whether a path with wildcards in it is a file's or folder's very name."""
+    if not any(sign in uri for sign in "*?["):
+        return True
+    system, path = filesystem(uri)
+    return bool(system.get_file_info(path).type.name in ("File", "Directory"))
+
+
+def _walk(uri: str, *, depth: int | None = None) -> Iterator[Entry]:
+    """`storage.walk`; on local disks no deeper than asked, and each folder once, whatever symbolic links lead to it."""
+    top = local_path(uri)
+    if top is None or not os.path.isdir(top):
+        yield from walk(uri)
+        return
+    seen = set()
+    for folder, folders, names in os.walk(top, followlinks=True, onerror=_raise):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        level = 0 if folder == top else os.path.relpath(folder, top).count("/") + 1
+        folders[:] = [] if level == depth else sorted(name for name in folders if not _is_hidden(name))
+        yield from _entries(top, folder, sorted(name for name in names if not _is_hidden(name)))
+
+
+def _entries(top: str, folder: str, names: list[str]) -> Iterator[Entry]:
+    for path in (os.path.join(folder, name) for name in names):
+        if not os.path.isfile(path):  # a link to nowhere, a socket
+            continue
+        if not path.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in path):
+            raise ValueError(f"the name of file {path!r} is not UTF-8; rename it.")
+        status = os.stat(path)
+        yield Entry(os.path.relpath(path, top), status.st_size, status.st_mtime_ns)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "_"))
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would pass over a folder that may not be read, and its rows would be lost
+
+
+def glob_regex(pattern: str) -> str:
+    """A glob as a regular expression: `*` and `?` stay inside a folder, `**` goes through any number of them."""
+    tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)
+    known = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(known.get(token) or _bracket(token) for token in tokens)
+
+
+def _bracket(token: str) -> str:
+    if len(token) == 1:
+        return re.escape(token)
+    negated = token.startswith("[!")
+    signs = re.sub(r"([\\\[\]^&~|])", r"\\\1", token[2 if negated else 1 : -1])
+    return f"[{'^/' if negated else ''}{signs}]"

@@ -1,0 +1,201 @@
+"""The user's SQL condition on rows, evaluated by DuckDB without access to anything but their columns.
+
+A row's verdict depends on that row alone, however the corpus is cut: subqueries, aggregates, windows and functions such
+as random() are refused, and JSON rows are evaluated together only where their values have the same types.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import duckdb
+import pyarrow as pa
+
+FILTERED = "filtered"
+_ROW = "__row__"
+_REFUSED = {
+    "SUBQUERY": "a subquery",
+    "WINDOW": "a window",
+    "STAR": "a star",
+    "PARAMETER": "a parameter",
+    "POSITIONAL_REFERENCE": "a position",
+}
+_FAILURES = (duckdb.Error, pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError)
+_WHOLE = ""  # in a tree: the value itself is used, not only fields of it
+Tree = dict[str, "Tree"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition; opened on first use, by one thread."""
+
+    where: str
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"where": self.where}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        object.__setattr__(self, "where", state["where"])
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(
+            ":memory:",
+            config={"enable_external_access": "false", "python_enable_replacements": "false", "threads": "1"},
+        )
+        connection.execute("SET lock_configuration = true").fetchall()
+        return connection
+
+    @cached_property
+    def names(self) -> Tree:
+        """The columns it refers to, each with the fields of it that are named.
+
+        Raises
+        ------
+        ValueError
+            If it isn't one expression on the values of one row.
+        """
+        sql = f"SELECT ({self.where}\n) AS keep FROM rows"
+        answer = json.loads(self._connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0])
+        if answer["error"]:
+            raise self._refusal(answer["error_message"])
+        node = answer["statements"][0]["node"]
+        if len(answer["statements"]) > 1 or node["type"] != "SELECT_NODE" or len(node["select_list"]) > 1:
+            raise self._refusal("it must be one expression")
+        tree: Tree = {}
+        for expression in _expressions(node):
+            self._check(expression)
+            branch = tree
+            for name in expression.get("column_names", ()):
+                branch = branch.setdefault(name, {})
+            branch[_WHOLE] = {}
+        tree.pop(_WHOLE, None)
+        return tree
+
+    def _check(self, expression: dict) -> None:
+        kind, function = expression.get("class"), expression.get("function_name")
+        if kind in _REFUSED:
+            raise self._refusal(f"{_REFUSED[kind]} looks at more than one row")
+        if function in self._unstable:
+            raise self._refusal(f"{function}() doesn't give a row the same answer always")
+
+    @cached_property
+    def _unstable(self) -> set[str]:
+        found = self._connection.execute(
+            "SELECT function_name FROM duckdb_functions() GROUP BY 1 HAVING bool_and(function_type = 'aggregate') "
+            "OR bool_or(stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY'))"
+        ).fetchall()
+        return {name for (name,) in found} | {"count_star"}
+
+    def columns_of(self, schema: pa.Schema) -> list[str]:
+        """The columns of a table that it refers to."""
+        wanted = {name.lower() for name in self.names}  # SQL doesn't tell cases apart
+        return [name for name in schema.names if name.lower() in wanted]
+
+    def check_schema(self, schema: pa.Schema, *, path: str) -> None:
+        """See that it can be evaluated on a table.
+
+        Raises
+        ------
+        ValueError
+            If it can't, for want of a column or because a type doesn't fit.
+        """
+        try:
+            empty = pa.schema([schema.field(name) for name in self.columns_of(schema)]).empty_table()
+            self._keep(empty)
+        except _FAILURES as error:
+            raise self._refusal(f"{_first_line(error)} ({path} has the columns {schema.names})") from error
+
+    def check_functions(self) -> None:
+        """See that its functions exist: all that can be known before JSON is read.
+
+        Raises
+        ------
+        ValueError
+            If one doesn't.
+        """
+        try:
+            self._keep(pa.table({name: pa.nulls(0) for name in self.names}))
+        except (duckdb.CatalogException, duckdb.ParserException) as error:
+            raise self._refusal(_first_line(error)) from error
+        except duckdb.Error:
+            return  # a matter of types, which only the rows have
+
+    def of_table(self, table: pa.Table) -> list[str | None]:
+        """For each row None, or the reason to skip it."""
+        return self._verdicts(table.num_rows, lambda start, stop: table.slice(start, stop - start))
+
+    def of_records(self, records: list[dict[str, object]]) -> list[str | None]:
+        """For each JSON object None, or the reason to skip it; a key that isn't there is NULL."""
+        groups: dict[object, list[int]] = {}
+        rows = [{name: _project(record.get(name), tree) for name, tree in self.names.items()} for record in records]
+        for i, row in enumerate(rows):
+            groups.setdefault(_signature(row), []).append(i)
+        verdicts: list[str | None] = [None] * len(rows)
+        for members in groups.values():
+            found = self._verdicts(len(members), _table_maker([rows[i] for i in members], list(self.names)))
+            for i, verdict in zip(members, found, strict=True):
+                verdicts[i] = verdict
+        return verdicts
+
+    def _verdicts(self, n_rows: int, part: Callable[[int, int], pa.Table]) -> list[str | None]:
+        """Verdicts of rows in [0, n_rows); where an evaluation fails, its halves are tried by themselves."""
+        verdicts: list[str | None] = []
+        ranges = [(0, n_rows)] if n_rows else []
+        while ranges:
+            start, stop = ranges.pop()
+            try:
+                verdicts += [None if keep else FILTERED for keep in self._keep(part(start, stop))]
+            except _FAILURES as error:
+                if stop - start == 1:
+                    verdicts.append(f"condition failed: {_first_line(error)}")
+                    continue
+                middle = (start + stop) // 2
+                ranges += [(middle, stop), (start, middle)]
+        return verdicts
+
+    def _keep(self, table: pa.Table) -> list[bool]:
+        numbered = table.append_column(_ROW, pa.array(range(table.num_rows), pa.int64()))  # there may be no column
+        self._connection.register("rows", numbered)
+        try:
+            sql = f"SELECT coalesce(CAST(({self.where}\n) AS BOOLEAN), false) FROM rows ORDER BY {_ROW}"
+            return [bool(keep) for (keep,) in self._connection.execute(sql).fetchall()]
+        finally:
+            self._connection.unregister("rows")
+
+    def _refusal(self, message: str) -> ValueError:
+        return ValueError(f"where {self.where!r} can't be used: {message}.")
+
+
+def _expressions(node: object) -> Iterator[dict]:
+    if isinstance(node, dict):
+        yield node
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        yield from _expressions(child)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0].strip().rstrip(".")[:200] or type(error).__name__
+
+
+def _project(value: object, tree: Tree) -> object:
+    """A JSON value with no more fields than are used, null where one is missing."""
+    if not isinstance(value, dict):
+        return value
+    named = {name: _project(value.get(name), below) for name, below in tree.items() if name != _WHOLE}
+    return {**value, **named} if _WHOLE in tree else named
+
+
+def _signature(value: object) -> object:
+    """Equal for values whose Arrow types are equal."""
+    if isinstance(value, dict):
+        return tuple((name, _signature(below)) for name, below in value.items())
+    if isinstance(value, list):
+        return frozenset(_signature(below) for below in value)
+    return type(value)
+
+
+def _table_maker(rows: list[dict[str, object]], names: list[str]) -> Callable[[int, int], pa.Table]:
+    return lambda start, stop: pa.table({name: pa.array([row[name] for row in rows[start:stop]]) for name in names})
