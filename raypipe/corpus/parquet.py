@@ -159,8 +159,8 @@ def _batch_table(
     reasons = [reason for _, reason in judged]
     if condition is not None:
         alive = [i for i, reason in enumerate(reasons) if reason is None]
-        rows = pa.table(batch.select(condition.columns_of(batch.schema)))
-        for i, reason in zip(alive, condition.of_table(rows.take(alive)), strict=True):
+        rows = pa.table(batch.select(condition.columns_of(batch.schema))).take(alive)
+        for i, reason in zip(alive, condition.of_table(rows, n_rows=len(alive)), strict=True):
             reasons[i] = reason
     ids = _strings(batch, corpus.id_column) if corpus.id_column else [None] * len(judged)
     domains: list[str | None] = [shard.domain or corpus.path_domain(shard.path)] * len(judged)

@@ -14,6 +14,7 @@ from raypipe.corpus.files import Files
 from raypipe.corpus.limit import limited
 from raypipe.corpus.lines import batched
 from raypipe.corpus.parquet import check_columns, cut_groups, row_groups, sliced
+from raypipe.corpus.peek import check_keys
 from raypipe.corpus.shards import Corpus, Shard, file_key
 from raypipe.corpus.sources import SourceFile, find_files
 from raypipe.corpus.where import Condition
@@ -54,7 +55,7 @@ def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Know
     FileNotFoundError
         If a source has no file.
     KeyError
-        If a Parquet file lacks a column.
+        If a Parquet file lacks a column, or all the first rows of JSON lack it.
     ValueError
         If a setting, a source, a column's type or the condition can't be used.
     """
@@ -66,9 +67,11 @@ def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Know
         planner.condition.check_functions()
     files, ignored = find_files(corpus.sources)
     shards = planner.shards(sorted(files, key=lambda file: planner.key(file) + "-"))
-    planned = list(shards if corpus.limit is None else limited(corpus, shards))
+    planned = sorted(shards if corpus.limit is None else limited(corpus, shards), key=lambda shard: shard.key)
+    if not planner.known.files:
+        check_keys(corpus, planned)
     return Plan(
-        sorted(planned, key=lambda shard: shard.key),
+        planned,
         len(planner.found),
         sum(one.file.size_bytes for one in planner.found),
         ignored,

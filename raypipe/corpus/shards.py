@@ -30,7 +30,7 @@ class Corpus:
     domain_from_path: str | None = None
     """Regular expression searched in the path where neither of those is given; its first group is the domain."""
     where: str | None = None
-    """SQL condition on the columns of a row; a row that fails it is skipped as "filtered"."""
+    """SQL condition (DuckDB's) on the columns of a row, or its keys as they are spelt; false or null: "filtered"."""
     limit: int | None = None
     """Only the first rows in corpus order."""
     max_line_bytes: int = 64 * 2**20

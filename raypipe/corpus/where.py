@@ -19,8 +19,9 @@ _REFUSED = {
     "WINDOW": "a window",
     "STAR": "a star",
     "PARAMETER": "a parameter",
-    "POSITIONAL_REFERENCE": "a position",
+    "POSITIONAL_REFERENCE": "a column by number",
 }
+_CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 _FAILURES = (duckdb.Error, pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError)
 _WHOLE = ""  # in a tree: the value itself is used, not only fields of it
 Tree = dict[str, "Tree"]
@@ -57,6 +58,8 @@ class Condition:
             If it isn't one expression on the values of one row.
         """
         sql = f"SELECT ({self.where}\n) AS keep FROM rows"
+        if not self.where.strip():
+            raise self._refusal("it is empty")
         answer = json.loads(self._connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0])
         if answer["error"]:
             raise self._refusal(answer["error_message"])
@@ -70,15 +73,20 @@ class Condition:
             for name in expression.get("column_names", ()):
                 branch = branch.setdefault(name, {})
             branch[_WHOLE] = {}
-        tree.pop(_WHOLE, None)
+        tree.pop(_WHOLE)
+        if len({name.lower() for name in tree}) < len(tree):
+            raise self._refusal(f"write each column in one way; it has {sorted(tree)}")
         return tree
 
     def _check(self, expression: dict) -> None:
         kind, function = expression.get("class"), expression.get("function_name")
         if kind in _REFUSED:
-            raise self._refusal(f"{_REFUSED[kind]} looks at more than one row")
-        if function in self._unstable:
-            raise self._refusal(f"{function}() doesn't give a row the same answer always")
+            raise self._refusal(f"{_REFUSED[kind]} doesn't fit, for each row is judged by its own values")
+        if function == "row":
+            raise self._refusal("it must be one expression")
+        clocks = _CLOCKS.intersection(name.lower() for name in expression.get("column_names", ()))
+        if function in self._unstable or clocks:
+            raise self._refusal(f"{function or clocks.pop()} doesn't give a row the same answer always")
 
     @cached_property
     def _unstable(self) -> set[str]:
@@ -102,8 +110,8 @@ class Condition:
             If it can't, for want of a column or because a type doesn't fit.
         """
         try:
-            empty = pa.schema([schema.field(name) for name in self.columns_of(schema)]).empty_table()
-            self._keep(empty)
+            fields = [schema.field(name) for name in self.columns_of(schema)]
+            self._keep(pa.table([pa.nulls(1, field.type) for field in fields], [field.name for field in fields]), 1)
         except _FAILURES as error:
             raise self._refusal(f"{_first_line(error)} ({path} has the columns {schema.names})") from error
 
@@ -116,15 +124,15 @@ class Condition:
             If one doesn't.
         """
         try:
-            self._keep(pa.table({name: pa.nulls(0) for name in self.names}))
+            self._keep(pa.table({name: pa.nulls(1) for name in self.names}), 1)
         except (duckdb.CatalogException, duckdb.ParserException) as error:
             raise self._refusal(_first_line(error)) from error
         except duckdb.Error:
             return  # a matter of types, which only the rows have
 
-    def of_table(self, table: pa.Table) -> list[str | None]:
-        """For each row None, or the reason to skip it."""
-        return self._verdicts(table.num_rows, lambda start, stop: table.slice(start, stop - start))
+    def of_table(self, table: pa.Table, *, n_rows: int) -> list[str | None]:
+        """For each row None, or the reason to skip it; n_rows, for there may be no column."""
+        return self._verdicts(n_rows, lambda start, stop: table.slice(start, stop - start))
 
     def of_records(self, records: list[dict[str, object]]) -> list[str | None]:
         """For each JSON object None, or the reason to skip it; a key that isn't there is NULL."""
@@ -146,7 +154,7 @@ class Condition:
         while ranges:
             start, stop = ranges.pop()
             try:
-                verdicts += [None if keep else FILTERED for keep in self._keep(part(start, stop))]
+                verdicts += [None if keep else FILTERED for keep in self._keep(part(start, stop), stop - start)]
             except _FAILURES as error:
                 if stop - start == 1:
                     verdicts.append(f"condition failed: {_first_line(error)}")
@@ -155,8 +163,10 @@ class Condition:
                 ranges += [(middle, stop), (start, middle)]
         return verdicts
 
-    def _keep(self, table: pa.Table) -> list[bool]:
-        numbered = table.append_column(_ROW, pa.array(range(table.num_rows), pa.int64()))  # there may be no column
+    def _keep(self, table: pa.Table, n_rows: int) -> list[bool]:
+        numbers = pa.array(range(n_rows), pa.int64())
+        # A condition may name no column, and a table without columns has no rows.
+        numbered = table.append_column(_ROW, numbers) if table.num_columns else pa.table({_ROW: numbers})
         self._connection.register("rows", numbered)
         try:
             sql = f"SELECT coalesce(CAST(({self.where}\n) AS BOOLEAN), false) FROM rows ORDER BY {_ROW}"
