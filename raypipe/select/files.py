@@ -11,6 +11,9 @@ from raypipe.select.rows import Rows, ahead
 from raypipe.select.summary import Tally
 from raypipe.storage import Entry, Folder
 
+SHARD_RECORD = (b"raypipe.source_path", b"raypipe.start", b"raypipe.shard")
+"""What a footer says of the shard that the rows come from."""
+
 
 def write_arm(folder: Folder, eligible: Eligible, pick: Pick) -> tuple[Tally, list[np.ndarray]]:
     """Write an arm's files; return what they hold by domain, and by file which rows are selected, as packed bits."""
@@ -66,7 +69,7 @@ def selection_table(
         "selected": pa.array(selected),
         "weight": pa.array(weight, pa.float32()),
     }
-    record = {key: value for key, value in footer.items() if key.startswith(b"raypipe.")}
+    record = {key: footer[key] for key in SHARD_RECORD if key in footer}
     table = pa.table({**dict(zip(names, keys.columns, strict=True)), **arrays})
     return table.cast(columns.SELECTION).replace_schema_metadata(record)
 

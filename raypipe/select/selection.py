@@ -1,7 +1,8 @@
 """The settings of a selection."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 Arm = Literal["random", "longest", "lowest-loss"]
 Regressor = Literal["loss", "length", "zlib"]
@@ -92,6 +93,12 @@ class Selection:
     def sign(self) -> int:
         """-1 if a lower value of the column is better, else 1."""
         return -1 if self.score.startswith("-") else 1
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> "Selection":
+        """The settings that a card holds, among other things."""
+        own: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        return cls(**own | {name: tuple(value) for name, value in own.items() if isinstance(value, list)})
 
     def flat(self) -> dict[str, object]:
         """The settings as JSON values, for the card."""
