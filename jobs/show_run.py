@@ -28,12 +28,15 @@ class Config:
 def main(config: Config) -> None:
     """Print the run's state once, or until it has finished."""
     run, console = Folder(config.run), Console()
-    if config.watch and not terminal.is_finished(run):
-        watch(run, console, every_s=config.every_s)
-    else:
-        console.print(terminal.status(run))
-    if config.summary:
-        console.print(terminal.summary(run))
+    try:
+        if config.watch and not terminal.is_finished(run):
+            watch(run, console, every_s=config.every_s)
+        else:
+            console.print(terminal.status(run))
+        if config.summary:
+            console.print(terminal.summary(run))
+    except FileNotFoundError as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def watch(run: Folder, console: Console, *, every_s: float) -> None:

@@ -4,6 +4,7 @@ Names of domains, stages and reasons go through `terminal_text`, and into `Text`
 """
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -20,11 +21,16 @@ from raypipe.storage import Folder
 
 STYLES = {"finished": "green", "running": "cyan", "incomplete": "bold red"}
 REPORT = "report.html"
-STATUS_NUMBERS = ("shards", "rows", "scored", "skipped", "tokens", "tokens/s", "padding", "took", "left", "set aside")
+SILENT_S = 120.0
+"""Progress is written every few seconds; a longer silence deserves a word."""
+
+STATUS_NUMBERS = ("shards", "rows", "scored", "skipped", "tokens", "tok/s", "padding", "time", "set aside")
 
 
-def status(run: Folder) -> RenderableType:
+def status(run: Folder, *, at: datetime | None = None) -> RenderableType:
     """The state of a run, live or finished: its stages, what is set aside, and where the report is.
+
+    `at`, the time to judge a live run by, defaults to now: a run that was killed still says that it runs.
 
     Raises
     ------
@@ -32,7 +38,10 @@ def status(run: Folder) -> RenderableType:
         If the folder holds no run.
     """
     files = list_run(run)
-    return Group(_stage_table(files), *_set_aside(files), *_warnings(files), _where(files))
+    arms = [arm.removeprefix("selection-") for arm in _control_arms(files)]
+    beside = [_text(f"Control arms: {', '.join(arms)}")] if arms else []
+    silent = _silence(files, at or datetime.now(UTC))
+    return Group(_stage_table(files), *beside, *silent, *_set_aside(files), *_warnings(files), _where(files))
 
 
 def _stage_table(files: RunFiles) -> Table:
@@ -59,8 +68,15 @@ def is_finished(run: Folder) -> bool:
 
 def _stages(files: RunFiles) -> list[str]:
     order = [str(stage) for stage in files.run.get("stages", [])]
-    seen = [*order, *(["heads"] if files.heads else []), *files.cards, *files.tables]
-    return list(dict.fromkeys(seen))
+    seen = dict.fromkeys([*order, *(["heads"] if files.heads else []), *files.cards, *files.tables])
+    return [stage for stage in seen if stage not in _control_arms(files)]
+
+
+def _control_arms(files: RunFiles) -> list[str]:
+    """Arms beside `selection` that stand where it stands: a line below the table says them in less room."""
+    state = _stage_status(files, "selection")
+    arms = [arm for arm in files.arms if arm.startswith("selection-")]
+    return [arm for arm in arms if _stage_status(files, arm) == state and not files.cards.get(arm, {}).get("set_aside")]
 
 
 def _stage_status(files: RunFiles, stage: str) -> str:
@@ -74,10 +90,8 @@ def _stage_status(files: RunFiles, stage: str) -> str:
 def _figures(card: Json, live: Json) -> Iterator[Text]:
     """The cells of `STATUS_NUMBERS`: from the card where it knows, else from progress."""
     counts, times = card.get("counts", {}), card.get("times", {})
-    n_shards = live.get("shards") or counts.get("shards")
-    done = f"{count(live['shards_done'])} of " if "shards_done" in live else ""
     skipped = counts.get("skipped")
-    yield _text(done + count(n_shards) if n_shards is not None else "–")
+    yield _text(f"{count(live['shards_done'])}/{count(live['shards'])}" if "shards_done" in live else "–")
     yield _number(live.get("rows", counts.get("rows")))
     yield _number(counts.get("scored"))
     yield _number(sum(skipped.values()) if isinstance(skipped, dict) else skipped)
@@ -85,9 +99,18 @@ def _figures(card: Json, live: Json) -> Iterator[Text]:
     yield _number(live.get("tokens_per_s", times.get("tokens_per_s")))
     padding = live.get("padding_fraction", counts.get("padding_fraction"))
     yield _text(fraction(padding) if padding is not None else "–")
-    yield _text(duration(times.get("wall_s")))
-    yield _text(duration(live.get("eta_s")))
+    yield _text(f"{duration(live['eta_s'])} left" if live.get("eta_s") is not None else duration(times.get("wall_s")))
     yield _number(len(card.get("set_aside", {})) or None)
+
+
+def _silence(files: RunFiles, at: datetime) -> Iterator[Text]:
+    """How long ago a run that says it runs last wrote its progress."""
+    if files.run.get("status") != "running" or not files.now.get("time"):
+        return
+    silent_s = (at - datetime.fromisoformat(str(files.now["time"]))).total_seconds()
+    lost = silent_s > SILENT_S
+    remedy = "; if its process is gone, the same command goes on" if lost else ""
+    yield _text(f"Last progress {duration(max(silent_s, 0))} ago{remedy}.", style="yellow" if lost else "dim")
 
 
 def _set_aside(files: RunFiles) -> Iterator[Text]:
@@ -133,7 +156,7 @@ def _domains(numbers: Numbers) -> Table:
     rows = numbers.rows
     headers = ["rows", "scored", f"median {rows.score_name}"]
     if rows.arms:
-        headers += ["selected", "of its tokens", "of all selected tokens"]
+        headers += ["selected", "of its tokens", "of selection"]
     table = _table(f"{numbers.files.name}: by domain", ["domain"], headers)
     median = medians(rows.kept[rows.score_name], list(numbers.groups))
     for number in numbers.shown:
@@ -178,9 +201,15 @@ def _in_all(numbers: Numbers) -> Text:
 
 
 def _table(title: str, names: Iterable[str], numbers: Iterable[str]) -> Table:
-    table = Table(title=_text(title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(
+        title=_text(title, style="bold"),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
     for name in names:
-        table.add_column(name, overflow="fold", max_width=40)
+        table.add_column(name, overflow="fold", max_width=40, min_width=8)
     for name in numbers:
         table.add_column(name, justify="right")
     return table

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
@@ -22,14 +23,9 @@ def test_a_finished_run_shows_counts_and_where_the_report_is(make):
     made = make(hostile=False, n_rows=600)
     shown = printed(terminal.status(made.folder))
     counts = json.loads(made.folder.read("scores/card.json"))["counts"]
-    assert row(shown, "scores")[:6] == [
-        "scores",
-        "finished",
-        "4",
-        "600",
-        str(counts["scored"]),
-        str(600 - counts["scored"]),
-    ]
+    scored, skipped = str(counts["scored"]), str(600 - counts["scored"])
+    assert row(shown, "scores")[:5] == ["scores", "finished", "600", scored, skipped]
+    assert "Control arms: longest, lowest-loss, random" in shown
     assert "Report: none yet" in shown
     write_report(made.folder)
     assert f"Report: {made.folder.uri}/report.html" in printed(terminal.status(made.folder), width=300)
@@ -41,10 +37,21 @@ def test_a_live_run_shows_progress_and_what_is_left(make):
     made.folder.write("run.json", json.dumps(run).encode())
     shown = printed(terminal.status(made.folder))
     assert not terminal.is_finished(made.folder)
-    assert row(shown, "scores")[:5] == ["scores", "running", "30", "of", "30"]
+    assert row(shown, "scores")[:3] == ["scores", "running", "30/30"]
     assert "117,000" in shown
     assert row(shown, "selection")[:3] == ["selection", "not", "begun"]
-    assert "8.0 s" in shown
+    assert "8.0 s left" in shown
+
+
+@pytest.mark.parametrize(
+    ("minute", "said"), [(22, "Last progress 30.0 s ago."), (42, "20 min 30 s ago; if its process")]
+)
+def test_a_run_that_fell_silent_is_noticed(make, minute, said):
+    made = make(hostile=False, parts=("progress",))
+    run = json.loads(made.folder.read("run.json")) | {"status": "running"}
+    made.folder.write("run.json", json.dumps(run).encode())
+    at = datetime(2026, 11, 23, 11, minute, 60 - 1, tzinfo=UTC) + timedelta(seconds=1)
+    assert said in printed(terminal.status(made.folder, at=at))
 
 
 def test_set_aside_shards_and_warnings_are_shown(make):
@@ -79,7 +86,7 @@ def test_hostile_names_are_harmless_at_any_width(made, width):
     shown = printed(terminal.status(made.folder), width) + printed(terminal.summary(made.folder), width)
     assert not {"\x1b", "\x07", "\x00", "\u202e", "\x9b"} & set(shown)
     assert max(len(line) for line in shown.splitlines()) <= width
-    assert width < 80 or "<b>d</b>[U+202E]␛[1m" in shown  # folded where there is no room
+    assert width < 200 or "<b>d</b>[U+202E]␛[1m" in shown  # folded where there is no room
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
