@@ -39,7 +39,7 @@ class Rows:
     n_tokens_total: np.ndarray
     """[n] int64"""
     score: np.ndarray
-    """[n] float64, higher is better, NaN where the row has none"""
+    """[n] float64, NaN where the row has none; its sign turned where lower is better"""
     further: dict[str, np.ndarray]
     """float32 columns by name, as far as the settings need them"""
     is_heldout: np.ndarray
@@ -59,8 +59,8 @@ class Rows:
 
 def columns_read(settings: Selection) -> list[str]:
     """The columns of scores/ that these settings need."""
-    names = ["text_hash", "domain", "n_tokens", "n_tokens_total", "status", settings.column]
-    if settings.column == "influence":
+    names = ["text_hash", "domain", "n_tokens", "n_tokens_total", "status", settings.score]
+    if settings.score == "influence":
         names += ["loss", "loss_masked"] if settings.min_loss > 0 else ["loss"]
     return list(dict.fromkeys(names + further_columns(settings)))
 
@@ -76,7 +76,7 @@ def rows_of(table: pa.Table, settings: Selection) -> Rows:
     text_hash = table["text_hash"]
     hashes = _numbers(text_hash, np.int64)
     has_text = text_hash.is_valid().to_numpy()
-    score = settings.sign * _score(table, settings)
+    score = _score(table, settings) * (-1 if settings.lower_is_better else 1)
     further = {name: _numbers(table[name], np.float32) for name in further_columns(settings)}
     names, domain = _domains(table["domain"])
     is_heldout = has_text & (uniform(hashes, seed=settings.seed, purpose="holdout") < settings.holdout)
@@ -98,8 +98,8 @@ def rows_of(table: pa.Table, settings: Selection) -> Rows:
 
 
 def _score(table: pa.Table, settings: Selection) -> np.ndarray:
-    score = _numbers(table[settings.column], np.float64)
-    if settings.column != "influence":
+    score = _numbers(table[settings.score], np.float64)
+    if settings.score != "influence":
         return score
     loss = _numbers(table["loss"], np.float64)
     if settings.min_loss > 0:
@@ -154,7 +154,7 @@ class Scores:
         with self.folder.open(file.path) as source:
             parquet = pq.ParquetFile(source)
             columns.require(parquet.schema_arrow, names, where=f"{self.folder.uri}/{file.path}")
-            _require_number(parquet.schema_arrow, self.settings.column)
+            _require_number(parquet.schema_arrow, self.settings.score)
             return rows_of(parquet.read(names), self.settings)
 
 

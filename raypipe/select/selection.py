@@ -16,7 +16,10 @@ class Selection:
     """Folder of the run that holds the scores."""
 
     score: str = "influence"
-    """Column of scores/ to rank by, higher is better; a leading minus ("-loss") turns it round."""
+    """Column of the scores to rank by."""
+
+    lower_is_better: bool = False
+    """The best rows are those with the lowest score, as for a loss."""
 
     share: float = 0.2
     """Fraction of each domain's eligible rows to select, above 0 and at most 1 (the paper's: 0.2)."""
@@ -74,7 +77,6 @@ class Selection:
         _refuse_unless(0 <= self.min_loss < float("inf"), "min_loss", "at least 0", self.min_loss)
         _refuse_unless(0 < self.extra_copies < float("inf"), "extra_copies", "above 0", self.extra_copies)
         _refuse_unless(self.exact_rows >= 2, "exact_rows", "at least 2", self.exact_rows)
-        _refuse_unless(self.score.lstrip("-") != "", "score", "the name of a column of scores/", self.score)
         hints = get_type_hints(Selection)
         for name in ("share_of", "sampling", "mix"):
             allowed = get_args(hints[name])
@@ -83,16 +85,6 @@ class Selection:
             chosen, allowed = getattr(self, name), get_args(union)
             valid = set(chosen) <= set(allowed) and len(set(chosen)) == len(chosen)
             _refuse_unless(valid, name, f"some of {allowed}, each once", chosen)
-
-    @property
-    def column(self) -> str:
-        """The column that `score` names, without its sign."""
-        return self.score.removeprefix("-")
-
-    @property
-    def sign(self) -> int:
-        """-1 if a lower value of the column is better, else 1."""
-        return -1 if self.score.startswith("-") else 1
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> "Selection":

@@ -48,9 +48,9 @@ def test_skipped_rows_are_neither_scored_nor_held_out():
     assert not (rows.is_scored | rows.is_heldout | rows.is_candidate).any()
 
 
-def test_a_minus_turns_a_score_round():
+def test_a_score_of_which_less_is_better_is_turned_round():
     table = table_of({"loss": 2.0}, {"loss": 3.0})
-    assert rows_of(table, settings(score="-loss")).score.tolist() == [-2, -3]
+    assert rows_of(table, settings(score="loss", lower_is_better=True)).score.tolist() == [-2, -3]
     assert rows_of(table, settings(score="loss")).score.tolist() == [2, 3]
 
 

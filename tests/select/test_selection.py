@@ -17,7 +17,6 @@ from raypipe.select.selection import Selection
         ("min_loss", -1.0, "at least 0"),
         ("extra_copies", 0.0, "above 0"),
         ("exact_rows", 1, "at least 2"),
-        ("score", "-", "name of a column"),
         ("share_of", "bytes", "documents"),
         ("sampling", "best", "temperature"),
         ("mix", "drop", "upsample"),
