@@ -2,25 +2,28 @@
 
 from raypipe.report.excerpts import ReadText, excerpts
 from raypipe.report.page import page
-from raypipe.report.run_numbers import gather_numbers
+from raypipe.report.run_numbers import Numbers, gather_numbers
 from raypipe.storage import Folder
 
-__all__ = ["FILE", "write_report"]
+__all__ = ["FILE", "gather_numbers", "write_report"]
 
 FILE = "report.html"
 
 
-def write_report(run: Folder, *, read_text: ReadText | None = None, seed: int = 0, limit_s: float = 60.0) -> str:
+def write_report(
+    run: Folder, *, read_text: ReadText | None = None, numbers: Numbers | None = None, limit_s: float = 60.0
+) -> str:
     """Write the run's report.html and return its URI.
 
     `read_text` fetches documents for the excerpts, for about `limit_s` seconds at most; without it they have no text.
+    `numbers` are those of `gather_numbers` where they are at hand.
 
     Raises
     ------
     FileNotFoundError
         If the folder holds no run.
     """
-    numbers = gather_numbers(run, seed=seed)
+    numbers = numbers or gather_numbers(run)
     content = page(numbers, excerpts(numbers, read_text, limit_s=limit_s))
     run.write(FILE, content.encode("utf-8"))
     return f"{run.uri}/{FILE}"

@@ -121,7 +121,7 @@ def _texts(
         return read_text(shard, [item.row for item in items]), GONE
     except TimeoutError:
         return [None] * len(items), LATE
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (OSError, ValueError) as error:
         return [None] * len(items), f"{GONE} ({type(error).__name__})"
 
 

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from raypipe.report.gather import KEPT
 from raypipe.report.measures import (
     by_domain,
+    correlate,
     density,
     duplicate_fraction,
     extremes,
@@ -35,6 +37,19 @@ def test_spearman_leaves_rows_out_that_lack_either_value(rng):
 @pytest.mark.parametrize("x", [[], [1.0, 2.0], [3.0, 3.0, 3.0, 3.0], [np.nan] * 4])
 def test_spearman_is_nan_where_it_isnt_defined(x):
     assert np.isnan(spearman(np.array(x), np.arange(len(x), dtype=float)))
+
+
+def test_a_correlation_of_a_draw_is_near_that_of_all_rows(rng):
+    kept = np.zeros(20_000, KEPT)
+    score = rng.normal(size=20_000)
+    kept["length"], kept["loss"], kept["zlib_ratio"] = score + rng.normal(size=20_000), -score, np.nan
+    groups = [np.arange(15_000), np.arange(15_000, 20_000)]
+    whole, drawn = (correlate(score, kept, groups, max_rows=n) for n in (20_000, 2_000))
+    assert [correlation.baseline for correlation in drawn] == ["length", "loss"]
+    assert drawn[0].n_rows.tolist() == [15_000, 5_000]
+    assert whole[0].pooled != drawn[0].pooled == pytest.approx(whole[0].pooled, abs=0.05)
+    np.testing.assert_allclose(drawn[0].within, whole[0].within, atol=0.05)
+    np.testing.assert_allclose(drawn[1].within, -1)
 
 
 def test_by_domain_splits_rows_in_order():
