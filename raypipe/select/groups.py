@@ -44,11 +44,14 @@ class Eligible:
 
     def split(self, rows: Rows) -> Iterator[tuple[str, Rows]]:
         """The rows by group."""
-        groups = sorted({self.group_of[rows.domains[code]] for code in np.unique(rows.domain)})
-        number = {group: place for place, group in enumerate(groups)}
-        of_domain = np.array([number.get(self.group_of.get(name, ""), -1) for name in rows.domains])
-        for group, place in number.items():
-            yield group, rows.take(of_domain[rows.domain] == place)
+        names = sorted({self.group_of[rows.domains[code]] for code in np.unique(rows.domain)})
+        number = {group: place for place, group in enumerate(names)}
+        of_domain = np.array([number.get(self.group_of.get(domain, ""), -1) for domain in rows.domains], np.int32)
+        numbers = of_domain[rows.domain]
+        order = np.argsort(numbers, kind="stable")  # one sort, however many groups there are
+        starts = np.searchsorted(numbers[order], np.arange(len(names)))
+        for group, members in zip(names, np.split(order, starts[1:]), strict=True) if names else ():
+            yield group, rows.take(members)
 
     def fold(self, make: Callable[[str], Any], update: Callable[[Any, str, Rows], None]) -> dict[str, Any]:
         """An accumulator for each group, updated with its rows."""
@@ -91,8 +94,12 @@ def rank_groups(eligible: Eligible, order: Order) -> dict[str, Ranks]:
             add(gather, group, rows)
 
     rankings = eligible.fold(lambda _: Ranking(exact_rows=settings.exact_rows), add)
-    large = {group: ranking.result().edges for group, ranking in rankings.items() if not ranking.is_exact}
-    ranks = {group: ranking.result() for group, ranking in rankings.items() if ranking.is_exact}
+    ranks, large = {}, {}
+    while rankings:  # one at a time: a result is as large as what it is made from
+        group, ranking = rankings.popitem()
+        ranks[group] = ranking.result()
+        if not ranking.is_exact:
+            large[group] = ranks[group].edges
     if large:
         counted = eligible.fold(lambda group: Histogram(large[group]) if group in large else None, count)
         ranks |= {group: counted[group].result() for group in large}

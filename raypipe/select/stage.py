@@ -31,10 +31,14 @@ from raypipe.storage import Entry, Folder
 
 @dataclass
 class Written:
-    """What has been written of a selection: by arm, the sums of each domain and the selected rows of each file."""
+    """What has been written of a selection."""
 
+    groups: Json
+    """By ranking group"""
     domains: dict[str, Json] = field(default_factory=dict)
+    """By arm, then by domain: sums over the rows"""
     chosen: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    """By arm and file: which rows are selected, as packed bits"""
 
 
 def select(run: str, settings: Selection) -> Json:
@@ -61,10 +65,8 @@ def select(run: str, settings: Selection) -> Json:
     n_rows = count_rows(source, files)
     _require_count(n_rows, scores_card, where=source.uri)
     eligible = read_eligible(Scores(source, files, settings), n_rows=n_rows)
-    pick = pick_share(eligible, settings)  # before anything is touched: a wrong column stops here
-    clear(folder, identities, names={file.path for file in files})
-    written = write_arms(folder, eligible, pick)
-    cards = describe(eligible, pick, written)
+    clear(folder, identities, names={file.path for file in files})  # not before the scores have proved readable
+    cards = describe(eligible, write_arms(folder, eligible))
     for arm in reversed(arms):  # the selection's last: where it is, all is
         n_written = count_rows(folder / arm_stage(arm), files)
         assert n_written == n_rows, f"{arm_stage(arm)}: {n_rows} rows read, {n_written} written"
@@ -99,20 +101,24 @@ def clear(folder: Folder, identities: Mapping[str, Json], *, names: set[str]) ->
             own.delete(CARD)
 
 
-def write_arms(folder: Folder, eligible: Eligible, pick: Pick) -> Written:
+def write_arms(folder: Folder, eligible: Eligible) -> Written:
     """Write the selection, then the controls one after the other: one arm's ranks are in memory at a time."""
-    settings, written = eligible.scores.settings, Written()
+    settings = eligible.scores.settings
+    pick = pick_share(eligible, settings)
+    written = Written(describe_groups(eligible, pick))
     tally, written.chosen[STAGE] = write_arm(folder / STAGE, eligible, pick)
     written.domains[STAGE] = tally.result()
+    del pick
     n_tokens = by_group(written.domains[STAGE], eligible.group_of, "tokens_selected")
     for arm in settings.arms:
-        control = pick_control(eligible, arm, n_tokens=n_tokens, seed=settings.seed)
-        tally, written.chosen[arm] = write_arm(folder / arm_stage(arm), eligible, control)
+        pick = pick_control(eligible, arm, n_tokens=n_tokens, seed=settings.seed)
+        tally, written.chosen[arm] = write_arm(folder / arm_stage(arm), eligible, pick)
+        del pick
         written.domains[arm] = tally.result()
     return written
 
 
-def describe(eligible: Eligible, pick: Pick, written: Written) -> dict[str, Json]:
+def describe(eligible: Eligible, written: Written) -> dict[str, Json]:
     """By arm, what its card says of the rows."""
     overlap = Overlap(tuple(written.chosen))
     for file, rows, _ in eligible.files():
@@ -124,7 +130,7 @@ def describe(eligible: Eligible, pick: Pick, written: Written) -> dict[str, Json
         cards[arm] |= {"counts": totals(domains), "selection": {"domains": domains}, "warnings": []}
         cards[arm]["versions"] = {"raypipe": raypipe.__version__, "numpy": np.__version__, "pyarrow": pa.__version__}
     compared = {"arms": by_arm(written.domains), "overlap": overlap.result()}
-    cards[STAGE]["selection"] |= {"groups": describe_groups(eligible, pick)} | compared
+    cards[STAGE]["selection"] |= {"groups": written.groups} | compared
     cards[STAGE]["warnings"] = warnings(written.domains[STAGE], eligible.group_of)
     return cards
 

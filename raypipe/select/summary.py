@@ -17,55 +17,57 @@ class Tally:
     """Gather: counts, tokens and scores of the rows of each domain."""
 
     def __init__(self) -> None:
-        self.domains: dict[str, dict[str, Any]] = {}
+        self.domains: dict[str, dict[str, float]] = {}
 
     def update(self, rows: Rows, *, is_copy: np.ndarray, is_selected: np.ndarray) -> None:
         """Add the rows of a file: which of them are copies [n] and which are selected [n]."""
         is_eligible = rows.is_candidate & ~is_copy
+        is_rest = is_eligible & ~is_selected
         flags = dict(zip(_FLAGS, (~rows.is_scored, rows.is_heldout, is_copy, is_eligible, is_selected), strict=True))
+        sums = {"rows": _sums(rows, slice(None))}
+        sums |= {flag: _sums(rows, rows_with) for flag, rows_with in flags.items()}
+        sums |= {f"tokens_{flag}": _sums(rows, flags[flag], rows.n_tokens_total) for flag in ("eligible", "selected")}
+        scores = {"selected": _sums(rows, is_selected, rows.score), "rest": _sums(rows, is_rest, rows.score)}
+        lowest = np.full(len(rows.domains), np.inf)
+        np.minimum.at(lowest, rows.domain[is_selected], rows.score[is_selected])
         for code, name in enumerate(rows.domains):
-            here = rows.domain == code
-            own = self.domains.setdefault(name, {})
-            _add(own, "rows", int(here.sum()))
-            for flag, rows_with in flags.items():
-                _add(own, flag, int((here & rows_with).sum()))
-            for flag in ("eligible", "selected"):
-                _add(own, f"tokens_{flag}", int(rows.n_tokens_total[here & flags[flag]].sum()))
-            _add_scores(own, "selected", rows.score[here & is_selected])
-            _add_scores(own, "rest", rows.score[here & is_eligible & ~is_selected])
+            found: dict[str, float] = {key: int(values[code]) for key, values in sums.items()}
+            found |= {f"score_sum_{key}": float(values[code]) for key, values in scores.items()}
+            _add(self.domains.setdefault(name, {}), found | {"lowest_selected": float(lowest[code])})
 
     def merge(self, other: "Tally") -> None:
         """Add what another has seen."""
         for name, theirs in other.domains.items():
-            own = self.domains.setdefault(name, {})
-            for key, value in theirs.items():
-                if key == "lowest_selected":
-                    own[key] = min(own.get(key, np.inf), value)
-                else:
-                    _add(own, key, value)
+            _add(self.domains.setdefault(name, {}), theirs)
 
     def result(self) -> dict[str, dict[str, Any]]:
         """By domain: counts, tokens, mean score of the selected and of the other eligible rows, lowest selected."""
         return {name: _summarised(own) for name, own in sorted(self.domains.items())}
 
 
-def _add(own: dict[str, Any], key: str, value: float) -> None:
-    own[key] = own.get(key, 0) + value
+def _sums(rows: Rows, which: np.ndarray | slice, values: np.ndarray | None = None) -> np.ndarray:
+    """By domain of a file [k]: the number of these rows, or the sum of their values; whole numbers up to 2^53."""
+    own = None if values is None else values[which]
+    return np.bincount(rows.domain[which], weights=own, minlength=len(rows.domains))
 
 
-def _add_scores(own: dict[str, Any], which: str, scores: np.ndarray) -> None:
-    _add(own, f"score_sum_{which}", float(scores.sum()))
-    if which == "selected" and len(scores):
-        own["lowest_selected"] = min(own.get("lowest_selected", np.inf), float(scores.min()))
+def _add(own: dict[str, float], more: Mapping[str, float]) -> None:
+    for key, value in more.items():
+        if key == "lowest_selected":
+            own[key] = min(own.get(key, np.inf), value)
+        else:
+            own[key] = own.get(key, 0) + value
 
 
-def _summarised(own: dict[str, Any]) -> dict[str, Any]:
-    counts = {key: value for key, value in own.items() if not key.startswith(("score_sum", "lowest"))}
+def _summarised(own: dict[str, float]) -> dict[str, Any]:
+    counts: dict[str, Any] = {
+        name: value for name, value in own.items() if not name.startswith(("score_sum", "lowest"))
+    }
     n_rest = own["eligible"] - own["selected"]
     return counts | {
         "mean_score_selected": own["score_sum_selected"] / own["selected"] if own["selected"] else None,
         "mean_score_rest": own["score_sum_rest"] / n_rest if n_rest else None,
-        "lowest_score_selected": own.get("lowest_selected"),
+        "lowest_score_selected": own["lowest_selected"] if own["selected"] else None,
     }
 
 
