@@ -3,6 +3,7 @@
 from raypipe.report.excerpts import ReadText, excerpts
 from raypipe.report.page import page
 from raypipe.report.run_numbers import Numbers, gather_numbers
+from raypipe.report.sources import corpus_reader, scored_corpus
 from raypipe.storage import Folder
 
 __all__ = ["FILE", "gather_numbers", "write_report"]
@@ -15,7 +16,7 @@ def write_report(
 ) -> str:
     """Write the run's report.html and return its URI.
 
-    `read_text` fetches documents for the excerpts, for about `limit_s` seconds at most; without it they have no text.
+    `read_text` fetches documents for the excerpts, for about `limit_s` seconds; by default from the scored corpus.
     `numbers` are those of `gather_numbers` where they are at hand.
 
     Raises
@@ -24,6 +25,9 @@ def write_report(
         If the folder holds no run.
     """
     numbers = numbers or gather_numbers(run)
+    corpus = scored_corpus(numbers.files.scores_card)
+    if read_text is None and corpus is not None:
+        read_text = corpus_reader(corpus)
     content = page(numbers, excerpts(numbers, read_text, limit_s=limit_s))
     run.write(FILE, content.encode("utf-8"))
     return f"{run.uri}/{FILE}"

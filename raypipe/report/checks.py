@@ -63,6 +63,8 @@ def _cards(numbers: Numbers) -> Iterator[Finding]:
 
 
 def _heads(numbers: Numbers) -> Iterator[Finding]:
+    if numbers.files.scores_card.get("identity", {}).get("heads") and not used_heads(numbers):
+        yield Finding("note", "The heads file of these scores isn't in the run", "Its causal check can't be shown.")
     for name, record in used_heads(numbers).items():
         check = record.get("causal_check")
         if not check:
@@ -78,10 +80,12 @@ def _heads(numbers: Numbers) -> Iterator[Finding]:
 
 
 def used_heads(numbers: Numbers) -> dict[str, Json]:
-    """The heads files that the scores name, else all of the run folder."""
-    named = str(numbers.files.scores_card.get("identity", {}).get("heads", ""))
-    heads = numbers.files.heads
-    return {name: record for name, record in heads.items() if name and name in named} or heads
+    """The heads files whose heads the scores neutralised; all of the run folder where no card tells."""
+    identity, heads = numbers.files.scores_card.get("identity", {}), numbers.files.heads
+    if not identity.get("heads"):
+        return heads if not numbers.files.scores_card else {}
+    wanted = sorted(map(list, identity["heads"]))
+    return {name: record for name, record in heads.items() if sorted(map(list, record["chosen"])) == wanted}
 
 
 def _columns(numbers: Numbers) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ def _sentence(numbers: Numbers) -> Html:
     if rows.is_empty:
         return joined(["Nothing is scored yet."])
     n_rows, scored, n = count(rows.counts["rows"].sum()), count(rows.counts["scored"].sum()), len(rows.domains)
-    model = foreign(str(numbers.files.scores_card.get("identity", {}).get("model", "the model")), max_chars=120)
+    model = foreign(numbers.files.model, max_chars=120)
     domains = f"{count(n)} domain{'' if n == 1 else 's'}"
     text = joined([f"{scored} of {n_rows} rows in {domains} were scored with the model ", model])
     if not rows.arms:

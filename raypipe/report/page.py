@@ -9,7 +9,7 @@ from raypipe.report.markup import Html, element, foreign
 from raypipe.report.overview import overview
 from raypipe.report.provenance import provenance
 from raypipe.report.run_numbers import Numbers
-from raypipe.report.words import moment
+from raypipe.report.words import listed, moment
 
 # No script runs at all, whatever a document managed to say; nothing is fetched, framed or sent.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -50,24 +50,24 @@ def _body(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> list
 
 
 def _top(numbers: Numbers) -> Html:
-    run, card = numbers.files.run, numbers.files.scores_card
-    identity = card.get("identity", {})
+    files, identity = numbers.files, numbers.files.scores_card.get("identity", {})
     facts = [
-        ("model", identity.get("model")), ("heads", identity.get("heads")), ("window", identity.get("max_tokens")),
-        ("number format", identity.get("dtype")), ("run", moment(run.get("created")) if run.get("created") else None),
-        ("raypipe", run.get("raypipe")),
+        ("model", files.model), ("scorers", listed(identity.get("scorers", []), 4)),
+        ("heads neutralised", len(identity.get("heads") or [])),
+        ("tokens at most", identity.get("max_tokens")), ("number format", identity.get("dtype")), ("begun", moment(files.run.get("created"))),
+        ("raypipe", files.run.get("raypipe")),
     ]  # fmt: skip
     said = [
         element("span", element("small", name), " ", foreign(str(fact), max_chars=60))
         for name, fact in facts
-        if fact is not None
+        if fact not in (None, "", 0)
     ]
-    status = str(run.get("status", "unknown"))
+    status = str(files.run.get("status", "unknown"))
     pill = element("span", foreign(status), class_="pill" if status == "finished" else "pill loud")
-    title = element("h1", foreign(numbers.files.name, max_chars=120), " ", pill)
+    title = element("h1", foreign(files.name, max_chars=120), " ", pill)
     return element(
         "header",
         title,
-        element("p", foreign(numbers.files.folder.uri, max_chars=160), class_="where"),
+        element("p", foreign(files.folder.uri, max_chars=160), class_="where"),
         element("p", said, class_="facts"),
     )

@@ -50,6 +50,14 @@ class RunFiles:
         return self.cards.get(self.scores_stage, {})
 
     @property
+    def model(self) -> str:
+        """The name of the model that scored, from the heads file of its weights or the recipe; else its weights."""
+        sha256 = str(self.scores_card.get("identity", {}).get("model_sha256", ""))
+        refs = [record.get("model", {}) for record in self.heads.values()]
+        named = [model.get("ref") for model in refs if sha256 and model.get("sha256") == sha256]
+        return str(next(filter(None, [*named, self.run.get("recipe", {}).get("model"), sha256[:12]]), "unknown"))
+
+    @property
     def arms(self) -> list[str]:
         """The selections: `selection` first, then its control arms by name."""
         return sorted(stage for stage in self.tables if stage.split("-")[0] == "selection")

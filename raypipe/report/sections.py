@@ -93,7 +93,7 @@ def heads(numbers: Numbers) -> Html:
     """The head map and the causal check of every heads file that the scores use."""
     records = used_heads(numbers)
     if not records:
-        absent = "No heads file in this run: only influence needs one (find_heads)."
+        absent = "No file of the heads that these scores used in this run: only influence needs one (find_heads)."
         return section("heads", "Retrieval heads", missing(absent))
     return section("heads", "Retrieval heads", [_heads(name, record) for name, record in records.items()])
 

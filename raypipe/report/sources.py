@@ -31,6 +31,13 @@ def corpus_reader(corpus: Corpus) -> ReadText:
     return read_text
 
 
+def scored_corpus(card: Json) -> Corpus | None:
+    """What a scores card tells of its corpus, enough to read a shard; None if it tells nothing."""
+    identity = card.get("identity", {})
+    known = {field.name: identity[field.name] for field in fields(Corpus) if field.name in identity}
+    return Corpus(**known | {"sources": ("shards know their own",)}) if "text_column" in known else None
+
+
 def _shard(content: Json) -> Shard:
     known = {field.name for field in fields(Shard)}
     return Shard(**{name: value for name, value in content.items() if name in known})

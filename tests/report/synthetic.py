@@ -91,13 +91,13 @@ def make_run(
             written[int(rows["text_hash"][row])] = (
                 (HOSTILE[row % len(HOSTILE)] + text) if hostile and row % 7 == 0 else text
             )
-    folder = Folder(str(root))
+    folder, record = Folder(str(root)), heads_record(rng, passed=heads_pass)
     if "scores" in parts:
-        _write_scores(folder, rows, n_files, scorer)
+        _write_scores(folder, rows, n_files, scorer, record["chosen"] if scorer == "influence" else [])
     if "selection" in parts:
         _write_selections(folder, rows, n_files, rng, with_arms="arms" in parts)
     if "heads" in parts:
-        folder.write("heads/sample.json", json.dumps(heads_record(rng, passed=heads_pass)).encode())
+        folder.write("heads/sample.json", json.dumps(record).encode())
     if "progress" in parts:
         _write_progress(folder, rng)
     folder.write("run.json", json.dumps(_run_record(hostile)).encode())
@@ -142,7 +142,9 @@ def _rows(rng, domain, settings, names, *, loss_slope, hostile):
     }
 
 
-def _write_scores(folder: Folder, rows: dict[str, np.ndarray], n_files: int, scorer: str) -> None:
+def _write_scores(
+    folder: Folder, rows: dict[str, np.ndarray], n_files: int, scorer: str, heads: list[list[int]]
+) -> None:
     left_out = {"influence", "loss_masked"} if scorer == "perplexity" else set()
     skipped = rows["status"] == columns.SKIPPED
     measured = {"loss", "loss_masked", "influence", "zlib_ratio", "repeated_lines", "n_tokens", "truncated"}
@@ -158,7 +160,8 @@ def _write_scores(folder: Folder, rows: dict[str, np.ndarray], n_files: int, sco
         }
     )
     for number, part in enumerate(np.array_split(np.arange(table.num_rows), n_files)):
-        shard = json.dumps({"path": f"part-{number}.jsonl", "start": int(part[0]), "cut": "rows"})
+        where = {"path": f"part-{number}.jsonl", "uri": f"file:///nowhere/part-{number}.jsonl", "cut": "rows"}
+        shard = json.dumps({**where, "start": int(part[0]), "stop": int(part[-1]) + 1, "fingerprint": "1-1"})
         metadata = {
             "raypipe.shard": shard,
             "raypipe.source_path": f"part-{number}.jsonl",
@@ -168,7 +171,10 @@ def _write_scores(folder: Folder, rows: dict[str, np.ndarray], n_files: int, sco
     scored = ~skipped
     card = {
         "stage": "scores", "kind": "annotate", "op": "ForwardPass", "status": "finished",
-        "identity": {"model": "sample", "max_tokens": 1024, "dtype": "float32", "heads": "sample", "seed": 0},
+        "identity": {
+            "model_sha256": "9c" * 32, "scorers": [scorer], "heads": heads, "max_tokens": 1024, "dtype": "float32",
+            "token_budget": 4096, "text_column": "text", "max_line_bytes": 1 << 26,
+        },
         "running": {"min_workers": 1, "max_workers": 2},
         "versions": {"raypipe": "0.1.0", "ray": "2.60.0", "torch": "2.13.0", "transformers": "5.23.0"},
         "inputs": {"files": n_files, "bytes": int(rows["n_bytes"].sum())},

@@ -92,8 +92,14 @@ def test_heads_that_the_scores_name_are_the_ones_checked(make):
     made = make(hostile=False)
     record = json.loads(made.folder.read("heads/sample.json"))
     record["causal_check"]["passed"] = False
+    record["chosen"] = record["chosen"][::-2]
     made.folder.write("heads/other.json", json.dumps(record).encode())
     assert titles(made, "warning") == []
+
+
+def test_heads_from_elsewhere_are_told(make):
+    made = make(hostile=False, parts=("scores",))
+    assert "The heads file of these scores isn't in the run" in titles(made, "note")
 
 
 def test_an_unfinished_run_says_so(make):

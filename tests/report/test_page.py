@@ -99,7 +99,7 @@ def test_a_mistake_in_the_reader_is_not_hidden(made):
     ("settings", "said"),
     [
         ({"parts": ("scores",)}, "Nothing is selected yet"),
-        ({"parts": ("scores",)}, "No heads file in this run"),
+        ({"parts": ("scores",)}, "No file of the heads"),
         ({"parts": ("scores", "selection")}, "No control arms to compare with"),
         ({"parts": ("heads",)}, "No scores yet"),
         ({"parts": ()}, "Nothing is scored yet"),
@@ -126,7 +126,7 @@ def test_a_handful_of_rows_makes_a_page(make, n_rows):
 
 
 def test_heads_without_a_check_and_a_huge_map_are_shown(make):
-    made = make(parts=("scores",), hostile=False)
+    made = make(parts=(), hostile=False)
     record = heads_record(np.random.default_rng(0), n_layers=80, n_heads=64)
     del record["causal_check"]
     made.folder.write("heads/big.json", json.dumps(record).encode())
