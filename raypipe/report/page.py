@@ -52,11 +52,14 @@ def _body(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> list
 def _top(numbers: Numbers) -> Html:
     files, identity = numbers.files, numbers.files.scores_card.get("identity", {})
     facts = [
-        ("model", files.model), ("scorers", listed(identity.get("scorers", []), 4)),
+        ("model", files.model),
+        ("scorers", listed(identity.get("scorers", []), 4)),
         ("heads neutralised", len(identity.get("heads") or [])),
-        ("tokens at most", identity.get("max_tokens")), ("number format", identity.get("dtype")), ("begun", moment(files.run.get("created"))),
+        ("tokens at most", identity.get("max_tokens")),
+        ("number format", identity.get("dtype")),
+        ("begun", moment(files.run.get("created"))),
         ("raypipe", files.run.get("raypipe")),
-    ]  # fmt: skip
+    ]
     said = [
         element("span", element("small", name), " ", foreign(str(fact), max_chars=60))
         for name, fact in facts
