@@ -213,6 +213,29 @@ class Folder:
         self.write(name, content)
         return True
 
+    def swap(self, name: str, content: bytes, *, seen: bytes) -> bool:
+        """Replace a file only if it still holds what was seen, and say whether it was replaced."""
+        if self.uri.startswith("s3://"):
+            return _s3_swap(self.path(name), content, seen=seen)
+        aside = f"{name}{TEMPORARY}{secrets.token_hex(4)}"
+        try:
+            if not self.is_local:
+                return self._swap_unlocked(name, content, seen)
+            os.rename(self.path(name), self.path(aside))  # of several that try, one finds it there
+        except FileNotFoundError:
+            return False
+        is_seen = self.read(aside) == seen
+        if not is_seen:
+            self.create(name, self.read(aside))  # it was another's already: give it back
+        self.delete(aside)
+        return is_seen and self.create(name, content)
+
+    def _swap_unlocked(self, name: str, content: bytes, seen: bytes) -> bool:
+        if self.read(name) != seen:
+            return False
+        self.write(name, content)
+        return True
+
     def _write_temporary(self, name: str, content: bytes | pa.Buffer) -> str:
         target = self.path(name)
         folder, base = os.path.split(target)
@@ -266,6 +289,20 @@ def _s3_put(path: str, content: bytes, **condition: str) -> bool:
             return False
         raise OSError(f"can't write s3://{path}: {error}") from error
     return True
+
+
+def _s3_swap(path: str, content: bytes, *, seen: bytes) -> bool:
+    import boto3
+    from botocore.exceptions import ClientError
+
+    bucket, _, key = path.partition("/")
+    try:
+        found = boto3.client("s3").get_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return False
+        raise OSError(f"can't read s3://{path}: {error}") from error
+    return found["Body"].read() == seen and _s3_put(path, content, IfMatch=found["ETag"])
 
 
 def glob_root(pattern: str) -> tuple[str, str]:

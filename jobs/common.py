@@ -1,0 +1,103 @@
+"""Settings that several jobs share, and what they turn into."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from raypipe import sample
+from raypipe.corpus import Corpus
+from raypipe.run.cluster import Wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSettings:
+    """Which rows, and where their columns are."""
+
+    corpus: tuple[str, ...]
+    """[NAME=]URI of a folder, glob or file of Parquet or JSON lines (.gz, .zst); NAME is the domain. Repeatable."""
+    text_column: str = "text"
+    """Column of the text; dotted where nested."""
+    id_column: str | None = None
+    """Column of the id; without one an id is PATH:ROW."""
+    domain_column: str | None = None
+    """Column of the domain; dotted where nested."""
+    domain_from_path: str | None = None
+    """Regular expression whose first group, found in a file's path, is the domain."""
+    where: str | None = None
+    """SQL condition on a row's columns; rows that fail it are skipped as "filtered" and never scored."""
+    limit: int | None = None
+    """Only the first N rows."""
+    max_line_bytes: int = 64 << 20
+    """A longer line of JSON is one skipped row, never held whole."""
+
+    def to_corpus(self) -> Corpus:
+        """The corpus that these settings describe; `sample` is the embedded one."""
+        if self.corpus == (sample.SAMPLE,):
+            folder = str(sample.corpus_folder())
+            return Corpus(sources=(folder,), id_column="id", domain_column="domain", where=self.where, limit=self.limit)
+        return Corpus(
+            sources=self.corpus,
+            text_column=self.text_column,
+            id_column=self.id_column,
+            domain_column=self.domain_column,
+            domain_from_path=self.domain_from_path,
+            where=self.where,
+            limit=self.limit,
+            max_line_bytes=self.max_line_bytes,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The model that scores, and how it runs."""
+
+    model: str = "sample"
+    """Folder, org/name[@revision], GGUF file, or `sample`: the embedded SmolLM2-135M-Instruct."""
+    max_tokens: int = 2048
+    """Documents are scored on their first N tokens."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of weights and activations; auto: bfloat16 on a GPU, float32 on a CPU. Losses are float32 always."""
+    token_budget: int | None = None
+    """Tokens that go through the model together; None: by device and model."""
+    seed: int = 0
+    """Of everything that is drawn at random."""
+    gpus_per_worker: float | None = None
+    """GPUs that a worker reserves; None: 1 where the cluster has GPUs, else 0."""
+    cpus_per_worker: float | None = None
+    """CPUs that a worker reserves, and so its threads; None: 1 beside a GPU, else this machine's cores."""
+    min_workers: int = 1
+    """Workers to start with."""
+    max_workers: int | None = None
+    """Workers at most; None: as many as the cluster's GPUs, or 1 on CPUs."""
+
+    def to_wanted(self) -> Wanted:
+        """The workers that these settings ask for."""
+        return Wanted(self.min_workers, self.max_workers, self.gpus_per_worker, self.cpus_per_worker)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The run folder and how to go on in it."""
+
+    output: str
+    """The run folder's URI; made if it isn't there, gone on with if it is."""
+    name: str | None = None
+    """Suffix of the stage's folder (scores-NAME), to keep another setting's files beside the first."""
+    restart: str | None = None
+    """Throw a stage's files away and do it again; says first what they cost."""
+    yes: bool = False
+    """Don't ask before --restart throws work away."""
+    retry: Literal["nothing", "failed"] = "nothing"
+    """failed: take up again the shards that were set aside."""
+
+
+def run_job(main: Callable[[], int | None]) -> None:
+    """End the process as a job should: wrong input is a message and status 2, no traceback; a stop is 143 or 130."""
+    try:
+        status = main() or 0
+    except (ValueError, KeyError, FileNotFoundError) as error:
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"error: {message}", file=sys.stderr)
+        status = 2
+    sys.exit(status)

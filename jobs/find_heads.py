@@ -1,0 +1,98 @@
+"""Find a model's retrieval heads and check that they retrieve: python -m jobs.find_heads --output RUN."""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from jobs import settings
+from jobs.common import CorpusSettings, ModelSettings, RunSettings, run_job
+from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
+from raypipe.storage import Folder
+
+log = logging.getLogger(__name__)
+MAX_TEXTS = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings:
+    """How heads are looked for."""
+
+    heads_share: float = 0.05
+    """Share of all heads that is chosen."""
+    n_probes: int = 64
+    """Probes that score the heads; the paper takes 800."""
+    probe_tokens: int = 1024
+    """Tokens of a probe; the paper's have 4,096."""
+    n_draws: int = 5
+    """Random draws of as many heads from the same layers, the control; at least 5."""
+    allow_weak_heads: bool = False
+    """Go on with heads that failed the causal check."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(ProbeSettings, CorpusSettings, ModelSettings, RunSettings):
+    """Settings of find_heads."""
+
+    corpus: tuple[str, ...] = ("sample",)
+    """[NAME=]URI of text with plain sentences, for the values of the probes and the prose of the check; or `sample`."""
+
+
+def main(config: Config) -> int:
+    """Write RUN/heads/NAME.json; status 2 if the heads fail the causal check."""
+    from raypipe.score.heads_file import check_passed
+
+    run = Folder(config.output)
+    record, name = detect(config), f"{config.name or 'heads'}.json"
+    (run / "heads").write(name, json.dumps(record, indent=1).encode())
+    check = record["causal_check"]
+    print(f"{len(record['chosen'])} heads in {run.uri}/heads/{name}: {record['chosen']}")
+    for what in ("intact", "chosen"):
+        print(f"  {what:>8}: answer loss {check[what]['loss']:.2f}, accuracy {check[what]['accuracy']:.2f}")
+    for rule in check["rules"]:
+        print(
+            f"  {'passed' if rule['passed'] else 'FAILED'}: {rule['rule']}: {rule['value']:.2f} (bar {rule['bar']:.2f})"
+        )
+    check_passed(record, allow_weak=config.allow_weak_heads, where=f"heads/{name}")
+    return 0
+
+
+def detect(config: Any) -> dict[str, Any]:
+    """The heads record of the model, found now on this machine's first device."""
+    import torch
+
+    from raypipe.run.card import now, versions
+    from raypipe.score.find_heads import Probing, find_heads
+
+    probing = Probing(
+        n_probes=config.n_probes,
+        max_tokens=config.probe_tokens,
+        share=config.heads_share,
+        n_draws=config.n_draws,
+        seed=config.seed,
+    )
+    device = "cuda" if torch.cuda.is_available() and config.gpus_per_worker != 0 else "cpu"
+    # probes decide what every later score means: they run in float32 unless asked otherwise
+    dtype = "float32" if config.dtype == "auto" else config.dtype
+    texts = some_texts(config.to_corpus(), limit=MAX_TEXTS)
+    record = find_heads(config.model, texts, probing=probing, dtype=dtype, device=device)
+    return {**record, "created": now(), "versions": versions()}
+
+
+def some_texts(corpus: Corpus, *, limit: int) -> list[str]:
+    """The first texts of a corpus, a share from each shard so that every domain is among them."""
+    plan = plan_shards(corpus, shard_bytes=1 << 22, part_rows=limit)
+    step = max(1, len(plan) // 64)
+    each = max(2, -(-limit * step // max(1, len(plan))))
+    texts: list[str] = []
+    for shard in plan.shards[::step]:
+        if shard.cut == "part":
+            table = next(part[2] for part in read_stream(corpus, shard, part_rows=limit, done=frozenset()))
+        else:
+            table = read_shard(corpus, shard)
+        texts += [text for text in table["text"].to_pylist() if text is not None][:each]
+    return texts[:limit]
+
+
+if __name__ == "__main__":
+    run_job(lambda: main(settings.parse(Config)))

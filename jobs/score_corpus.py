@@ -1,0 +1,159 @@
+"""Score a corpus by attention influence: python -m jobs.score_corpus --corpus DATA --output RUN."""
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from jobs import settings
+from jobs.common import CorpusSettings, ModelSettings, RunSettings, run_job
+from jobs.find_heads import ProbeSettings, detect
+from raypipe import sample
+from raypipe.corpus import Corpus, plan_shards
+from raypipe.models import open_model
+from raypipe.run.calibrate import calibrate
+from raypipe.run.card import read_card
+from raypipe.run.lock import Lock
+from raypipe.run.op import Pool
+from raypipe.run.signals import orderly_stop
+from raypipe.run.stage import Annotate, Sizes, Stopped, is_complete
+from raypipe.score.forward_pass import ForwardPass
+from raypipe.score.heads_file import chosen_heads, parse_heads
+from raypipe.score.influence import Influence
+from raypipe.score.perplexity import Perplexity
+from raypipe.storage import Folder
+
+STAGE = "scores"
+FOUND_HEADS = "heads.json"
+CPU_BUDGET, GPU_BUDGET = 4096, 32_768
+FIRST_LOOK = Sizes(shard_bytes=64 << 20, part_rows=10_000)
+"""A cut to check the corpus by, and to sample it for calibration, before its own is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings(ProbeSettings):
+    """What is scored and how the work is cut."""
+
+    scorer: tuple[Literal["influence", "perplexity"], ...] = ("influence",)
+    """Scorers; one forward pass serves them all."""
+    heads: str | None = None
+    """Heads file, or `detect`; None: the run's own, else the embedded model's shipped ones."""
+    shard_bytes: int | None = None
+    """Bytes of text a shard; None: about 30 s of one worker's work, measured at the first start."""
+    shard_rows: int | None = None
+    """Rows of a part of a compressed file; None: as many as take 30 s too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(ScoreSettings, CorpusSettings, ModelSettings, RunSettings):
+    """Settings of score_corpus."""
+
+
+def main(config: Config) -> int:
+    """Score what isn't scored yet; status 1 if a shard had to be set aside."""
+    run = Folder(config.output)
+    with Lock(run) as lock, orderly_stop() as (stopping, status):
+        try:
+            card = score(config, run, stopping=stopping, is_owner=lambda: not lock.is_lost)
+        except Stopped as stop:
+            print(stop, file=sys.stderr)
+            return status["code"]
+    counts = card["counts"]
+    skipped = counts["rows"] - counts["scored"]
+    print(f"{counts['rows']:,} rows: {counts['scored']:,} scored, {skipped:,} skipped, in {run.uri}")
+    for key, why in card["set_aside"].items():
+        print(f"set aside: {key}: {why}", file=sys.stderr)
+    return 0 if is_complete(card) else 1
+
+
+def score(
+    config: Any, run: Folder, *, stopping: threading.Event, is_owner: Callable[[], bool] = lambda: True
+) -> dict[str, Any]:
+    """Score the corpus into RUN/scores and return the stage's card; what is there stays."""
+    stage = f"{STAGE}-{config.name}" if config.name else STAGE
+    corpus, wanted = config.to_corpus(), config.to_wanted()
+    made_with = (read_card(run / stage) or {}).get("identity", {})
+    sizes = _sizes(config, made_with)
+    plan = plan_shards(corpus, **asdict(sizes or FIRST_LOOK))  # wrong paths and columns end here, before any device
+    op = _op(config, run, made_with, lambda: wanted.pool)
+    op.check()
+    sizes = sizes or calibrate(op, corpus, plan, wanted.pool).sizes
+    return Annotate(
+        run,
+        stage,
+        op,
+        corpus,
+        wanted=wanted,
+        sizes=sizes,
+        identity=_identity(config, op, corpus, sizes),
+        stopping=stopping,
+        is_owner=is_owner,
+        retry_failed=config.retry == "failed",
+    )()
+
+
+def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:
+    """The cut that is asked for, or the one the stage has; None: to be measured."""
+    if config.shard_bytes is not None:
+        return Sizes(config.shard_bytes, config.shard_rows or max(1, config.shard_bytes // 4096))
+    return Sizes(made_with["shard_bytes"], made_with["part_rows"]) if made_with else None
+
+
+def _op(config: Any, run: Folder, made_with: dict[str, Any], pool: Callable[[], Pool]) -> ForwardPass:
+    """The forward pass; what is left to us is what the stage was begun with, else what suits the workers."""
+    statistics: dict[str, Influence | Perplexity] = {"influence": Influence(), "perplexity": Perplexity()}
+    dtype, budget = config.dtype, config.token_budget or made_with.get("token_budget")
+    if dtype == "auto":
+        dtype = made_with.get("dtype") or ("bfloat16" if pool().num_gpus else "float32")
+    return ForwardPass(
+        model=config.model,
+        statistics=tuple(statistics[name] for name in dict.fromkeys(config.scorer)),
+        heads=resolve_heads(config, run) if "influence" in config.scorer else (),
+        max_tokens=config.max_tokens,
+        dtype=dtype,
+        token_budget=budget or max(config.max_tokens, GPU_BUDGET if pool().num_gpus else CPU_BUDGET),
+    )
+
+
+def resolve_heads(config: Any, run: Folder) -> tuple[tuple[int, int], ...]:
+    """The heads to neutralise, from a file, the run, the embedded record, or found now and kept in the run."""
+    sha256, folder = open_model(config.model).sha256(), run / "heads"
+    where = config.heads
+    if where == "detect" and not folder.exists(FOUND_HEADS):
+        folder.write(FOUND_HEADS, json.dumps(detect(config), indent=1).encode())
+    if where in (None, "detect") and folder.exists(FOUND_HEADS):
+        content, where = folder.read(FOUND_HEADS), f"{run.uri}/heads/{FOUND_HEADS}"
+    elif where is None:
+        if config.model != sample.SAMPLE:
+            raise ValueError(f"heads must be given for model {config.model!r}: a file by --heads, or --heads detect.")
+        content, where = sample.heads_file().read_bytes(), "the embedded heads file"
+        folder.write(FOUND_HEADS, content)
+    else:
+        parent, _, name = where.rpartition("/")
+        content = Folder(parent or ".").read(name)
+    record = parse_heads(content, where=where)
+    return chosen_heads(record, sha256=sha256, allow_weak=config.allow_weak_heads, where=where)
+
+
+def _identity(config: Any, op: ForwardPass, corpus: Corpus, sizes: Sizes) -> dict[str, Any]:
+    """Whatever can change a byte of the files; where the corpus lies can't, its shards' names hold what it is."""
+    columns = {name: value for name, value in asdict(corpus).items() if name != "sources"}
+    model = open_model(config.model)
+    return {
+        "model_sha256": model.sha256(),
+        "tokenizer_sha256": model.tokenizer_sha256(),
+        "scorers": [type(part).__name__.lower() for part in op.statistics],
+        "heads": [list(head) for head in op.heads],
+        "max_tokens": op.max_tokens,
+        "dtype": op.dtype,
+        "token_budget": op.token_budget,
+        "op_version": op.version,
+        **asdict(sizes),
+        **columns,
+    }
+
+
+if __name__ == "__main__":
+    run_job(lambda: main(settings.parse(Config)))

@@ -1,0 +1,104 @@
+"""Settings of the jobs: frozen dataclasses, filled from --config FILE.yaml and from flags, which win."""
+
+import dataclasses
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+import yaml
+
+C = TypeVar("C")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice."""
+
+
+def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    if twice := {key for key in keys if keys.count(key) > 1}:
+        raise ValueError(f"settings may be given once, got {', '.join(map(repr, twice))} more than once.")
+    return loader.construct_mapping(node)
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def parse(config: type[C], arguments: Sequence[str] | None = None) -> C:
+    """The settings of a job from its command line; wrong ones end the process with a message and status 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        flags, path = _without_config(given)
+        flags = _merged(flags)
+        settings = read_file(config, path) if path else {}
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    named = {flag.split("=")[0] for flag in flags if flag.startswith("--")}
+    from_file = [word for name, value in settings.items() if _is_free(name, named) for word in _words(name, value)]
+    return tyro.cli(config, args=[*from_file, *flags], description=_description(config))
+
+
+def read_file(config: type, path: str) -> dict[str, Any]:
+    """The settings in a YAML file.
+
+    Raises
+    ------
+    ValueError
+        If it isn't a mapping of settings that the job has; the message names the nearest.
+    """
+    settings = yaml.load(Path(path).read_text(encoding="utf-8"), _UniqueKeys) or {}  # noqa: S506 (a safe loader)
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} must map settings to values, got {type(settings).__name__}.")
+    known = [field.name for field in dataclasses.fields(config)]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
+            raise ValueError(f"{path}: there is no setting {name!r}; the nearest is {near[0]!r}.")
+    return {str(name): value for name, value in settings.items()}
+
+
+def _description(config: type) -> str:
+    module = sys.modules[config.__module__]
+    return (module.__doc__ or config.__doc__ or "").strip() + " Any setting can also stand in --config FILE.yaml."
+
+
+def _without_config(given: list[str]) -> tuple[list[str], str | None]:
+    rest, path = [], None
+    arguments = iter(given)
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name == "--config":
+            path = value or next(arguments, "")
+        else:
+            rest.append(argument)
+    return rest, path
+
+
+def _merged(flags: list[str]) -> list[str]:
+    """Flags given several times (--corpus A --corpus B) as one with all their values."""
+    values: dict[str, list[str]] = {}
+    name = ""
+    for word in flags:
+        if word.startswith("--"):
+            name, is_joined, value = word.partition("=")
+            values.setdefault(name, []).extend([value] if is_joined else [])
+        else:
+            values.setdefault(name, []).append(word)
+    return [word for name, of_flag in values.items() for word in ([name] if name else []) + of_flag]
+
+
+def _is_free(name: str, named: set[str]) -> bool:
+    flag = name.replace("_", "-")
+    return not {f"--{flag}", f"--no-{flag}", f"--{name}", f"--no-{name}"} & named
+
+
+def _words(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    values = value if isinstance(value, list) else [value]
+    return [f"--{flag}", *map(str, values)]

@@ -1,0 +1,95 @@
+"""Documents packed end to end into batches under a token budget, with no padding between them.
+
+A plan is a pure function of (lengths, budget): the same shard is cut into the same batches for ever, which is what
+makes a resumed run give the same bytes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+def plan_batches(lengths: np.ndarray, *, budget: int) -> list[np.ndarray]:
+    """Rows that go through the model together: best-fit decreasing, each batch at most `budget` tokens.
+
+    Rows of length 0 are in no batch. Rows inside a batch are in their given order, and so are batches by first row.
+
+    Raises
+    ------
+    ValueError
+        If a document is longer than the budget.
+    """
+    if lengths.size and lengths.max() > budget:
+        raise ValueError(f"token_budget must hold the longest document, {lengths.max()} tokens, got {budget}.")
+    free: list[int] = []
+    batches: list[list[int]] = []
+    open_batches = np.zeros(0, dtype=np.int64)
+    for row in np.argsort(-lengths, kind="stable"):
+        length = int(lengths[row])
+        if length == 0:
+            break
+        fitting = np.flatnonzero(open_batches >= length)
+        if fitting.size:
+            best = int(fitting[np.argmin(open_batches[fitting])])
+            open_batches[best] -= length
+            batches[best].append(int(row))
+            continue
+        free.append(budget - length)
+        open_batches = np.append(open_batches, budget - length)
+        batches.append([int(row)])
+    ordered = [np.sort(np.array(batch, dtype=np.int64)) for batch in batches]
+    return sorted(ordered, key=lambda batch: int(batch[0]))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Documents end to end on a device, `t` tokens in all, the last `padding` of them padding.
+
+    `cuts` are the borders of the documents, [n + 1] on the host; padding is one more document after the last, so that
+    nothing can attend to it. `sources` are the positions whose next token is a target, `targets` those tokens.
+    """
+
+    tokens: torch.Tensor  # [t] int64
+    positions: torch.Tensor  # [t] int64, restart at 0 with each document
+    cuts: np.ndarray  # [n + 1] int64; with padding [n + 2]
+    sources: torch.Tensor  # [p] int64
+    targets: torch.Tensor  # [p] int64
+    n_documents: int
+    padding: int
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each document, [n]."""
+        return np.diff(self.cuts)[: self.n_documents]
+
+
+def pack(documents: list[np.ndarray], *, device: torch.device, size: int | None = None) -> Packed:
+    """The documents ([t_i] token ids, each of at least 1) as one packed batch, padded to `size` tokens if given.
+
+    Raises
+    ------
+    ValueError
+        If they don't fit into `size`.
+    """
+    lengths = np.array([len(document) for document in documents], dtype=np.int64)
+    total = int(lengths.sum())
+    padding = 0 if size is None else size - total
+    if padding < 0:
+        raise ValueError(f"size must be at least the {total} tokens of the documents, got {size}.")
+    spans = np.append(lengths, padding) if padding else lengths
+    cuts = np.concatenate([[0], np.cumsum(spans)])
+    tokens = np.concatenate([*documents, np.zeros(padding, dtype=np.int64)]).astype(np.int64)
+    positions = np.arange(total + padding) - np.repeat(cuts[:-1], spans)
+    has_next = np.ones(total, dtype=bool)
+    has_next[cuts[1 : len(lengths) + 1] - 1] = False
+    sources = np.flatnonzero(has_next)
+    host = (tokens, positions, sources, tokens[sources + 1])
+    on_device = [_send(torch.from_numpy(array), device) for array in host]
+    return Packed(on_device[0], on_device[1], cuts, on_device[2], on_device[3], len(documents), padding)
+
+
+def _send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)  # the copy overlaps with the batch before

@@ -1,0 +1,117 @@
+"""A shard's file: how it is named, written in one step, and counted again from its footer."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raypipe.columns import KEYS, REASON
+from raypipe.corpus import Shard
+from raypipe.run.rows import ShardResult
+from raypipe.storage import Folder
+
+SUFFIX, LAST = ".parquet", ".last.parquet"
+READERS = 16
+
+
+def file_name(shard: Shard, *, is_last: bool) -> str:
+    """The name of a shard's file; the last part of a compressed stream says so: a listing alone is the state."""
+    return shard.key + (LAST if shard.cut == "part" and is_last else SUFFIX)
+
+
+def commit(folder: Folder, name: str, *, shard: Shard, source: pa.Table, result: ShardResult) -> dict[str, Any]:
+    """Put the file of a shard in one step and return its counts. `source` gives the keys of its rows."""
+    table = source.select(KEYS.names)
+    for column in result.table.schema:
+        table = table.append_column(column, result.table[column.name])
+    counts = count(result)
+    where = {field: value for field, value in asdict(shard).items() if field != "uri"}
+    metadata = {
+        "raypipe.source_path": shard.path,
+        "raypipe.start": str(shard.start),
+        "raypipe.shard": json.dumps({**where, "uri": shard.uri}, sort_keys=True),
+        "raypipe.counts": json.dumps(counts, sort_keys=True),
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    folder.write(name, sink.getvalue())
+    return counts
+
+
+def count(result: ShardResult) -> dict[str, Any]:
+    """Rows, rows by outcome, tokens: what accounting adds up."""
+    table = result.table
+    reasons = Counter(reason for reason in table[REASON].to_pylist() if reason is not None)
+    scored = pc.is_null(table[REASON])
+    tokens = {
+        name: _total(table, name, scored) for name in ("n_tokens", "n_tokens_total") if name in table.column_names
+    }
+    truncated = _total(table, "truncated", scored) if "truncated" in table.column_names else 0
+    return {
+        "rows": len(table),
+        "scored": len(table) - reasons.total(),
+        "skipped": dict(sorted(reasons.items())),
+        "tokens": tokens.get("n_tokens", 0),
+        "tokens_total": tokens.get("n_tokens_total", 0),
+        "truncated": truncated,
+        "halved": result.halved,
+    }
+
+
+def _total(table: pa.Table, name: str, rows: pa.ChunkedArray) -> int:
+    return int(pc.sum(pc.cast(table[name].filter(rows), pa.int64())).as_py() or 0)
+
+
+@dataclass
+class Totals:
+    """Counts of many shards added up."""
+
+    shards: int = 0
+    rows: int = 0
+    scored: int = 0
+    tokens: int = 0
+    tokens_total: int = 0
+    truncated: int = 0
+    halved: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, counts: dict[str, Any]) -> None:
+        """One more shard."""
+        self.shards += 1
+        for name in ("rows", "scored", "tokens", "tokens_total", "truncated", "halved"):
+            setattr(self, name, getattr(self, name) + counts[name])
+        self.skipped.update(counts["skipped"])
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts for a card, reasons by falling number."""
+        return {**asdict(self), "skipped": dict(self.skipped.most_common())}
+
+
+def recount(folder: Folder, names: Iterable[str]) -> Totals:
+    """The totals of committed files, from their footers alone.
+
+    Raises
+    ------
+    ValueError
+        If a footer's row count differs from what the shard's writer counted.
+    """
+
+    def footer(name: str) -> dict[str, Any]:
+        with folder.open(name) as file:
+            metadata = pq.read_metadata(file)
+        counts: dict[str, Any] = json.loads(metadata.metadata[b"raypipe.counts"])
+        if counts["rows"] != metadata.num_rows:
+            raise ValueError(f"{name} must hold the {counts['rows']} rows of its shard, got {metadata.num_rows}.")
+        return counts
+
+    totals = Totals()
+    with ThreadPoolExecutor(READERS) as threads:
+        for counts in threads.map(footer, names):
+            totals.add(counts)
+    return totals

@@ -1,0 +1,81 @@
+"""Shards through Ray Data: readers on CPUs run ahead, a pool of workers follows, outcomes come back one by one."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import ray.data
+from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
+
+from raypipe.corpus import Corpus, Shard
+from raypipe.run.op import Op, Pool
+from raypipe.run.worker import Reader, Worker
+from raypipe.storage import Folder
+
+WAVE = 10_000
+"""Shards handed to Ray Data at once: its driver keeps some 15 kB a block."""
+
+BLOCK = 20
+READER_CPUS = 0.5
+"""What a reader reserves; unlike a worker's share, or Ray Data would fuse the two and nothing would run ahead."""
+
+
+def outcomes(
+    op: Op,
+    corpus: Corpus,
+    shards: Sequence[Shard],
+    *,
+    folder: Folder,
+    pool: Pool,
+    part_rows: int,
+    ledger: Any,
+    done: Mapping[str, Sequence[int]],
+) -> Iterator[dict[str, Any]]:
+    """Take the shards through the Op, wave after wave, and yield what became of each: a row of worker.OUTCOMES.
+
+    `done` maps the key of a compressed stream to the starts of its parts that are committed.
+    """
+    context = _context()
+    for first in range(0, len(shards), WAVE):
+        wave = shards[first : first + WAVE]
+        rows = [{"shard": json.dumps(asdict(shard)), "done": list(done.get(shard.key, []))} for shard in wave]
+        with DataContext.current(context):
+            source = ray.data.from_items(rows, override_num_blocks=_n_blocks(len(rows), pool))
+            prepared = source.map_batches(
+                Reader(op, corpus, part_rows, ledger).__call__,
+                batch_size=None,
+                batch_format="pyarrow",
+                num_cpus=READER_CPUS,
+                compute=TaskPoolStrategy(size=max(2, 2 * pool.max_workers)),
+            )
+            finished = prepared.map_batches(
+                Worker,
+                batch_size=1,
+                batch_format="pyarrow",
+                fn_constructor_args=(op, folder, ledger, pool.n_threads),
+                num_cpus=pool.num_cpus,
+                num_gpus=pool.num_gpus or None,
+                compute=ActorPoolStrategy(
+                    min_size=pool.min_workers,
+                    max_size=pool.max_workers,
+                    max_tasks_in_flight_per_actor=1,  # a slow worker must not hoard shards that others could do
+                ),
+            )
+            for batch in finished.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                yield from batch.to_pylist()
+
+
+def _n_blocks(n_shards: int, pool: Pool) -> int:
+    """Blocks of BLOCK shards, smaller ones where that would leave readers idle."""
+    return max(-(-n_shards // BLOCK), min(n_shards, 4 * pool.max_workers))
+
+
+def _context() -> DataContext:
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.target_max_block_size = 1  # each shard is a block of its own: it is scored as soon as it is read
+    context.execution_options.preserve_order = False
+    context.execution_no_progress_timeout_s = -1  # our watchdog knows what a shard takes; a fixed limit doesn't
+    context.print_on_execution_start = False
+    return context

@@ -1,0 +1,126 @@
+"""How far a stage is: files that others can read, and a bar for a terminal."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+
+from raypipe.run.card import now
+from raypipe.run.commit import Totals
+from raypipe.storage import Folder
+
+NOW_EVERY_S = 5.0
+SEGMENT_S = 60.0
+
+
+@dataclass
+class Meter:
+    """Rates of a stage since its first commit, and what is left."""
+
+    stage: str
+    n_shards: int
+    totals: Totals = field(default_factory=Totals)
+    padding: int = 0
+    busy_s: float = 0.0
+    waited_s: float = 0.0
+    workers: int = 0
+    started: float = field(default_factory=time.monotonic)
+    first_shard_tokens: int = 0
+    first_at: float | None = None
+    last_at: float | None = None
+
+    def add(self, detail: dict) -> None:
+        """One shard was committed: the detail of its outcome."""
+        self.totals.add(detail["counts"])
+        self.padding += detail["padding"]
+        self.busy_s += detail["busy_s"]
+        if self.first_at is None:
+            self.first_at, self.first_shard_tokens = detail["at"], detail["counts"]["tokens"]
+        else:
+            self.waited_s += detail["waited_s"]  # the first wait of all is start-up
+        self.last_at = max(self.last_at or 0.0, detail["at"])
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens a second from the first commit to the last: start-up isn't throughput."""
+        span = (self.last_at or 0.0) - (self.first_at or 0.0)
+        if span > 0:
+            return (self.totals.tokens - self.first_shard_tokens) / span
+        return self.totals.tokens / self.busy_s if self.busy_s else 0.0
+
+    @property
+    def padding_fraction(self) -> float:
+        """Share of the positions computed that held no token."""
+        return self.padding / (self.padding + self.totals.tokens) if self.padding else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to go if shards go on coming as fast; None before two are done."""
+        done = self.totals.shards
+        if done < 2 or self.first_at is None or self.last_at is None:
+            return None
+        return (self.n_shards - done) * (self.last_at - self.first_at) / (done - 1)
+
+    def as_json(self) -> dict:
+        """The line of a progress file."""
+        return {
+            "stage": self.stage, "time": now(), "shards_done": self.totals.shards, "shards": self.n_shards,
+            "rows": self.totals.rows, "tokens": self.totals.tokens, "tokens_per_s": round(self.tokens_per_s, 1),
+            "padding_fraction": round(self.padding_fraction, 5), "eta_s": self.eta_s and round(self.eta_s, 1),
+            "workers": self.workers,
+        }  # fmt: skip
+
+
+class Reporter:
+    """Writes progress files, and a bar where there is a terminal."""
+
+    def __init__(self, run: Folder, meter: Meter, *, is_lost: Callable[[], bool] = lambda: False) -> None:
+        self.folder, self.meter = run / "progress", meter
+        self._segment: list[dict] = []
+        self._segment_started = self._written = 0.0
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn())
+        detail = TextColumn("{task.fields[detail]}")
+        self._bar = Progress(*columns, detail, console=Console(stderr=True), disable=not sys.stderr.isatty())
+        self._task = self._bar.add_task(meter.stage, total=meter.n_shards, detail="starting workers")
+
+    def __enter__(self) -> "Reporter":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        self._write(force=True)
+
+    def update(self) -> None:
+        """Show how far the meter is; cheap enough to call at every shard."""
+        meter = self.meter
+        eta = f"ETA {meter.eta_s:.0f} s" if meter.eta_s is not None else ""
+        detail = (
+            f"{meter.totals.rows:,} documents  {meter.tokens_per_s:,.0f} tokens/s  "
+            f"padding {meter.padding_fraction:.1%}  {eta}"
+        )
+        self._bar.update(self._task, completed=meter.totals.shards, detail=detail)
+        self._write()
+
+    def _write(self, *, force: bool = False) -> None:
+        seconds = time.monotonic()
+        if not force and seconds - self._written < NOW_EVERY_S:
+            return
+        self._written = seconds
+        line = self.meter.as_json()
+        self.folder.write("now.json", json.dumps(line).encode())
+        self._segment_started = self._segment_started or seconds
+        self._segment.append(line)
+        if force or seconds - self._segment_started > SEGMENT_S:
+            self._close_segment()
+
+    def _close_segment(self) -> None:
+        """An object store can't append: a closed minute is a file of its own."""
+        start = self._segment[0]["time"].replace(":", "").replace("+0000", "Z")
+        name = f"{start}-{len(self.folder.files()):04d}.jsonl"
+        self.folder.write(name, "".join(json.dumps(line) + "\n" for line in self._segment).encode())
+        self._segment, self._segment_started = [], 0.0

@@ -1,0 +1,28 @@
+"""SIGTERM and Ctrl-C as a request to stop in an orderly way."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def orderly_stop() -> Iterator[tuple[threading.Event, dict[str, int]]]:
+    """An event set by the first SIGTERM or SIGINT, and the exit status that goes with it; a second one acts at once."""
+    event, status = threading.Event(), {"code": 0}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        status["code"] = 128 + number
+        event.set()
+        for restored, handler in before.items():
+            signal.signal(restored, handler)
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield event, status
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

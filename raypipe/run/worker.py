@@ -1,0 +1,176 @@
+"""What runs in the pools: readers prepare shards ahead of the device, workers take them through the Op."""
+
+import errno
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from raypipe.columns import KEYS
+from raypipe.corpus import Corpus, Shard, UnreadableFile, read_shard, read_stream
+from raypipe.run.commit import commit, file_name
+from raypipe.run.ledger import MAX_DEATHS, Identity
+from raypipe.run.op import Op
+from raypipe.run.rows import BrokenOp, prepare, through
+from raypipe.storage import Folder
+
+REPORT_EVERY_S = 0.5
+
+# A shard on its way to a worker: one row of this, so that it is never bundled with another or cut.
+READ = pa.schema(
+    [("shard", pa.string()), ("name", pa.string()), ("keys", pa.large_binary()), ("prepared", pa.large_binary()),
+     ("trouble", pa.string())]
+)  # fmt: skip
+# What a worker hands to the driver: name of the file, what became of the shard, and the details as JSON.
+OUTCOMES = pa.schema([("name", pa.string()), ("outcome", pa.string()), ("detail", pa.string())])
+
+DONE, ALREADY, POISON, STOPPED = "done", "already", "poison", "stopped"
+UNREADABLE, STORAGE, FULL, BROKEN = "unreadable", "storage", "storage full", "broken"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads and prepares shards on CPUs, ahead of the workers, one at a time: a block is never whole in memory."""
+
+    op: Op
+    corpus: Corpus
+    part_rows: int
+    ledger: Any
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        """Rows of (shard JSON, starts already done) -> one READ row for each shard that is left to do."""
+        for row in block.to_pylist():
+            shard = Shard(**json.loads(row["shard"]))
+            attempt = ray.get(self.ledger.read_begins.remote(shard.key))
+            if attempt is None:
+                return
+            if attempt > MAX_DEATHS:
+                yield trouble(shard, POISON)
+                continue
+            yield from self._read(shard, frozenset(row["done"] or []))
+            self.ledger.read_done.remote(shard.key)
+
+    def _read(self, shard: Shard, done: frozenset[int]) -> Iterator[pa.Table]:
+        try:
+            for part, is_last, table in parts(self.corpus, shard, part_rows=self.part_rows, done=done):
+                yield ready(part, file_name(part, is_last=is_last), table, prepare(self.op, table))
+        except BrokenOp as error:
+            yield trouble(shard, f"{BROKEN}: {error}")
+        except UnreadableFile as error:
+            yield trouble(shard, f"{UNREADABLE}: {error}")
+        except OSError as error:
+            yield trouble(shard, f"{STORAGE}: {error}")
+
+
+def parts(
+    corpus: Corpus, shard: Shard, *, part_rows: int, done: frozenset[int] = frozenset()
+) -> Iterator[tuple[Shard, bool, pa.Table]]:
+    """What a planned shard turns into: itself, or the parts of a compressed stream; and whether each is the last."""
+    if shard.cut != "part":
+        yield shard, True, read_shard(corpus, shard)
+    else:
+        yield from read_stream(corpus, shard, part_rows=part_rows, done=done)
+
+
+def ready(shard: Shard, name: str, source: pa.Table, prepared: pa.Table) -> pa.Table:
+    """A READ row of a shard that was read."""
+    return _read_row(shard, name, pack_table(source.select(KEYS.names)), pack_table(prepared), None)
+
+
+def trouble(shard: Shard, why: str) -> pa.Table:
+    """A READ row of a shard that can't be read."""
+    return _read_row(shard, file_name(shard, is_last=False), None, None, why)
+
+
+def _read_row(shard: Shard, name: str, keys: pa.Buffer | None, prepared: pa.Buffer | None, why: str | None) -> pa.Table:
+    columns = [[json.dumps(asdict(shard))], [name], _one_binary(keys), _one_binary(prepared), [why]]
+    return pa.table(columns, schema=READ)
+
+
+def _one_binary(value: pa.Buffer | None) -> pa.Array:
+    """An array of one large binary that shares the buffer's memory."""
+    if value is None:
+        return pa.nulls(1, pa.large_binary())
+    offsets = pa.py_buffer(np.array([0, value.size], dtype=np.int64))
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, value])
+
+
+def pack_table(table: pa.Table) -> pa.Buffer:
+    """A table as one buffer in Arrow's stream format."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+def unpack_table(packed: pa.LargeBinaryScalar) -> pa.Table:
+    """The table of a buffer, without a copy."""
+    return pa.ipc.open_stream(packed.as_buffer()).read_all().combine_chunks()
+
+
+class Worker:
+    """A place in the pool: loads the Op once, then takes shards through it and commits their files."""
+
+    def __init__(self, op: Op, folder: Folder, ledger: Any, n_threads: int) -> None:
+        self.op, self.folder, self.ledger = op, folder, ledger
+        self.who = Identity.of_this_process()
+        ray.get(ledger.hello.remote(self.who))
+        self.op.setup(n_threads=n_threads)
+        self.ledger.ready.remote(self.who)
+        self._unreported, self._reported = (0, 0, 0.0), 0.0
+        self._idle_since = time.monotonic()
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """READ rows -> OUTCOMES rows. A retried block finds its finished shards committed."""
+        outcomes = [self._shard({name: rows[name][at] for name in READ.names}) for at in range(len(rows))]
+        return pa.Table.from_pylist(outcomes, schema=OUTCOMES)
+
+    def _shard(self, row: dict[str, Any]) -> dict[str, str]:
+        name, shard = row["name"].as_py(), Shard(**json.loads(row["shard"].as_py()))
+        if (why := row["trouble"].as_py()) is not None:
+            kind, _, detail = why.partition(": ")
+            return outcome(shard.key if kind == POISON else name, kind, {"why": detail, "shard": asdict(shard)})
+        if self.folder.exists(name):
+            return outcome(name, ALREADY, {})
+        attempt = ray.get(self.ledger.begin.remote(self.who, shard.key))
+        if attempt is None:
+            return outcome(name, STOPPED, {})
+        try:
+            if attempt > MAX_DEATHS:
+                return outcome(name, POISON, {"shard": asdict(shard)})
+            return outcome(name, DONE, self._score(shard, name, row))
+        except BrokenOp as error:
+            return outcome(name, BROKEN, {"why": str(error)})
+        except OSError as error:
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            return outcome(name, FULL if is_full else STORAGE, {"why": str(error), "shard": asdict(shard)})
+        finally:
+            self.ledger.done.remote(self.who, shard.key)
+
+    def _score(self, shard: Shard, name: str, row: dict[str, Any]) -> dict[str, Any]:
+        started = time.monotonic()
+        waited_s, padding = started - self._idle_since, self.op.padding
+        result = through(self.op, unpack_table(row["prepared"]), report=self._report)
+        busy_s = time.monotonic() - started
+        counts = commit(self.folder, name, shard=shard, source=unpack_table(row["keys"]), result=result)
+        self._idle_since = time.monotonic()
+        times = {"busy_s": busy_s, "waited_s": waited_s, "commit_s": self._idle_since - started - busy_s}
+        return {"counts": counts, "padding": self.op.padding - padding, "at": time.time(), **times}
+
+    def _report(self, rows: int, cost: int, seconds: float) -> None:
+        """Between batches, at most twice a second: the ledger must not become the bottleneck of many small batches."""
+        before = self._unreported
+        self._unreported = (before[0] + rows, before[1] + cost, max(before[2], seconds))
+        if time.monotonic() - self._reported > REPORT_EVERY_S:
+            self.ledger.report.remote(self.who, *self._unreported)
+            self._unreported, self._reported = (0, 0, 0.0), time.monotonic()
+
+
+def outcome(name: str, kind: str, detail: dict[str, Any]) -> dict[str, str]:
+    """One row for the driver."""
+    return {"name": name, "outcome": kind, "detail": json.dumps(detail)}

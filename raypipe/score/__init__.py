@@ -1,0 +1,1 @@
+"""Rows to scores: the forward pass, the statistics that share it, and the retrieval heads they neutralise."""

@@ -1,0 +1,157 @@
+"""One forward pass over documents that serves every statistic: the intact model and one set of heads neutralised."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
+from raypipe.lm.decoder import Decoder, Head, check_architecture
+from raypipe.lm.loss import token_losses
+from raypipe.lm.packing import pack, plan_batches
+from raypipe.models import open_model
+from raypipe.score.influence import Influence
+from raypipe.score.perplexity import Perplexity
+from raypipe.score.text import repeated_lines, zlib_ratio
+from raypipe.score.tokens import windows
+
+IDS = "token_ids"
+TOO_SHORT = "too short"
+
+
+@dataclass
+class ForwardPass:
+    """The Op behind every scorer: texts to token ids ahead of the device, token ids to scores on it."""
+
+    model: str
+    """Folder, org/name@revision, GGUF file, or `sample`."""
+
+    statistics: tuple[Influence | Perplexity, ...]
+    """The scorers that share this pass."""
+
+    heads: tuple[Head, ...] = ()
+    """Heads (layer, head) that the masked variant neutralises."""
+
+    max_tokens: int = 2048
+    """Documents are scored on their first tokens, this many."""
+
+    dtype: str = "float32"
+    """Of weights and activations: float32 or bfloat16. Losses are float32 always."""
+
+    token_budget: int = 4096
+    """Tokens that go through the model together."""
+
+    reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
+    version: ClassVar[int] = 1
+    padding: int = field(default=0, init=False, repr=False, compare=False)
+    _decoder: Decoder | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def adds(self) -> pa.Schema:
+        """The columns of scores/ beside keys and outcome."""
+        fields = {
+            name: kind for part in self.statistics for name, kind in zip(part.adds.names, part.adds.types, strict=True)
+        }
+        order = [name for name in ("loss", "loss_masked", "influence") if name in fields]
+        added = [(name, fields[name]) for name in order + [name for name in fields if name not in order]]
+        return pa.schema([*DOCUMENT, *(pa.field(name, kind) for name, kind in added)])
+
+    def check(self) -> None:
+        """Refuse what can't work before anything starts: an unknown architecture, a short attention window.
+
+        Raises
+        ------
+        ValueError
+            With the setting, the rule and the value.
+        """
+        if self.max_tokens < 2:
+            raise ValueError(f"max_tokens must be at least 2 (a loss needs a token before it), got {self.max_tokens}.")
+        if self.token_budget < self.max_tokens:
+            raise ValueError(f"token_budget must be at least max_tokens ({self.max_tokens}), got {self.token_budget}.")
+        check_architecture(open_model(self.model).config(), max_tokens=self.max_tokens)
+
+    def prepare(self, table: pa.Table) -> pa.Table:
+        """Tokenise: columns.SOURCE -> the describing columns of scores/, token ids and reason, same rows and order."""
+        rows = np.flatnonzero(pc.is_null(table[REASON]).to_numpy())
+        found = windows(table[TEXT].take(rows).to_pylist(), model=self.model, max_tokens=self.max_tokens)
+        reasons = table[REASON].to_pylist()
+        columns: dict[str, list] = {name: [None] * len(table) for name in (*DOCUMENT.names, IDS)}
+        columns[DOMAIN], columns["n_bytes"] = table[DOMAIN].to_pylist(), table["n_bytes"].to_pylist()
+        for row, window in zip(rows, found, strict=True):
+            columns["n_tokens"][row] = len(window.ids)
+            columns["n_tokens_total"][row] = window.n_tokens_total
+            columns["truncated"][row] = window.n_tokens_total > len(window.ids)
+            columns["zlib_ratio"][row] = zlib_ratio(window.text.encode())
+            columns["repeated_lines"][row] = repeated_lines(window.text)
+            columns[IDS][row] = window.ids
+            if len(window.ids) < 2:
+                reasons[row] = TOO_SHORT
+        schema = pa.schema([*DOCUMENT, pa.field(IDS, pa.list_(pa.int32())), pa.field(REASON, pa.string())])
+        return pa.table({**columns, REASON: reasons}, schema=schema)
+
+    def setup(self, *, n_threads: int) -> None:
+        """Load the model onto this worker's device."""
+        torch.set_num_threads(n_threads)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        weights = open_model(self.model).weights(dtype=self.dtype, device=device)
+        self._decoder = Decoder(weights, max_tokens=self.max_tokens)
+
+    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
+        """Rows that go through the model together; rows with a reason are in none."""
+        lengths = pc.fill_null(prepared["n_tokens"], 0).to_numpy().copy()
+        lengths[pc.is_valid(prepared[REASON]).to_numpy()] = 0
+        return plan_batches(lengths, budget=self.token_budget)
+
+    def cost(self, prepared: pa.Table) -> int:
+        """Tokens of these rows that the model reads."""
+        return int(pc.sum(prepared["n_tokens"]).as_py() or 0)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """The statistics of one batch of rows: exactly their columns, same rows and order.
+
+        Raises
+        ------
+        MemoryError
+            If the batch doesn't fit into the device's memory.
+        """
+        documents = [ids.values.to_numpy() for ids in batch[IDS].combine_chunks()] if len(batch) else []
+        lengths = np.array([len(document) - 1 for document in documents], dtype=np.int64)
+        with _memory_errors():
+            per_token = self.per_token(documents)
+        columns: dict[str, pa.Array] = {}
+        for statistic in self.statistics:
+            for name, values in statistic(per_token, lengths).items():
+                columns[name] = pa.array(values, type=statistic.adds.field(name).type, mask=np.isnan(values))
+        return pa.table(columns)
+
+    @torch.inference_mode()
+    def per_token(self, documents: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """Every quantity that the statistics need, float32, documents one after the other."""
+        if self._decoder is None:
+            raise RuntimeError("ForwardPass.setup() loads the model and must run before the first batch.")
+        decoder, masked = self._decoder, any("nll_masked" in part.needs for part in self.statistics)
+        batch = pack(documents, device=decoder.device)
+        self.padding += batch.padding
+        hidden = decoder(batch, [self.heads] if masked else [])
+        names = ("nll", "nll_masked")
+        losses = [token_losses(h[batch.sources], decoder.head, batch.targets) for h in hidden]
+        return {name: loss.cpu().numpy() for name, loss in zip(names, losses, strict=False)}
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """An allocation that failed, on any device, as MemoryError: the runner knows no torch."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise MemoryError(str(error)) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise

@@ -1,0 +1,22 @@
+"""Perplexity: exp of the mean token loss, the plainest score of all and the baseline to beat."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from raypipe.score.statistic import PerToken, mean_by_document
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Exponential of a document's mean loss."""
+
+    needs: ClassVar[tuple[str, ...]] = ("nll",)
+    adds: ClassVar[pa.Schema] = pa.schema([("loss", pa.float32()), ("perplexity", pa.float32())])
+
+    def __call__(self, per_token: PerToken, lengths: np.ndarray) -> dict[str, np.ndarray]:
+        """Losses [p] of documents with `lengths` [n] predicted tokens each -> columns [n]."""
+        loss = mean_by_document(per_token["nll"], lengths)
+        return {"loss": loss, "perplexity": np.exp(loss)}
