@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from raypipe.report.measures import BASELINES, Correlation, medians
+from raypipe.report.measures import BASELINES, MIN_ROWS, Correlation, medians
 from raypipe.report.read import Json
 from raypipe.report.run_numbers import Numbers
-from raypipe.report.words import count, fraction, listed, signed
+from raypipe.report.words import count, fraction, listed, signed, value
 
 Level = Literal["warning", "note", "passed"]
 
@@ -72,11 +72,20 @@ def _heads(numbers: Numbers) -> Iterator[Finding]:
             continue
         failed = [rule["rule"] for rule in check.get("rules", []) if not rule.get("passed")]
         if check.get("passed"):
-            detail = f"Neutralising them raises the loss of answers on {count(check.get('n_probes', 0))} fresh probes "
-            yield Finding("passed", f"Heads {name} pass the causal check", f"{detail}far above every random draw.")
+            yield Finding("passed", f"Heads {name} pass the causal check", _rises(check))
         else:
             detail = f"Failed: {listed(failed, 4)}. The influence below may measure nothing but damage."
             yield Finding("warning", f"Heads {name} are weak", detail)
+
+
+def _rises(check: Json) -> str:
+    intact, chosen = check["intact"]["loss"], check["chosen"]["loss"]
+    draws = [draw["loss"] - intact for draw in check.get("draws", [])]
+    beside = f"; random draws by {value(float(np.median(draws)))}, at most {value(max(draws))}" if draws else ""
+    n_probes = count(check.get("n_probes", 0))
+    return (
+        f"Neutralised, they raise the loss of answers on {n_probes} fresh probes by {value(chosen - intact)}{beside}."
+    )
 
 
 def used_heads(numbers: Numbers) -> dict[str, Json]:
@@ -133,7 +142,8 @@ def _correlation(correlation: Correlation, domains: list[str], of: str) -> Findi
     name = BASELINES[correlation.baseline]
     mean, strong = correlation.mean_within, correlation.strong_domains(MAX_CORRELATION)
     if not strong and not abs(mean) > MAX_CORRELATION:
-        detail = f"Rank correlation within domains {signed(mean)} on average, none beyond ±{MAX_CORRELATION}."
+        none = f"no domain of {MIN_ROWS} documents or more is beyond ±{MAX_CORRELATION}"
+        detail = f"Rank correlation within domains {signed(mean)} on average; {none}."
         return Finding("passed", f"{of[0].upper()}{of[1:]} is more than {name}", detail)
     named = [f"{domains[number]} {signed(correlation.within[number])}" for number in strong]
     where = f" in {listed(named, 6)}" if named else ""
@@ -147,10 +157,10 @@ def _adjust(baseline: str) -> str:
 
 
 def _duplicates(numbers: Numbers) -> Finding:
-    value = fraction(numbers.duplicates)
+    share = fraction(numbers.duplicates)
     if numbers.duplicates <= MAX_DUPLICATES:
-        return Finding("passed", "Few exact duplicates", f"{value} of scored rows repeat an earlier row (bar 1 %).")
-    detail = f"{value} of scored rows repeat the text of an earlier row (bar 1 %). Of these selection takes one copy, "
+        return Finding("passed", "Few exact duplicates", f"{share} of scored rows repeat an earlier row (bar 1 %).")
+    detail = f"{share} of scored rows repeat the text of an earlier row (bar 1 %). Of these selection takes one copy, "
     return Finding(
         "warning", "Many exact duplicates", f"{detail}but near-duplicates are likely too: de-duplicate first."
     )

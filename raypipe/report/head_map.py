@@ -77,7 +77,7 @@ def chosen_heads(record: Json) -> Html:
         for entry in record.get("left_out", [])
     ]
     wreckers = ", ".join(f"{layer}.{head}" for layer, head in record.get("wreckers", []))
-    named = [element("p", f"Heads that alone wreck all text, in no set of ours: {wreckers}.")] if wreckers else []
+    named = [element("p", f"Heads that alone wreck all text: {wreckers}. Random draws keep them.")] if wreckers else []
     return element("div", element("ul", chips, class_="chips"), left_out, named)
 
 
