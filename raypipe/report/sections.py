@@ -83,7 +83,7 @@ def baselines(numbers: Numbers) -> Html:
     if numbers.rank_correlations:
         adjusted = "The same of the rank that selection used, after its adjustment"
         tables.append(correlation_table(numbers, numbers.rank_correlations, adjusted))
-    drawn = f"At most {count(N_POINTS)} documents are drawn, as many from each domain, by a fixed seed; ρ is of all. "
+    drawn = f"At most {count(N_POINTS)} documents are drawn, as many from each domain, by a fixed seed; ρ is of all (of a draw above 50,000). "
     edge = "A point beyond a scale sits on its edge."
     both = element("div", tables, class_="pair")
     return section("baselines", title, element("p", said), both, scatter_panels(numbers), caption(drawn + edge))
