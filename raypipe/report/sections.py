@@ -7,6 +7,7 @@ from raypipe.report.checks import used_heads
 from raypipe.report.distributions import distributions
 from raypipe.report.head_map import causal_table, chosen_heads, head_map, rules_table, verdict
 from raypipe.report.markup import Html, element, foreign
+from raypipe.report.measures import MAX_RANKED
 from raypipe.report.read import Json, read_columns
 from raypipe.report.run_numbers import Numbers
 from raypipe.report.scatters import N_POINTS, correlation_table, scatter_panels
@@ -83,10 +84,12 @@ def baselines(numbers: Numbers) -> Html:
     if numbers.rank_correlations:
         adjusted = "The same of the rank that selection used, after its adjustment"
         tables.append(correlation_table(numbers, numbers.rank_correlations, adjusted))
-    drawn = f"At most {count(N_POINTS)} documents are drawn, as many from each domain, by a fixed seed; ρ is of all (of a draw above 50,000). "
-    edge = "A point beyond a scale sits on its edge."
+    drawn = (
+        f"At most {count(N_POINTS)} documents are drawn, as many from each domain, by a fixed seed; a point beyond a "
+        f"scale sits on its edge. ρ is of all documents, of a draw of {count(MAX_RANKED)} where there are more."
+    )
     both = element("div", tables, class_="pair")
-    return section("baselines", title, element("p", said), both, scatter_panels(numbers), caption(drawn + edge))
+    return section("baselines", title, element("p", said), both, scatter_panels(numbers), caption(drawn))
 
 
 def heads(numbers: Numbers) -> Html:
