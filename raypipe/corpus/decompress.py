@@ -11,7 +11,7 @@ import zstandard
 MAX_OUT = 2**20
 _BLOCK = 2**22
 _GZIP_PIECE = 2**16
-_ZSTD_PIECE = 2**10  # one call gives back all that its input holds: some 10 MB of a file that is one letter
+_ZSTD_PIECE = 2**7  # one call gives back all that its input holds: 4 MB where a file is one letter for long
 _MAX_WINDOW = 2**31  # what `zstd --long=31` writes, as some large public corpora do
 
 

@@ -13,6 +13,9 @@ from raypipe.corpus.rows import BATCH, as_string, joined, judge, source_table
 from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
 from raypipe.corpus.where import Condition
 
+UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises on a damaged file; the last where the name of a column is damaged."""
+
 _BUFFER = 2**22
 _STRINGS = (types.is_string, types.is_large_string, types.is_string_view)
 _BINARIES = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
@@ -118,7 +121,7 @@ def read_rows(corpus: Corpus, shard: Shard, file: pa.NativeFile, *, condition: C
     """
     stop = shard.stop if shard.max_rows is None else min(shard.stop, shard.start + shard.max_rows)
     try:
-        parquet = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+        parquet = pq.ParquetFile(file, buffer_size=_BUFFER, page_checksum_verification=True)
         position, groups = _overlapping(parquet.metadata, shard.start, stop)
         columns = _needed(corpus, shard, parquet.schema_arrow, condition)
         tables = []
@@ -129,7 +132,9 @@ def read_rows(corpus: Corpus, shard: Shard, file: pa.NativeFile, *, condition: C
             position += batch.num_rows
             if position >= stop:
                 break
-    except (pa.ArrowException, OSError) as error:
+        if position < stop:
+            raise OSError(f"it ends at row {position}")
+    except UNREADABLE as error:
         raise UnreadableFile(f"{shard.uri}, rows {shard.start} to {stop}, can't be read: {error}") from error
     return joined(tables)
 

@@ -13,7 +13,7 @@ from raypipe.corpus.cache import Cut, Known
 from raypipe.corpus.files import Files
 from raypipe.corpus.limit import limited
 from raypipe.corpus.lines import batched
-from raypipe.corpus.parquet import check_columns, cut_groups, row_groups, sliced
+from raypipe.corpus.parquet import UNREADABLE, check_columns, cut_groups, row_groups, sliced
 from raypipe.corpus.peek import check_keys
 from raypipe.corpus.shards import Corpus, Shard, file_key
 from raypipe.corpus.sources import SourceFile, find_files
@@ -157,13 +157,16 @@ class _Planner:
         try:
             with files.open(file.uri) as opened:
                 parquet = pq.ParquetFile(opened)
-                metadata, schema = parquet.metadata, parquet.schema_arrow
-        except (pa.ArrowException, OSError) as error:
+                groups = row_groups(parquet.metadata, self.corpus.text_column)
+                n_rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
+                if n_rows != sum(rows for rows, _ in groups) or any(rows < 0 for rows, _ in groups):
+                    raise OSError(f"its footer says {n_rows} rows, its row groups have {[rows for rows, _ in groups]}")
+        except UNREADABLE as error:
             return _Found(file, ((0, -1, None),), broken=f"{file.uri} can't be read: {error}")
-        if metadata.num_rows == 0:  # nothing will be read of it, so its columns don't matter
+        if n_rows == 0:  # nothing will be read of it, so its columns don't matter
             return _Found(file, ())
         check_columns(self.corpus, schema, path=file.path, named=file.domain is not None)
-        ranges = cut_groups(row_groups(metadata, self.corpus.text_column), self.shard_bytes)
+        ranges = cut_groups(groups, self.shard_bytes)
         return _Found(file, tuple((start, stop, stop - start) for start, stop in ranges), schema)
 
     def known_now(self, planned: list[Shard]) -> Known:

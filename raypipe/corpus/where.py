@@ -7,7 +7,8 @@ as random() are refused, and JSON rows are evaluated together only where their v
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
+from threading import local
 
 import duckdb
 import pyarrow as pa
@@ -25,30 +26,16 @@ _CLOCKS = {"current_date", "current_time", "current_timestamp", "localtime", "lo
 _FAILURES = (duckdb.Error, pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError)
 _WHOLE = ""  # in a tree: the value itself is used, not only fields of it
 Tree = dict[str, "Tree"]
+_OPENED = local()
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition; opened on first use, by one thread."""
+    """A condition. Its connection is the thread's own."""
 
     where: str
 
-    def __getstate__(self) -> dict[str, str]:
-        return {"where": self.where}
-
-    def __setstate__(self, state: dict[str, str]) -> None:
-        object.__setattr__(self, "where", state["where"])
-
-    @cached_property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(
-            ":memory:",
-            config={"enable_external_access": "false", "python_enable_replacements": "false", "threads": "1"},
-        )
-        connection.execute("SET lock_configuration = true").fetchall()
-        return connection
-
-    @cached_property
+    @property
     def names(self) -> Tree:
         """The columns it refers to, each with the fields of it that are named.
 
@@ -57,44 +44,7 @@ class Condition:
         ValueError
             If it isn't one expression on the values of one row.
         """
-        sql = f"SELECT ({self.where}\n) AS keep FROM rows"
-        if not self.where.strip():
-            raise self._refusal("it is empty")
-        answer = json.loads(self._connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0])
-        if answer["error"]:
-            raise self._refusal(answer["error_message"])
-        node = answer["statements"][0]["node"]
-        if len(answer["statements"]) > 1 or node["type"] != "SELECT_NODE" or len(node["select_list"]) > 1:
-            raise self._refusal("it must be one expression")
-        tree: Tree = {}
-        for expression in _expressions(node):
-            self._check(expression)
-            branch = tree
-            for name in expression.get("column_names", ()):
-                branch = branch.setdefault(name, {})
-            branch[_WHOLE] = {}
-        tree.pop(_WHOLE)
-        if len({name.lower() for name in tree}) < len(tree):
-            raise self._refusal(f"write each column in one way; it has {sorted(tree)}")
-        return tree
-
-    def _check(self, expression: dict) -> None:
-        kind, function = expression.get("class"), expression.get("function_name")
-        if kind in _REFUSED:
-            raise self._refusal(f"{_REFUSED[kind]} doesn't fit, for each row is judged by its own values")
-        if function == "row":
-            raise self._refusal("it must be one expression")
-        clocks = _CLOCKS.intersection(name.lower() for name in expression.get("column_names", ()))
-        if function in self._unstable or clocks:
-            raise self._refusal(f"{function or clocks.pop()} doesn't give a row the same answer always")
-
-    @cached_property
-    def _unstable(self) -> set[str]:
-        found = self._connection.execute(
-            "SELECT function_name FROM duckdb_functions() GROUP BY 1 HAVING bool_and(function_type = 'aggregate') "
-            "OR bool_or(stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY'))"
-        ).fetchall()
-        return {name for (name,) in found} | {"count_star"}
+        return _parsed(self.where)
 
     def columns_of(self, schema: pa.Schema) -> list[str]:
         """The columns of a table that it refers to."""
@@ -113,7 +63,7 @@ class Condition:
             fields = [schema.field(name) for name in self.columns_of(schema)]
             self._keep(pa.table([pa.nulls(1, field.type) for field in fields], [field.name for field in fields]), 1)
         except _FAILURES as error:
-            raise self._refusal(f"{_first_line(error)} ({path} has the columns {schema.names})") from error
+            raise _refusal(self.where, f"{_first_line(error)} ({path} has the columns {schema.names})") from error
 
     def check_functions(self) -> None:
         """See that its functions exist: all that can be known before JSON is read.
@@ -126,7 +76,7 @@ class Condition:
         try:
             self._keep(pa.table({name: pa.nulls(1) for name in self.names}), 1)
         except (duckdb.CatalogException, duckdb.ParserException) as error:
-            raise self._refusal(_first_line(error)) from error
+            raise _refusal(self.where, _first_line(error)) from error
         except duckdb.Error:
             return  # a matter of types, which only the rows have
 
@@ -167,15 +117,73 @@ class Condition:
         numbers = pa.array(range(n_rows), pa.int64())
         # A condition may name no column, and a table without columns has no rows.
         numbered = table.append_column(_ROW, numbers) if table.num_columns else pa.table({_ROW: numbers})
-        self._connection.register("rows", numbered)
+        _connection().register("rows", numbered)
         try:
             sql = f"SELECT coalesce(CAST(({self.where}\n) AS BOOLEAN), false) FROM rows ORDER BY {_ROW}"
-            return [bool(keep) for (keep,) in self._connection.execute(sql).fetchall()]
+            return [bool(keep) for (keep,) in _connection().execute(sql).fetchall()]
         finally:
-            self._connection.unregister("rows")
+            _connection().unregister("rows")
 
-    def _refusal(self, message: str) -> ValueError:
-        return ValueError(f"where {self.where!r} can't be used: {message}.")
+
+def _connection() -> duckdb.DuckDBPyConnection:
+    """A database in memory that can reach nothing else."""
+    if not hasattr(_OPENED, "connection"):
+        _OPENED.connection = duckdb.connect(
+            ":memory:",
+            config={"enable_external_access": "false", "python_enable_replacements": "false", "threads": "1"},
+        )
+        _OPENED.connection.execute("SET lock_configuration = true").fetchall()
+    connection: duckdb.DuckDBPyConnection = _OPENED.connection
+    return connection
+
+
+@lru_cache
+def _parsed(where: str) -> Tree:
+    if not where.strip():
+        raise _refusal(where, "it is empty")
+    sql = f"SELECT ({where}\n) AS keep FROM rows"
+    answer = json.loads(_connection().execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0])
+    if answer["error"]:
+        raise _refusal(where, answer["error_message"])
+    node = answer["statements"][0]["node"]
+    if len(answer["statements"]) > 1 or node["type"] != "SELECT_NODE" or len(node["select_list"]) > 1:
+        raise _refusal(where, "it must be one expression")
+    tree: Tree = {}
+    for expression in _expressions(node):
+        _check(where, expression)
+        branch = tree
+        for name in expression.get("column_names", ()):
+            branch = branch.setdefault(name, {})
+        branch[_WHOLE] = {}
+    tree.pop(_WHOLE)
+    if len({name.lower() for name in tree}) < len(tree):
+        raise _refusal(where, f"write each column in one way; it has {sorted(tree)}")
+    return tree
+
+
+def _check(where: str, expression: dict) -> None:
+    kind, function = expression.get("class"), expression.get("function_name")
+    if kind in _REFUSED:
+        raise _refusal(where, f"{_REFUSED[kind]} doesn't fit, for each row is judged by its own values")
+    if function == "row":
+        raise _refusal(where, "it must be one expression")
+    clocks = _CLOCKS.intersection(name.lower() for name in expression.get("column_names", ()))
+    if clocks or (function and function in _unstable()):
+        raise _refusal(where, f"{function or clocks.pop()} doesn't give a row the same answer always")
+
+
+@lru_cache
+def _unstable() -> frozenset[str]:
+    """Functions whose result depends on more than their arguments."""
+    sql = (
+        "SELECT function_name FROM duckdb_functions() GROUP BY 1 HAVING bool_and(function_type = 'aggregate') "
+        "OR bool_or(stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY'))"
+    )
+    return frozenset(name for (name,) in _connection().execute(sql).fetchall()) | {"count_star"}
+
+
+def _refusal(where: str, message: str) -> ValueError:
+    return ValueError(f"where {where!r} can't be used: {message}.")
 
 
 def _expressions(node: object) -> Iterator[dict]:
