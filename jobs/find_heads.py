@@ -22,7 +22,7 @@ class ProbeSettings:
     """Share of all heads that is chosen."""
     n_probes: int = 64
     """Probes that score the heads; the paper takes 800."""
-    probe_tokens: int = 1024
+    probe_tokens: int = 768
     """Tokens of a probe; the paper's have 4,096."""
     n_draws: int = 5
     """Random draws of as many heads from the same layers, the control; at least 5."""

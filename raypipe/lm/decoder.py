@@ -7,7 +7,6 @@ variant joins at that layer as a copy of the intact stream: two variants cost 1 
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedConfig
 
-from raypipe.lm.attention import Attend, attention_over
+from raypipe.lm.attention import attention_over
 from raypipe.lm.packing import Packed
 
 Head = tuple[int, int]  # (layer, head), both from 0
@@ -40,7 +39,7 @@ class Shape:
 
 
 class Layer(nn.Module):
-    """One decoder layer: [v, t, hidden] -> [v, t, hidden]."""
+    """One decoder layer in two halves, before and after attention, each fit to be compiled."""
 
     def __init__(self, source: Any, shape: Shape) -> None:
         super().__init__()
@@ -57,27 +56,13 @@ class Layer(nn.Module):
         self.norm_mlp = _weight(source, "post_feedforward_layernorm")
         self.norm_q, self.norm_k = _weight(attention, "q_norm"), _weight(attention, "k_norm")
 
-    def forward(
-        self,
-        hidden: torch.Tensor,
-        rotary: tuple[torch.Tensor, torch.Tensor],
-        attend: Attend,
-        keep: torch.Tensor | None = None,
-        observe: Callable[[torch.Tensor, torch.Tensor], None] | None = None,
-    ) -> torch.Tensor:
-        """`rotary` is (cos, sin), each [t, head]; `keep` [v, heads] is 0 for a variant's neutralised heads, else 1."""
-        queries, keys, values = self.project(hidden, rotary, keep)
-        if observe is not None:
-            observe(queries, keys)
-        attended = attend(queries, keys, values).flatten(2)
-        hidden = hidden + self._norm(F.linear(attended, self.out, self.out_bias), self.norm_attention)
-        gate, up = F.linear(self._norm(hidden, self.norm_middle), self.gate_up, self.gate_up_bias).chunk(2, dim=-1)
-        return hidden + self._norm(F.linear(F.silu(gate) * up, self.down, self.down_bias), self.norm_mlp)
-
     def project(
         self, hidden: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], keep: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries [v, t, h, d], keys and values [v, t, k, d]; queries of neutralised heads are 0."""
+        """What precedes attention: the stream -> queries [v, t, h, d], keys and values [v, t, k, d].
+
+        `rotary` is (cos, sin), each [t, head]; `keep` [v, heads] is 0 for a variant's neutralised heads, else 1.
+        """
         shape = self.shape
         fused = F.linear(self._norm(hidden, self.norm_in), self.qkv, self.qkv_bias)
         sizes = [heads * shape.head_size for heads in (shape.n_heads, shape.n_kv_heads, shape.n_kv_heads)]
@@ -87,6 +72,12 @@ class Layer(nn.Module):
         if keep is not None:
             queries = queries * keep[:, None, :, None]
         return queries, keys, values
+
+    def finish(self, hidden: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """What follows attention: the stream [v, t, hidden] and what was attended to [v, t, h, d] -> the stream."""
+        hidden = hidden + self._norm(F.linear(attended.flatten(2), self.out, self.out_bias), self.norm_attention)
+        gate, up = F.linear(self._norm(hidden, self.norm_middle), self.gate_up, self.gate_up_bias).chunk(2, dim=-1)
+        return hidden + self._norm(F.linear(F.silu(gate) * up, self.down, self.down_bias), self.norm_mlp)
 
     def _norm(self, x: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
         return x if weight is None else F.rms_norm(x, (x.shape[-1],), weight, self.shape.norm_epsilon)
@@ -151,8 +142,10 @@ class Decoder(nn.Module):
             rows += joining
             hidden = torch.cat([hidden, hidden[:1].expand(len(joining), -1, -1)]) if joining else hidden
             keep = self._keep([variants[row].get(index, []) if row >= 0 else [] for row in rows])
-            watch = None if observe is None else partial(_observe_intact, observe, index)
-            hidden = layer(hidden, rotary, attend, keep, watch)
+            queries, keys, values = layer.project(hidden, rotary, keep)
+            if observe is not None:
+                observe(index, queries[0], keys[0])
+            hidden = layer.finish(hidden, attend(queries, keys, values))
             self.layer_calls += len(rows)
         normed = F.rms_norm(hidden, (self.shape.hidden_size,), self.norm, self.shape.norm_epsilon)
         order = [0] + [rows.index(variant) if variants[variant] else 0 for variant in range(len(variants))]
@@ -177,10 +170,6 @@ class Decoder(nn.Module):
         for row, heads in enumerate(heads_by_row):
             keep[row, heads] = 0
         return keep.to(self.device, non_blocking=True)
-
-
-def _observe_intact(observe: Observe, layer: int, queries: torch.Tensor, keys: torch.Tensor) -> None:
-    observe(layer, queries[0], keys[0])
 
 
 def _fuse(*linears: Any) -> tuple[nn.Parameter, nn.Parameter | None]:

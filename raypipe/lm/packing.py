@@ -10,6 +10,10 @@ import numpy as np
 import torch
 
 
+PAD = 128
+"""Padding is cut into documents of so many tokens."""
+
+
 def plan_batches(lengths: np.ndarray, *, budget: int) -> list[np.ndarray]:
     """Rows that go through the model together: best-fit decreasing, each batch at most `budget` tokens.
 
@@ -46,13 +50,13 @@ def plan_batches(lengths: np.ndarray, *, budget: int) -> list[np.ndarray]:
 class Packed:
     """Documents end to end on a device, `t` tokens in all, the last `padding` of them padding.
 
-    `cuts` are the borders of the documents, [n + 1] on the host; padding is one more document after the last, so that
-    nothing can attend to it. `sources` are the positions whose next token is a target, `targets` those tokens.
+    `cuts` are the borders of the documents on the host; padding is cut into short documents after the last, so that
+    nothing can attend to it and it attends to little. `sources` are the positions whose next token is a target, `targets` those tokens.
     """
 
     tokens: torch.Tensor  # [t] int64
     positions: torch.Tensor  # [t] int64, restart at 0 with each document
-    cuts: np.ndarray  # [n + 1] int64; with padding [n + 2]
+    cuts: np.ndarray  # [n + 1] int64, more with padding
     sources: torch.Tensor  # [p] int64
     targets: torch.Tensor  # [p] int64
     n_documents: int
@@ -77,7 +81,9 @@ def pack(documents: list[np.ndarray], *, device: torch.device, size: int | None 
     padding = 0 if size is None else size - total
     if padding < 0:
         raise ValueError(f"size must be at least the {total} tokens of the documents, got {size}.")
-    spans = np.append(lengths, padding) if padding else lengths
+    spans = np.concatenate([lengths, np.full(padding // PAD, PAD), [padding % PAD] if padding % PAD else []]).astype(
+        int
+    )
     cuts = np.concatenate([[0], np.cumsum(spans)])
     tokens = np.concatenate([*documents, np.zeros(padding, dtype=np.int64)]).astype(np.int64)
     positions = np.arange(total + padding) - np.repeat(cuts[:-1], spans)

@@ -13,7 +13,7 @@ from raypipe.score.probes import make_probes, sentences
 from raypipe.score.retrieval_heads import score_heads, top_heads
 from raypipe.score.tokens import tokenizer_of, windows
 
-PROSE_DOCUMENTS = 16
+PROSE_DOCUMENTS = 12
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Probing:
     n_probes: int = 64
     """Probes that score the heads."""
 
-    n_check_probes: int = 24
+    n_check_probes: int = 16
     """Fresh probes for the causal check."""
 
-    max_tokens: int = 1024
+    max_tokens: int = 768
     """Tokens of a probe, prompt plus answer; the paper's is 4,096."""
 
-    prose_tokens: int = 256
+    prose_tokens: int = 128
     """Tokens of each document of plain prose in the causal check."""
 
     share: float = 0.05
