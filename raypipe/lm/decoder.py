@@ -105,15 +105,20 @@ class Decoder(nn.Module):
         self.embedding: torch.Tensor = model.get_input_embeddings().weight
         self.norm: torch.Tensor = model.model.norm.weight
         self.head: torch.Tensor = model.get_output_embeddings().weight
-        self.layers = nn.ModuleList()
+        self._layers = nn.ModuleList()
         rotary = model.model.rotary_emb(self.norm[None, None], torch.arange(max_tokens, device=self.norm.device)[None])
         self.cos, self.sin = (nn.Buffer(table[0], persistent=False) for table in rotary)
         for index, layer in enumerate(model.model.layers):
-            self.layers.append(Layer(layer, self.shape))
+            self._layers.append(Layer(layer, self.shape))
             model.model.layers[index] = nn.Identity()  # its weights are copied: memory holds one layer twice, no more
         self.requires_grad_(False)
         self.layer_calls = 0.0
         """Layers run so far, in units of one variant over one batch: what the tests count."""
+
+    @property
+    def layers(self) -> list[Layer]:
+        """From the embedding up."""
+        return list(self._layers)  # type: ignore[arg-type]
 
     @property
     def device(self) -> torch.device:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-
 PAD = 128
 """Padding is cut into documents of so many tokens."""
 
@@ -51,7 +50,8 @@ class Packed:
     """Documents end to end on a device, `t` tokens in all, the last `padding` of them padding.
 
     `cuts` are the borders of the documents on the host; padding is cut into short documents after the last, so that
-    nothing can attend to it and it attends to little. `sources` are the positions whose next token is a target, `targets` those tokens.
+    nothing can attend to it and it attends to little. `sources` are the positions whose next token is a target,
+    `targets` those tokens.
     """
 
     tokens: torch.Tensor  # [t] int64
