@@ -1,13 +1,19 @@
 """Settings that several jobs share, and what they turn into."""
 
+import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+import raypipe
 from raypipe import sample
 from raypipe.corpus import Corpus
+from raypipe.run.card import CARD, device_hours, now, read_card
 from raypipe.run.cluster import Wanted
+from raypipe.storage import Folder, redact
+
+RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +96,41 @@ class RunSettings:
     """Don't ask before --restart throws work away."""
     retry: Literal["nothing", "failed"] = "nothing"
     """failed: take up again the shards that were set aside."""
+
+
+def note_run(run: Folder, config: Any, *, stages: list[str], status: str) -> None:
+    """Write run.json: the recipe as resolved, the stages and how far they are. No secret of a URI gets in."""
+    try:
+        before = json.loads(run.read(RUN_FILE))
+    except FileNotFoundError:
+        before = {"raypipe": raypipe.__version__, "name": run.uri.rsplit("/", 1)[-1], "created": now(), "stages": []}
+    recipe = {name: redact(value) for name, value in asdict(config).items()}
+    known = list(dict.fromkeys([*before["stages"], *stages]))
+    run.write(RUN_FILE, json.dumps({**before, "status": status, "recipe": recipe, "stages": known}, indent=1).encode())
+
+
+def throw_away(run: Folder, stage: str, *, yes: bool) -> None:
+    """Delete a stage's files, after saying what they cost and, without `yes`, asking.
+
+    Raises
+    ------
+    ValueError
+        If the run has no such stage, or there is nobody to ask.
+    """
+    folder = run / stage
+    if (card := read_card(folder)) is None:
+        raise ValueError(f"restart must name a stage of {run.uri}, got {stage!r}.")
+    files = folder.files(recursive=True)
+    print(f"--restart {stage} throws away {len(files)} files and {device_hours(card):.2f} device-hours of work.")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ValueError("--restart needs --yes where nobody can be asked.")
+        if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise ValueError("nothing was thrown away.")
+    for file in sorted(
+        files, key=lambda file: file.path != CARD
+    ):  # without its card the rest is stale, whatever happens
+        folder.delete(file.path)
 
 
 def run_job(main: Callable[[], int | None]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from jobs import settings
-from jobs.common import CorpusSettings, ModelSettings, RunSettings, run_job
+from jobs.common import CorpusSettings, ModelSettings, RunSettings, note_run, run_job, throw_away
 from jobs.find_heads import ProbeSettings, detect
 from raypipe import sample
 from raypipe.corpus import Corpus, plan_shards
@@ -55,11 +55,13 @@ def main(config: Config) -> int:
     """Score what isn't scored yet; status 1 if a shard had to be set aside."""
     run = Folder(config.output)
     with Lock(run) as lock, orderly_stop() as (stopping, status):
+        note_run(run, config, stages=["heads", STAGE], status="running")
         try:
             card = score(config, run, stopping=stopping, is_owner=lambda: not lock.is_lost)
         except Stopped as stop:
             print(stop, file=sys.stderr)
             return status["code"]
+        note_run(run, config, stages=[], status="finished" if is_complete(card) else "incomplete")
     counts = card["counts"]
     skipped = counts["rows"] - counts["scored"]
     print(f"{counts['rows']:,} rows: {counts['scored']:,} scored, {skipped:,} skipped, in {run.uri}")
@@ -73,6 +75,8 @@ def score(
 ) -> dict[str, Any]:
     """Score the corpus into RUN/scores and return the stage's card; what is there stays."""
     stage = f"{STAGE}-{config.name}" if config.name else STAGE
+    if config.restart:
+        throw_away(run, config.restart, yes=config.yes)
     corpus, wanted = config.to_corpus(), config.to_wanted()
     made_with = (read_card(run / stage) or {}).get("identity", {})
     sizes = _sizes(config, made_with)
@@ -133,6 +137,7 @@ def resolve_heads(config: Any, run: Folder) -> tuple[tuple[int, int], ...]:
     else:
         parent, _, name = where.rpartition("/")
         content = Folder(parent or ".").read(name)
+        folder.write(name, content)  # the report shows the heads that the scores were made with
     record = parse_heads(content, where=where)
     return chosen_heads(record, sha256=sha256, allow_weak=config.allow_weak_heads, where=where)
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from jobs import settings
+from jobs.common import run_job
 from raypipe.report import terminal
 from raypipe.select.export import Export, export
 from raypipe.select.selection import Selection
@@ -33,10 +34,10 @@ def main(config: Config) -> None:
     console.print(terminal.status(run), terminal.summary(run))
 
 
-def part(kind: type[P], config: Config) -> P:
+def part(kind: type[P], config: object) -> P:
     """The settings of one part of the job."""
     return kind(**{field.name: getattr(config, field.name) for field in fields(kind)})
 
 
 if __name__ == "__main__":
-    main(settings.parse(Config))
+    run_job(lambda: main(settings.parse(Config)))

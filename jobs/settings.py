@@ -5,7 +5,7 @@ import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 import yaml
@@ -37,9 +37,25 @@ def parse(config: type[C], arguments: Sequence[str] | None = None) -> C:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    flags = _split_commas(config, flags)
     named = {flag.split("=")[0] for flag in flags if flag.startswith("--")}
     from_file = [word for name, value in settings.items() if _is_free(name, named) for word in _words(name, value)]
     return tyro.cli(config, args=[*from_file, *flags], description=_description(config))
+
+
+def _split_commas(config: type, words: list[str]) -> list[str]:
+    """`--adjust loss,length` as `--adjust loss length`, where a setting takes several of a few words."""
+    hints = get_type_hints(config)
+    several = {
+        f"--{field.name.replace('_', '-')}"
+        for field in dataclasses.fields(config)
+        if get_origin(hints[field.name]) is tuple and get_origin(get_args(hints[field.name])[0]) is Literal
+    }
+    out, flag = [], ""
+    for word in words:
+        flag = word if word.startswith("--") else flag
+        out += word.split(",") if flag in several and word != flag else [word]
+    return out
 
 
 def read_file(config: type, path: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 
 import errno
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -52,6 +53,15 @@ class Entry:
 def is_remote(uri: str) -> bool:
     """Whether the URI names something else than a local path."""
     return "://" in uri and not uri.startswith("file://")
+
+
+def redact(value: T) -> T:
+    """A URI, or a sequence of them, without user names, passwords and queries, which may hold secrets."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(redact(item) for item in value)  # type: ignore
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return re.sub(r"://[^/@]*@", "://", value).split("?")[0]  # type: ignore
 
 
 def normalise(uri: str) -> str:
