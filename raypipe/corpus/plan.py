@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -119,7 +119,8 @@ class _Planner:
         files_open, checked = Files(), set()
         with ThreadPoolExecutor(_THREADS) as pool:
             for wave in batched(files, _WAVE if self.corpus.limit is None else _THREADS):
-                for one in pool.map(lambda file: self._look_at(file, files_open), wave):
+                waiting = [self._look_up(file) or pool.submit(self._look_at_footer, file, files_open) for file in wave]
+                for one in (one.result() if isinstance(one, Future) else one for one in waiting):
                     if one.schema is not None and self.condition is not None and one.schema not in checked:
                         self.condition.check_schema(one.schema, path=one.file.path)
                         checked.add(one.schema)
@@ -142,7 +143,8 @@ class _Planner:
                 broken=one.broken,
             )
 
-    def _look_at(self, file: SourceFile, files: Files) -> _Found:
+    def _look_up(self, file: SourceFile) -> _Found | None:
+        """What can be said of a file without opening it; None: nothing."""
         fingerprint, cuts = self.known.files.get(file.path, ("", ()))
         if fingerprint == file.fingerprint and self.known.settings == self.settings:
             return _Found(file, cuts)
@@ -151,7 +153,7 @@ class _Planner:
         if file.cut == "bytes":
             ranges = sliced(0, file.size_bytes, -(-file.size_bytes // self.shard_bytes))
             return _Found(file, tuple((start, stop, None) for start, stop in ranges))
-        return self._look_at_footer(file, files)
+        return None
 
     def _look_at_footer(self, file: SourceFile, files: Files) -> _Found:
         try:
