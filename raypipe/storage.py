@@ -58,7 +58,7 @@ def is_remote(uri: str) -> bool:
 def redact(value: T) -> T:
     """A URI, or a sequence of them, without user names, passwords and queries, which may hold secrets."""
     if isinstance(value, (list, tuple)):
-        return type(value)(redact(item) for item in value)  # type: ignore
+        return type(value)(redact(item) for item in value)
     if not isinstance(value, str) or "://" not in value:
         return value
     return re.sub(r"://[^/@]*@", "://", value).split("?")[0]  # type: ignore
