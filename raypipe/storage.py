@@ -100,7 +100,9 @@ def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
 
 def _s3() -> pafs.FileSystem:
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return pafs.S3FileSystem(region=region, connect_timeout=10, request_timeout=30)
+    # pyarrow itself looks at these variables only when it is given a URI
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return pafs.S3FileSystem(region=region, endpoint_override=endpoint, connect_timeout=10, request_timeout=30)
 
 
 def retrying(action: Callable[[], T], *, limit_s: float = RETRY_S) -> T:

@@ -73,18 +73,18 @@ def _probe(tokenizer: Any, pieces: list[list[int]], rng: np.random.Generator, ma
     order = rng.permutation(len(pieces))
     bos: list[int] = tokenizer.encode("", add_special_tokens=True).ids
     head = bos + encode(tokenizer, _INSTRUCTION + "{")
-    tail_size = 0
     entries: list[tuple[str, list[int], list[int]]] = []  # key, the tokens before the value, the value
-    size = len(head) + 1
-    longest_turn = 2 * MAX_VALUE_TOKENS + 60
+    size, longest = len(head) + 3, 0
     for index in order:
         key = "".join(rng.choice(list(string.ascii_letters + string.digits), KEY_LENGTH))
         before = encode(tokenizer, f'\n  "hash_key {key}": "')
         value = pieces[index]
-        if size + len(before) + len(value) + 2 + (N_SHOTS + 1) * longest_turn + tail_size > max_tokens:
+        entry = len(before) + len(value) + 2
+        longest = max(longest, entry + 12)  # what a question with its answer takes: the key, the value, a few words
+        if size + entry + (N_SHOTS + 1) * longest > max_tokens:
             break
         entries.append((key, before, value))
-        size += len(before) + len(value) + 2
+        size += entry
     if len(entries) < N_SHOTS + 2:
         raise ValueError(
             f"probe tokens must hold at least {N_SHOTS + 2} pairs, got {len(entries)} in {max_tokens} tokens."

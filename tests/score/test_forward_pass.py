@@ -1,0 +1,153 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from raypipe.columns import REASON
+from raypipe.corpus.rows import source_table
+from raypipe.score.forward_pass import ForwardPass
+from raypipe.score.influence import Influence
+from raypipe.score.perplexity import Perplexity
+from raypipe.score.tokens import tokenizer_of, windows
+from tests.tiny import reference_losses
+
+TEXTS = ["one two three four five six", "a", "the same\nthe same\nother", "x " * 100, "<|endoftext|> is text here"]
+
+
+def source(texts, reasons=None):
+    reasons = reasons or [None] * len(texts)
+    return source_table(
+        ids=[str(at) for at in range(len(texts))],
+        domains=["d"] * len(texts),
+        texts=[text.encode() for text in texts],
+        reasons=reasons,
+    )
+
+
+@pytest.fixture
+def op(tiny_folder):
+    made = ForwardPass(
+        model=str(tiny_folder), statistics=(Influence(), Perplexity()), heads=((1, 1),), max_tokens=32, token_budget=64
+    )
+    made.check()
+    made.setup(n_threads=1)
+    return made
+
+
+def scored(op, table):
+    prepared = op.prepare(table)
+    batches = op.batches(prepared)
+    rows = np.concatenate(batches)
+    parts = pa.concat_tables([op(prepared.take(batch)) for batch in batches])
+    return prepared, rows, parts.take(np.argsort(rows))
+
+
+def test_losses_equal_the_slow_reference(op, tiny_folder):
+    from raypipe.models import open_model
+
+    model = open_model(str(tiny_folder)).weights(dtype="float32", device="cpu")
+    model.set_attn_implementation("eager")
+    prepared, rows, found = scored(op, source(TEXTS))
+    for row, loss, masked in zip(np.sort(rows), found["loss"], found["loss_masked"], strict=True):
+        ids = torch.tensor(prepared["token_ids"][int(row)].as_py())
+        assert loss.as_py() == pytest.approx(float(reference_losses(model, ids, []).mean()), rel=1e-5)
+        assert masked.as_py() == pytest.approx(float(reference_losses(model, ids, [(1, 1)]).mean()), rel=1e-5)
+
+
+def test_one_pass_serves_all_scorers(op):
+    op._decoder.layer_calls = 0
+    prepared = op.prepare(source(TEXTS))
+    batches = op.batches(prepared)
+    for batch in batches:
+        op(prepared.take(batch))
+    assert op._decoder.layer_calls == len(batches) * (2 + (2 - 1))
+    assert op.padding == 0
+
+
+def test_perplexity_alone_runs_no_masked_variant(op):
+    op.statistics = (Perplexity(),)
+    op._decoder.layer_calls = 0
+    prepared = op.prepare(source(TEXTS[:1]))
+    op(prepared)
+    assert op._decoder.layer_calls == 2
+
+
+def test_rows_are_described_truncated_and_too_short_ones_named(op):
+    prepared = op.prepare(source(TEXTS))
+    assert prepared[REASON].to_pylist() == [None, "too short", None, None, None]
+    assert prepared["truncated"].to_pylist() == [False, False, False, True, False]
+    assert prepared["n_tokens"].to_pylist()[3] == 32
+    assert prepared["n_tokens_total"].to_pylist()[3] > 32
+    assert prepared["repeated_lines"].to_pylist()[2] == pytest.approx(1 / 3)
+    assert prepared["n_bytes"].to_pylist() == [len(text) for text in TEXTS]
+    assert all(1 not in batch for batch in op.batches(prepared))
+
+
+def test_rows_with_a_reason_are_not_tokenised(op):
+    prepared = op.prepare(source(["aa bb", "cc dd"], reasons=["filtered", None]))
+    assert prepared["n_tokens"].to_pylist()[0] is None
+    assert prepared[REASON].to_pylist() == ["filtered", None]
+    assert op.batches(prepared)[0].tolist() == [1]
+
+
+def test_a_shard_without_rows_to_score_has_no_batches(op):
+    assert op.batches(op.prepare(source([]))) == []
+    assert op.batches(op.prepare(source(["a"], reasons=["filtered"]))) == []
+
+
+def test_each_document_is_tokenised_once(op, monkeypatch):
+    texts = []
+    real = tokenizer_of(op.model)
+
+    class Counting:
+        def encode_batch(self, batch, **options):
+            texts.extend(batch)
+            return real.encode_batch(batch, **options)
+
+    monkeypatch.setattr("raypipe.score.tokens.tokenizer_of", lambda model: Counting())
+    scored(op, source(TEXTS))
+    assert texts == TEXTS
+
+
+def test_control_strings_inside_documents_stay_text(tiny_folder):
+    (window,) = windows(["<|endoftext|>"], model=str(tiny_folder), max_tokens=32)
+    assert len(window.ids) > 1
+    assert tokenizer_of(str(tiny_folder)).token_to_id("<|endoftext|>") not in window.ids
+
+
+def test_a_window_knows_the_text_it_stands_for(tiny_folder):
+    text = "naïve café " * 30
+    (window,) = windows([text], model=str(tiny_folder), max_tokens=20)
+    assert len(window.ids) == 20
+    assert text.startswith(window.text)
+    assert 0 < len(window.text) < len(text)
+
+
+def test_memory_that_does_not_suffice_is_a_memory_error(op, monkeypatch):
+    def fails(documents):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(op, "per_token", fails)
+    with pytest.raises(MemoryError, match="no room"):
+        op(op.prepare(source(TEXTS[:1])))
+
+
+def test_settings_that_cannot_work_are_refused(tiny_folder):
+    base = {"model": str(tiny_folder), "statistics": (Influence(),)}
+    with pytest.raises(ValueError, match="max_tokens must be at least 2"):
+        ForwardPass(**base, max_tokens=1).check()
+    with pytest.raises(ValueError, match="token_budget must be at least max_tokens"):
+        ForwardPass(**base, max_tokens=64, token_budget=32).check()
+    with pytest.raises(ValueError, match="at most the 256 tokens"):
+        ForwardPass(**base, max_tokens=512).check()
+
+
+def test_scores_are_golden(op):
+    """Changed numbers mean other scores for the same settings: raise ForwardPass.version, then these."""
+    assert op.version == 1
+    _, _, found = scored(op, source(TEXTS[:1]))
+    values = [found[name][0].as_py() for name in ("loss", "loss_masked", "influence")]
+    assert values == pytest.approx(GOLDEN, rel=1e-4)
+
+
+GOLDEN = [6.381712436676025, 6.365717887878418, -0.0025063413195312023]
