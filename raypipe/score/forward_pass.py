@@ -49,7 +49,7 @@ class ForwardPass:
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
     version: ClassVar[int] = 1
     padding: int = field(default=0, init=False, repr=False, compare=False)
-    _decoder: Decoder | None = field(default=None, init=False, repr=False, compare=False)
+    decoder: Decoder | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def adds(self) -> pa.Schema:
@@ -99,7 +99,7 @@ class ForwardPass:
         torch.set_num_threads(n_threads)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         weights = open_model(self.model).weights(dtype=self.dtype, device=device)
-        self._decoder = Decoder(weights, max_tokens=self.max_tokens)
+        self.decoder = Decoder(weights, max_tokens=self.max_tokens)
 
     def batches(self, prepared: pa.Table) -> list[np.ndarray]:
         """Rows that go through the model together; rows with a reason are in none."""
@@ -132,9 +132,9 @@ class ForwardPass:
     @torch.inference_mode()
     def per_token(self, documents: list[np.ndarray]) -> dict[str, np.ndarray]:
         """Every quantity that the statistics need, float32, documents one after the other."""
-        if self._decoder is None:
+        if self.decoder is None:
             raise RuntimeError("ForwardPass.setup() loads the model and must run before the first batch.")
-        decoder, masked = self._decoder, any("nll_masked" in part.needs for part in self.statistics)
+        decoder, masked = self.decoder, any("nll_masked" in part.needs for part in self.statistics)
         batch = pack(documents, device=decoder.device)
         self.padding += batch.padding
         hidden = decoder(batch, [self.heads] if masked else [])

@@ -55,21 +55,21 @@ def test_losses_equal_the_slow_reference(op, tiny_folder):
 
 
 def test_one_pass_serves_all_scorers(op):
-    op._decoder.layer_calls = 0
+    op.decoder.layer_calls = 0
     prepared = op.prepare(source(TEXTS))
     batches = op.batches(prepared)
     for batch in batches:
         op(prepared.take(batch))
-    assert op._decoder.layer_calls == len(batches) * (2 + (2 - 1))
+    assert op.decoder.layer_calls == len(batches) * (2 + (2 - 1))
     assert op.padding == 0
 
 
 def test_perplexity_alone_runs_no_masked_variant(op):
     op.statistics = (Perplexity(),)
-    op._decoder.layer_calls = 0
+    op.decoder.layer_calls = 0
     prepared = op.prepare(source(TEXTS[:1]))
     op(prepared)
-    assert op._decoder.layer_calls == 2
+    assert op.decoder.layer_calls == 2
 
 
 def test_rows_are_described_truncated_and_too_short_ones_named(op):

@@ -9,9 +9,6 @@ from raypipe.score.probes import Probe, make_probes, sentences
 from raypipe.score.retrieval_heads import score_heads, top_heads
 from tests.tiny import random_documents, reference_losses, tiny_model
 
-SENTENCES = [f"The {a} {b} went over the {c} hills and came back." for a in "old young tall grey quick".split()
-             for b in "man woman fox king".split() for c in "green far blue".split()]  # fmt: skip
-
 
 @pytest.fixture
 def tokenizer():

@@ -1,0 +1,22 @@
+"""Measure raypipe against what it is compared with, in one run: python -m jobs.benchmark NAME [settings]."""
+
+import importlib
+import sys
+
+from jobs import settings
+from jobs.common import run_job
+
+BENCHMARKS = ("scoring", "workers", "chaos", "training")
+
+
+def main(arguments: list[str]) -> None:
+    """Run the benchmark that the first argument names."""
+    if not arguments or arguments[0] not in BENCHMARKS:
+        print(f"usage: python -m jobs.benchmark {{{','.join(BENCHMARKS)}}} [--help]", file=sys.stderr)
+        sys.exit(2)
+    module = importlib.import_module(f"jobs.benchmark.{arguments[0]}")
+    run_job(lambda: module.main(settings.parse(module.Config, arguments[1:])))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,91 @@
+"""Models of named shapes with random weights, and documents of a corpus's lengths, made on the spot."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
+
+from raypipe.lm.decoder import Head
+
+VOCABULARY = 49_152
+SMOLLM2_HEADS: tuple[Head, ...] = (
+    (18, 6), (17, 3), (20, 6), (17, 4), (18, 7), (23, 2), (19, 1), (20, 2), (21, 3), (22, 4), (23, 5), (24, 0),
+    (19, 4), (21, 1),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a Llama-shaped model with SmolLM2's vocabulary and tied embeddings."""
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    ffn: int
+
+    def config(self, *, max_tokens: int) -> LlamaConfig:
+        """Its transformers configuration."""
+        return LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=self.hidden,
+            intermediate_size=self.ffn,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            max_position_embeddings=max_tokens,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+
+    def neutralised(self) -> tuple[Head, ...]:
+        """5 % of its heads, spread evenly from the middle layer up."""
+        count = -(-self.layers * self.heads // 20)
+        first = self.layers // 2
+        return tuple((first + at * (self.layers - first) // count, at * 7 % self.heads) for at in range(count))
+
+    def flops_per_token(self, *, passes: float, head_passes: int) -> float:
+        """Operations of the matrix products of a token, attention left out: 2 for each weight it meets."""
+        size = self.hidden // self.heads
+        layer = self.hidden * (2 * self.heads + 2 * self.kv_heads) * size + 3 * self.hidden * self.ffn
+        return 2.0 * (passes * self.layers * layer + head_passes * self.hidden * VOCABULARY)
+
+
+SHAPES = {
+    "135m": Shape(30, 576, 9, 3, 1536),
+    "360m": Shape(32, 960, 15, 5, 2560),
+    "1.3b": Shape(24, 2048, 32, 32, 5504),
+    "1.7b": Shape(24, 2048, 32, 32, 8192),
+    "tiny": Shape(2, 64, 4, 2, 128),
+}
+
+
+def heads_of(name: str) -> tuple[Head, ...]:
+    """The heads that a shape's masked variant neutralises: SmolLM2's own for 135m."""
+    return SMOLLM2_HEADS if name == "135m" else SHAPES[name].neutralised()
+
+
+def make_model(name: str, folder: Path, *, max_tokens: int, dtype: torch.dtype, seed: int = 0) -> None:
+    """Save a random model of a shape, and a tokenizer that gives each word `tN` the id N, so that lengths are exact."""
+    torch.manual_seed(seed)
+    config = SHAPES[name].config(max_tokens=max_tokens)
+    AutoModelForCausalLM.from_config(config, dtype=dtype).save_pretrained(folder)
+    backend = Tokenizer(models.WordLevel({f"t{at}": at for at in range(VOCABULARY)}, unk_token="t0"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="t0").save_pretrained(folder)
+
+
+def make_documents(n: int, *, median: float, sigma: float, cap: int, seed: int) -> list[np.ndarray]:
+    """Random documents of log-normal lengths, at least 2 and at most `cap` tokens."""
+    rng = np.random.default_rng(seed)
+    lengths = np.clip(rng.lognormal(np.log(median), sigma, n), 2, cap).astype(int)
+    return [rng.integers(0, VOCABULARY, length) for length in lengths]
+
+
+def as_text(document: np.ndarray) -> str:
+    """The text that the benchmark's tokenizer turns into these ids."""
+    return " ".join(f"t{token}" for token in document)
