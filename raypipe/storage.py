@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -215,8 +216,11 @@ class Folder:
                 os.link(temporary, self.path(name))  # fails where the name exists, in one step
             except FileExistsError:
                 return False
+            except FileNotFoundError:  # the owner of the folder took our temporary file for a dead writer's
+                return self.create(name, content)
             finally:
-                os.unlink(temporary)
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary)
             return True
         if self.uri.startswith("s3://"):
             return _s3_put(self.path(name), content, IfNoneMatch="*")

@@ -3,28 +3,63 @@
 import logging
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from math import ceil
+from typing import Any
 
 import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raypipe.corpus import Shard
 from raypipe.run.op import Pool
 from raypipe.run.pipeline import READER_CPUS
-from raypipe.storage import Folder
+from raypipe.storage import Folder, local_path
 
-MIN_LOGICAL_CPUS = 4  # on a machine of two cores a worker and its readers must still fit side by side
+READERS_BESIDE = 2  # logical CPUs beyond this machine's cores: a worker of all cores and its readers fit side by side
 OBJECT_STORE_BYTES = 1 << 30
+ANSWER_S = 60.0
+MAX_LOOKED_AT = 1000
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one machine of the cluster has."""
+
+    cpus: float
+    gpus: float = 0.0
+
+    def fits(self, *, cpus: float, gpus: float) -> int:
+        """Workers of this size that it has room for."""
+        by_gpu = int(self.gpus / gpus) if gpus else None
+        by_cpu = int(self.cpus / cpus)
+        return by_cpu if by_gpu is None else min(by_cpu, by_gpu)
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What the cluster has in all."""
+    """What the cluster has, machine by machine: a worker can't be spread over two."""
 
-    cpus: float
-    gpus: float
-    n_nodes: int
+    nodes: tuple[Node, ...]
+
+    @property
+    def gpus(self) -> float:
+        """In all."""
+        return sum(node.gpus for node in self.nodes)
+
+    def fits(self, *, cpus: float, gpus: float) -> int:
+        """Workers of this size that fit, with room for a reader left on some machine."""
+        free = [node.cpus - cpus * node.fits(cpus=cpus, gpus=gpus) for node in self.nodes]
+        workers = sum(node.fits(cpus=cpus, gpus=gpus) for node in self.nodes)
+        if max(free, default=0.0) >= READER_CPUS:
+            return workers
+        return max(0, workers - ceil(READER_CPUS / cpus))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self.nodes)
 
 
 def connect() -> Resources:
@@ -38,15 +73,14 @@ def connect() -> Resources:
         ray.init(log_to_driver=False, logging_level=logging.WARNING, runtime_env={"env_vars": environment}, **local)
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    found = ray.cluster_resources()
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    return Resources(found.get("CPU", 0.0), found.get("GPU", 0.0), len(nodes))
+    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return Resources(tuple(Node(has.get("CPU", 0.0), has.get("GPU", 0.0)) for has in found))
 
 
 def _local() -> dict:
     store = min(OBJECT_STORE_BYTES, psutil.virtual_memory().available // 8)
     return {
-        "num_cpus": max(MIN_LOGICAL_CPUS, os.cpu_count() or 1),
+        "num_cpus": (os.cpu_count() or 1) + READERS_BESIDE,
         "object_store_memory": store,
         "include_dashboard": False,
     }
@@ -62,7 +96,7 @@ class Wanted:
     gpus_per_worker: float | None = None
     """None: 1 where the cluster has GPUs, else 0."""
     cpus_per_worker: float | None = None
-    """None: 1 beside a GPU, else this machine's cores."""
+    """None: 1 beside a GPU, else the cores of a machine."""
 
     @cached_property
     def pool(self) -> Pool:
@@ -78,24 +112,26 @@ class Wanted:
             If the smallest pool doesn't.
         """
         gpus = self.gpus_per_worker if self.gpus_per_worker is not None else float(resources.gpus > 0)
-        cpus = self.cpus_per_worker or (1.0 if gpus else float(psutil.cpu_count(logical=True) or 1))
-        if self.min_workers * gpus > resources.gpus:
+        cpus = self.cpus_per_worker or (1.0 if gpus else _cores(resources))
+        room = resources.fits(cpus=cpus, gpus=gpus)
+        if room < self.min_workers:
             raise ValueError(
-                f"gpus_per_worker {gpus:g} x min_workers {self.min_workers} must fit on the {resources.gpus:g} GPUs of "
-                "the cluster; lower one of them, or give --gpus-per-worker 0 to run on CPUs."
+                f"min_workers {self.min_workers} of cpus_per_worker {cpus:g} and gpus_per_worker {gpus:g}, and "
+                f"{READER_CPUS:g} CPUs for a reader, must fit on the machines of the cluster ({resources}), but "
+                f"{room} such workers do; lower one of them" + (", or give --gpus-per-worker 0." if gpus else ".")
             )
-        if self.min_workers * cpus + READER_CPUS > resources.cpus:
-            raise ValueError(
-                f"cpus_per_worker {cpus:g} x min_workers {self.min_workers} and {READER_CPUS:g} for a reader must fit "
-                f"on the {resources.cpus:g} CPUs of the cluster; lower one of them."
-            )
-        most = self.max_workers or max(self.min_workers, int(resources.gpus / gpus) if gpus else 1)
-        room = int((resources.cpus - READER_CPUS) / cpus)
+        most = self.max_workers or (room if gpus else 1)
         return Pool(self.min_workers, max(self.min_workers, min(most, room)), num_gpus=gpus, num_cpus=cpus)
 
 
-def check_seen_by_all(folder: Folder) -> None:
-    """Check that every node sees the folder: a nonce written here is read there.
+def _cores(resources: Resources) -> float:
+    """CPUs of a worker without a GPU: the largest machine's, less a reader's, and no more than are here."""
+    largest = max((node.cpus for node in resources.nodes), default=1.0)
+    return float(max(1, min(psutil.cpu_count(logical=True) or 1, int(largest - READER_CPUS))))
+
+
+def check_seen_by_all(run: Folder, shards: Sequence[Shard] = ()) -> None:
+    """Check that every node sees the run folder (a nonce written here is read there) and the corpus's first files.
 
     Raises
     ------
@@ -103,20 +139,42 @@ def check_seen_by_all(folder: Folder) -> None:
         If a node can't, with its address.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    if not folder.is_local or len(nodes) < 2:
+    if len(nodes) < 2:
         return
-    name, nonce = f"nonce-{secrets.token_hex(4)}", secrets.token_hex(16).encode()
-    folder.write(name, nonce)
-    try:
-        for node in nodes:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            if ray.get(_sees.options(scheduling_strategy=there).remote(folder, name, nonce), timeout=60) is not True:
-                raise ValueError(
-                    f"{folder.uri} must be one folder that all nodes share, but node {node['NodeManagerAddress']} "
-                    "doesn't see what was written to it here; give a shared path or an object store's URI."
-                )
-    finally:
-        folder.delete(name)
+    if run.is_local:
+        name, nonce = f"nonce-{secrets.token_hex(4)}", secrets.token_hex(16).encode()
+        run.write(name, nonce)
+        try:
+            _ask_all(nodes, lambda node: _sees.options(scheduling_strategy=node).remote(run, name, nonce), run.uri)
+        finally:
+            run.delete(name)
+    for uri in {shard.uri.rpartition("/")[0]: shard.uri for shard in shards[:MAX_LOOKED_AT]}.values():
+        if (path := local_path(uri)) is not None:
+            _ask_all(nodes, partial(_ask_for_file, path), uri)
+
+
+def _ask_all(nodes: list[dict], ask: Callable[[NodeAffinitySchedulingStrategy], Any], uri: str) -> None:
+    asked = [(node, ask(NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))) for node in nodes]
+    for node, answer in asked:
+        try:
+            is_seen = ray.get(answer, timeout=ANSWER_S)
+        except ray.exceptions.RayError as error:  # it went away meanwhile, or can't start a process
+            log.warning("node %s did not answer: %s", node["NodeManagerAddress"], type(error).__name__)
+            continue
+        if not is_seen:
+            raise ValueError(
+                f"{uri} must be shared by all nodes, but node {node['NodeManagerAddress']} doesn't see what is there "
+                "here; give a path that is mounted everywhere, or an object store's URI."
+            )
+
+
+def _ask_for_file(path: str, node: NodeAffinitySchedulingStrategy) -> Any:
+    return _has.options(scheduling_strategy=node).remote(path)
+
+
+@ray.remote(num_cpus=0)
+def _has(path: str) -> bool:
+    return os.path.isfile(path)
 
 
 @ray.remote(num_cpus=0)

@@ -61,6 +61,7 @@ def count(result: ShardResult) -> dict[str, Any]:
         "tokens_total": tokens.get("n_tokens_total", 0),
         "truncated": truncated,
         "halved": result.halved,
+        "padding": result.padding,
     }
 
 
@@ -79,18 +80,25 @@ class Totals:
     tokens_total: int = 0
     truncated: int = 0
     halved: int = 0
+    padding: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
 
     def add(self, counts: dict[str, Any]) -> None:
         """One more shard."""
         self.shards += 1
-        for name in ("rows", "scored", "tokens", "tokens_total", "truncated", "halved"):
+        for name in ("rows", "scored", "tokens", "tokens_total", "truncated", "halved", "padding"):
             setattr(self, name, getattr(self, name) + counts[name])
         self.skipped.update(counts["skipped"])
 
+    @property
+    def padding_fraction(self) -> float:
+        """Share of the positions computed that held no token."""
+        return self.padding / (self.padding + self.tokens) if self.padding else 0.0
+
     def as_json(self) -> dict[str, Any]:
         """The counts for a card, reasons by falling number."""
-        return {**asdict(self), "skipped": dict(self.skipped.most_common())}
+        skipped = dict(self.skipped.most_common())
+        return {**asdict(self), "skipped": skipped, "padding_fraction": self.padding_fraction}
 
 
 def recount(folder: Folder, names: Iterable[str]) -> Totals:

@@ -33,35 +33,46 @@ class Identity:
 
 @dataclass
 class Activity:
-    """What a worker does, as of its last report."""
+    """What a worker or reader does, as of its last report."""
 
-    phase: str = "setup"  # setup, idle, working
+    phase: str = "setup"  # setup, idle, working; a reader: reading, waiting
     key: str = ""
-    reported: float = field(default_factory=time.monotonic)
-    slowest_s: float = 0.0
-    rows: int = 0
     cost: int = 0
+    """Tokens done so far."""
+    reported: float = field(default_factory=time.monotonic)
 
-    def silent_s(self, now: float) -> float:
-        """Seconds since its last report."""
-        return now - self.reported
+
+@dataclass(frozen=True)
+class Sighting:
+    """One worker or reader in a snapshot."""
+
+    who: Identity
+    activity: Activity
+    silent_s: float
+    """Seconds since its last report."""
 
 
 class Ledger:
-    """Attempts at shards and the last report of each worker; lives on the driver's node and dies with the driver."""
+    """Attempts at shards and the last report of each process; lives on the driver's node and dies with the driver."""
 
     def __init__(self) -> None:
         self.attempts: Counter[str] = Counter()
-        self.workers: dict[Identity, Activity] = {}
+        self.processes: dict[Identity, Activity] = {}
+        self.slowest_s = 0.0
         self.is_stopping = False
 
     def hello(self, who: Identity) -> None:
         """A worker starts to load what it needs."""
-        self.workers[who] = Activity()
+        self.processes[who] = Activity()
 
     def ready(self, who: Identity) -> None:
         """A worker waits for work."""
         self._now(who, phase="idle", key="")
+
+    def alive(self, who: Identity) -> None:
+        """A sign of life; while a worker works only its batches count, for a process that hangs may still tick."""
+        if who in self.processes and self.processes[who].phase == "idle":
+            self._now(who)
 
     def begin(self, who: Identity, key: str) -> int | None:
         """A worker takes up a shard: which attempt at it this is, from 1; None if no new shard may start."""
@@ -71,44 +82,52 @@ class Ledger:
         self._now(who, phase="working", key=key)
         return self.attempts[key]
 
-    def report(self, who: Identity, rows: int, cost: int, seconds: float) -> None:
-        """A batch is done."""
-        activity = self._now(who)
-        activity.rows += rows
-        activity.cost += cost
-        activity.slowest_s = max(activity.slowest_s, seconds)
+    def report(self, who: Identity, cost: int, seconds: float) -> None:
+        """Batches are done: their tokens, and the seconds of the slowest."""
+        self._now(who).cost += cost
+        self.slowest_s = max(self.slowest_s, seconds)
 
     def done(self, who: Identity, key: str) -> None:
         """A shard is committed, or given up in an orderly way."""
         self.attempts.pop(key, None)
         self._now(who, phase="idle", key="")
 
-    def read_begins(self, key: str) -> int | None:
+    def read_begins(self, who: Identity, key: str) -> int | None:
         """A reader takes up a shard: which attempt at reading it, from 1; None if no new shard may start."""
         if self.is_stopping:
             return None
         self.attempts[f"read {key}"] += 1
+        self._now(who, phase="reading", key=key)
         return self.attempts[f"read {key}"]
 
-    def read_done(self, key: str) -> None:
+    def read_goes_on(self, who: Identity, key: str) -> None:
+        """A reader turns to the next part of a stream."""
+        self._now(who, phase="reading", key=key)
+
+    def read_waits(self, who: Identity) -> None:
+        """A reader has handed over what it read, and may be held up for as long as the workers are busy."""
+        self._now(who, phase="waiting", key="")
+
+    def read_done(self, who: Identity, key: str) -> None:
         """A shard is read."""
         self.attempts.pop(f"read {key}", None)
+        self.forget(who)
 
     def stop(self) -> None:
         """From now on no new shard starts."""
         self.is_stopping = True
 
     def forget(self, who: Identity) -> None:
-        """A worker is known to be dead."""
-        self.workers.pop(who, None)
+        """A process is known to be gone."""
+        self.processes.pop(who, None)
 
-    def snapshot(self) -> list[tuple[Identity, Activity, float]]:
-        """Each worker, what it does, and how long it has been silent, in seconds."""
+    def snapshot(self) -> tuple[list[Sighting], float]:
+        """Each process and how long it has been silent; and the slowest batch of the stage so far, in seconds."""
         now = time.monotonic()
-        return [(who, activity, activity.silent_s(now)) for who, activity in self.workers.items()]
+        return [Sighting(who, doing, now - doing.reported) for who, doing in self.processes.items()], self.slowest_s
 
-    def _now(self, who: Identity, **changes: Any) -> Activity:
-        activity = self.workers.setdefault(who, Activity())
+    def _now(self, who: Identity, **changes: str) -> Activity:
+        activity = self.processes.setdefault(who, Activity())
         for name, value in changes.items():
             setattr(activity, name, value)
         activity.reported = time.monotonic()

@@ -1,6 +1,7 @@
 """One writer to a run folder: a lock file with an owner and a heartbeat."""
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -12,6 +13,7 @@ import psutil
 
 from raypipe.storage import Folder
 
+log = logging.getLogger(__name__)
 LOCK = "lock.json"
 HEARTBEAT_S = 10.0
 DEAD_AFTER_S = 60.0
@@ -28,7 +30,7 @@ class Lock:
     def __init__(self, run: Folder) -> None:
         self.run = run
         self._me = {
-            "host": socket.gethostname(),
+            "host": machine(),
             "pid": os.getpid(),
             "started": psutil.Process().create_time(),
             "token": secrets.token_hex(8),
@@ -55,6 +57,8 @@ class Lock:
                     f"{self.run.uri} is being written by process {owner['pid']} on {owner['host']}, last heard of "
                     f"{time.time() - owner['time']:.0f} s ago; stop it, or write to another --output."
                 )
+            if owner["host"] != self._me["host"]:  # its clock isn't ours: a heartbeat now would change what was seen
+                time.sleep(1.5 * HEARTBEAT_S)
             if self.run.swap(LOCK, self._content(), seen=seen):
                 break
         self._thread.start()
@@ -65,8 +69,11 @@ class Lock:
     ) -> None:
         self._released.set()
         self._thread.join(timeout=HEARTBEAT_S)
-        if self._is_mine():
-            self.run.delete(LOCK)
+        try:
+            if self._is_mine():
+                self.run.delete(LOCK)
+        except OSError as problem:  # must not hide why the job ended; the lock dies with us
+            log.warning("can't release the lock of %s: %s", self.run.uri, problem)
 
     def _content(self) -> bytes:
         return json.dumps({**self._me, "time": time.time()}).encode()
@@ -81,19 +88,34 @@ class Lock:
         seen = self._read()
         return seen is not None and json.loads(seen)["token"] == self._me["token"]
 
+    def _beat(self, seen: bytes) -> None:
+        if self.run.is_local:  # a swap would leave a moment without any lock
+            self.run.write(LOCK, self._content())
+        else:
+            self.run.swap(LOCK, self._content(), seen=seen)
+
     def _renew(self) -> None:
         while not self._released.wait(HEARTBEAT_S):
             try:
-                if not self._is_mine():
+                seen = self._read()
+                if seen is None or json.loads(seen)["token"] != self._me["token"]:
                     self.is_lost = True
                     return
-                self.run.write(LOCK, self._content())
+                self._beat(seen)
             except OSError:
                 continue  # storage that fails for a while; the next beat tries again
 
 
+def machine() -> str:
+    """This machine, or this container of it: where a process number means what it means here."""
+    try:
+        return f"{socket.gethostname()}:{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:  # no Linux
+        return socket.gethostname()
+
+
 def _is_alive(owner: dict) -> bool:
-    if owner["host"] == socket.gethostname():
+    if owner["host"] == machine():
         try:
             return bool(psutil.Process(owner["pid"]).create_time() == owner["started"])
         except psutil.NoSuchProcess:

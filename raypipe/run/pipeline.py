@@ -9,6 +9,7 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
 from raypipe.corpus import Corpus, Shard
+from raypipe.run.ledger import MAX_DEATHS
 from raypipe.run.op import Op, Pool
 from raypipe.run.worker import Reader, Worker
 from raypipe.storage import Folder
@@ -77,5 +78,6 @@ def _context() -> DataContext:
     context.target_max_block_size = 1  # each shard is a block of its own: it is scored as soon as it is read
     context.execution_options.preserve_order = False
     context.execution_no_progress_timeout_s = -1  # our watchdog knows what a shard takes; a fixed limit doesn't
+    context.max_consecutive_actor_init_deaths = MAX_DEATHS  # one that is killed while it loads is replaced as well
     context.print_on_execution_start = False
     return context

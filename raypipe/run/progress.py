@@ -1,9 +1,9 @@
 """How far a stage is: files that others can read, and a bar for a terminal."""
 
 import json
+import logging
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from raypipe.run.card import now
 from raypipe.run.commit import Totals
 from raypipe.storage import Folder
 
+log = logging.getLogger(__name__)
 NOW_EVERY_S = 5.0
 SEGMENT_S = 60.0
 
@@ -24,7 +25,6 @@ class Meter:
     stage: str
     n_shards: int
     totals: Totals = field(default_factory=Totals)
-    padding: int = 0
     busy_s: float = 0.0
     waited_s: float = 0.0
     workers: int = 0
@@ -36,7 +36,6 @@ class Meter:
     def add(self, detail: dict) -> None:
         """One shard was committed: the detail of its outcome."""
         self.totals.add(detail["counts"])
-        self.padding += detail["padding"]
         self.busy_s += detail["busy_s"]
         if self.first_at is None:
             self.first_at, self.first_shard_tokens = detail["at"], detail["counts"]["tokens"]
@@ -53,11 +52,6 @@ class Meter:
         return self.totals.tokens / self.busy_s if self.busy_s else 0.0
 
     @property
-    def padding_fraction(self) -> float:
-        """Share of the positions computed that held no token."""
-        return self.padding / (self.padding + self.totals.tokens) if self.padding else 0.0
-
-    @property
     def eta_s(self) -> float | None:
         """Seconds to go if shards go on coming as fast; None before two are done."""
         done = self.totals.shards
@@ -70,7 +64,7 @@ class Meter:
         return {
             "stage": self.stage, "time": now(), "shards_done": self.totals.shards, "shards": self.n_shards,
             "rows": self.totals.rows, "tokens": self.totals.tokens, "tokens_per_s": round(self.tokens_per_s, 1),
-            "padding_fraction": round(self.padding_fraction, 5), "eta_s": self.eta_s and round(self.eta_s, 1),
+            "padding_fraction": round(self.totals.padding_fraction, 5), "eta_s": self.eta_s and round(self.eta_s, 1),
             "workers": self.workers,
         }  # fmt: skip
 
@@ -78,7 +72,7 @@ class Meter:
 class Reporter:
     """Writes progress files, and a bar where there is a terminal."""
 
-    def __init__(self, run: Folder, meter: Meter, *, is_lost: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, run: Folder, meter: Meter) -> None:
         self.folder, self.meter = run / "progress", meter
         self._segment: list[dict] = []
         self._segment_started = self._written = 0.0
@@ -101,7 +95,7 @@ class Reporter:
         eta = f"ETA {meter.eta_s:.0f} s" if meter.eta_s is not None else ""
         detail = (
             f"{meter.totals.rows:,} documents  {meter.tokens_per_s:,.0f} tokens/s  "
-            f"padding {meter.padding_fraction:.1%}  {eta}"
+            f"padding {meter.totals.padding_fraction:.1%}  {eta}"
         )
         self._bar.update(self._task, completed=meter.totals.shards, detail=detail)
         self._write()
@@ -112,11 +106,14 @@ class Reporter:
             return
         self._written = seconds
         line = self.meter.as_json()
-        self.folder.write("now.json", json.dumps(line).encode())
         self._segment_started = self._segment_started or seconds
         self._segment.append(line)
-        if force or seconds - self._segment_started > SEGMENT_S:
-            self._close_segment()
+        try:
+            self.folder.write("now.json", json.dumps(line).encode())
+            if force or seconds - self._segment_started > SEGMENT_S:
+                self._close_segment()
+        except OSError as error:  # progress is worth no job; what can't be put now goes with the next segment
+            log.warning("can't write progress: %s", error)
 
     def _close_segment(self) -> None:
         """An object store can't append: a closed minute is a file of its own."""

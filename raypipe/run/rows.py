@@ -14,6 +14,8 @@ from raypipe.run.op import Op, Report
 MAX_FAILED = 10
 """Documents of a shard that may raise; if more do, and a twentieth of the shard, the Op is broken, not they."""
 
+MAX_REASON = 300
+
 
 class BrokenOp(RuntimeError):
     """So many documents of a shard raise that the fault isn't theirs; the runner stops the job."""
@@ -27,6 +29,8 @@ class ShardResult:
     """The Op's columns + status and reason, one row for each row that came in, same order."""
     halved: int
     """Batches that were cut in two because they didn't fit into memory."""
+    padding: int = 0
+    """Positions computed that held no token."""
 
 
 @dataclass
@@ -42,31 +46,51 @@ class Work:
 
     def run(self, rows: np.ndarray) -> None:
         """One batch; what fails is cut in two until it is a single document."""
+        if (reason := self._try(rows)) is None:
+            return
+        if len(rows) == 1:  # whatever a document makes the Op raise is that document's reason
+            self.failed[int(rows[0])] = reason
+            check_failed(len(self.failed), len(self.prepared), reason)
+            return
+        middle = len(rows) // 2
+        self.run(rows[:middle])
+        self.run(rows[middle:])
+
+    def _try(self, rows: np.ndarray) -> str | None:
+        """Why the batch failed, None if it didn't; on return nothing of the failed call holds memory any more."""
         started = time.monotonic()
         batch = self.prepared.take(rows)
         try:
             part = self.op(batch)
         except MemoryError as error:
             self.halved += len(rows) > 1
-            self._split(rows, f"out of memory alone: {error}")
-        except Exception as error:  # whatever a document makes the Op raise is that document's reason
-            self._split(rows, f"failed: {type(error).__name__}: {error}")
-        else:
-            self.parts.append((rows, part))
-            self.report(len(rows), self.op.cost(batch), time.monotonic() - started)
+            return f"out of memory alone: {error}"[:MAX_REASON]
+        except Exception as error:
+            return why(error)
+        if len(part) != len(rows):
+            raise BrokenOp(
+                f"{type(self.op).__name__} must give a row for each of the {len(rows)} rows, got {len(part)}."
+            )
+        self.parts.append((rows, part))
+        self.report(len(rows), self.op.cost(batch), time.monotonic() - started)
+        return None
 
-    def _split(self, rows: np.ndarray, reason: str) -> None:
-        if len(rows) == 1:
-            self._fail(int(rows[0]), reason)
-            return
-        middle = len(rows) // 2
-        self.run(rows[:middle])
-        self.run(rows[middle:])
 
-    def _fail(self, row: int, reason: str) -> None:
-        self.failed[row] = reason[:300]
-        if len(self.failed) > max(MAX_FAILED, len(self.prepared) // 20):
-            raise BrokenOp(f"{len(self.failed)} documents of one shard failed, the last with: {reason}")
+def why(error: Exception) -> str:
+    """The reason of a document that made the Op raise."""
+    return f"failed: {type(error).__name__}: {error}"[:MAX_REASON]
+
+
+def check_failed(n_failed: int, n_rows: int, reason: str) -> None:
+    """Tell a broken document from a broken Op.
+
+    Raises
+    ------
+    BrokenOp
+        If more than MAX_FAILED documents and 5 % of a shard failed.
+    """
+    if n_failed > max(MAX_FAILED, n_rows // 20):
+        raise BrokenOp(f"{n_failed} documents of one shard failed, the last: {reason}")
 
 
 def prepare(op: Op, source: pa.Table) -> pa.Table:
@@ -75,14 +99,17 @@ def prepare(op: Op, source: pa.Table) -> pa.Table:
     Raises
     ------
     BrokenOp
-        If more than MAX_FAILED documents and 5 % of the shard raise.
+        If more than MAX_FAILED documents and 5 % of the shard raise, or all of them together and none alone.
     """
+    failed: dict[int, str] = {}
     try:
         return op.prepare(source)
-    except Exception:  # one document of them: found below
-        failed: dict[int, str] = {}
-        _find_failing(op, source, np.arange(len(source)), failed)
-        return op.prepare(without(source, failed))
+    except Exception as error:
+        last = why(error)
+    _find_failing(op, source, np.arange(len(source)), failed)
+    if not failed:
+        raise BrokenOp(f"the rows of one shard can't be prepared together, though each can alone: {last}")
+    return op.prepare(without(source, failed))
 
 
 def _find_failing(op: Op, source: pa.Table, rows: np.ndarray, failed: dict[int, str]) -> None:
@@ -93,10 +120,9 @@ def _find_failing(op: Op, source: pa.Table, rows: np.ndarray, failed: dict[int, 
             middle = len(rows) // 2
             _find_failing(op, source, rows[:middle], failed)
             _find_failing(op, source, rows[middle:], failed)
-            return
-        failed[int(rows[0])] = f"failed: {type(error).__name__}: {error}"[:300]
-        if len(failed) > max(MAX_FAILED, len(source) // 20):
-            raise BrokenOp(f"{len(failed)} documents of one shard can't be prepared, the last: {error}") from error
+        elif len(rows):
+            failed[int(rows[0])] = why(error)
+            check_failed(len(failed), len(source), failed[int(rows[0])])
 
 
 def without(source: pa.Table, lost: dict[int, str]) -> pa.Table:
@@ -107,20 +133,19 @@ def without(source: pa.Table, lost: dict[int, str]) -> pa.Table:
     return pa.table({name: changed.get(name, source[name]) for name in source.column_names}, schema=source.schema)
 
 
-def through(op: Op, prepared: pa.Table, *, report: Report, crashed: dict[int, str] | None = None) -> ShardResult:
-    """All rows of a shard through the Op; `crashed` rows (row -> reason) are skipped but batches stay as they are.
+def through(op: Op, prepared: pa.Table, *, report: Report) -> ShardResult:
+    """All rows of a shard through the Op.
 
     Raises
     ------
     BrokenOp
-        If more than MAX_FAILED documents and 5 % of the shard raise.
+        If more than MAX_FAILED documents and 5 % of the shard raise, or the Op loses rows.
     """
-    work = Work(op, prepared, report, failed=dict(crashed or {}))
+    padding, work = op.padding, Work(op, prepared, report)
     for rows in op.batches(prepared):
-        alive = rows[~np.isin(rows, list(crashed))] if crashed else rows
-        if len(alive):
-            work.run(alive)
-    return ShardResult(assemble(op.adds, prepared, work.parts, work.failed), work.halved)
+        work.run(rows)
+    table = assemble(op.adds, prepared, work.parts, work.failed)
+    return ShardResult(table, work.halved, op.padding - padding)
 
 
 def assemble(

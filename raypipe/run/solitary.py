@@ -17,15 +17,17 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from raypipe.corpus import Corpus, Shard, UnreadableFile
+from raypipe.corpus import Corpus, Shard
 from raypipe.run.commit import commit, file_name
+from raypipe.run.ledger import MAX_DEATHS
 from raypipe.run.op import Op, Pool
-from raypipe.run.rows import ShardResult, Work, assemble, without
+from raypipe.run.rows import BrokenOp, ShardResult, Work, assemble, check_failed, prepare, without
 from raypipe.run.watchdog import Patience
-from raypipe.run.worker import ALREADY, DONE, STORAGE, UNREADABLE, outcome, parts
+from raypipe.run.worker import ALREADY, BROKEN, DONE, UNREADABLE, outcome, parts, trouble_of
 from raypipe.storage import Folder
 
 Phase = Literal["prepare", "score"]
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 def rescue(
@@ -40,9 +42,13 @@ def rescue(
     patience: Patience,
 ) -> Iterator[dict[str, Any]]:
     """Finish a shard that the pool can't, on a worker's resources; yields worker.OUTCOMES rows."""
-    resources = {"num_cpus": pool.num_cpus, "num_gpus": pool.num_gpus or None, "max_retries": 3}
-    task = ray.remote(**{name: value for name, value in resources.items() if value is not None})(_rescue)
-    yield from ray.get(task.remote(op, corpus, shard, folder, pool.n_threads, part_rows, done, patience))
+    remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=MAX_DEATHS)(_rescue)
+    try:
+        yield from ray.get(remote.remote(op, corpus, shard, folder, pool.n_threads, part_rows, done, patience))
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+        # the Op ran in children, so what ended the task itself is the reading
+        why = f"reading it ended its process {MAX_DEATHS + 1} times: {type(error).__name__}"
+        yield outcome(shard.key, UNREADABLE, {"why": why, "shard": asdict(shard)})
 
 
 def _rescue(
@@ -52,35 +58,42 @@ def _rescue(
     found: list[dict[str, Any]] = []
     try:
         for part, is_last, source in parts(corpus, shard, part_rows=part_rows, done=done):
-            name = file_name(part, is_last=is_last)
+            name, detail = file_name(part, is_last=is_last), {"shard": asdict(part)}
             if folder.exists(name):
-                found.append(outcome(name, ALREADY, {}))
+                found.append(outcome(name, ALREADY, detail))
                 continue
             started = time.monotonic()
             result, source = _through_children(op, source, n_threads, patience)
             busy_s = time.monotonic() - started
             counts = commit(folder, name, shard=part, source=source, result=result)
             times = {"busy_s": busy_s, "waited_s": 0.0, "commit_s": 0.0, "at": time.time()}
-            found.append(outcome(name, DONE, {"counts": counts, "padding": 0, **times}))
-    except UnreadableFile as error:
-        found.append(outcome(shard.key, UNREADABLE, {"why": str(error), "shard": asdict(shard)}))
+            found.append(outcome(name, DONE, {**detail, "counts": counts, **times}))
+    except BrokenOp as error:
+        found.append(outcome(shard.key, BROKEN, {"why": str(error), "shard": asdict(shard)}))
     except OSError as error:
-        found.append(outcome(shard.key, STORAGE, {"why": str(error), "shard": asdict(shard)}))
+        found.append(outcome(shard.key, trouble_of(error), {"why": str(error), "shard": asdict(shard)}))
     return found
 
 
 def _through_children(op: Op, source: pa.Table, n_threads: int, patience: Patience) -> tuple[ShardResult, pa.Table]:
-    every = [np.arange(len(source))] if len(source) else []
-    prepared = Trial(op, "prepare", source, n_threads, patience)
-    prepared.run(every)
-    if prepared.lost:  # without the documents that kill it, the whole goes through the tokenizer unchanged
-        source = without(source, prepared.lost)
-        prepared = Trial(op, "prepare", source, n_threads, patience)
-        prepared.run(every)
-    table = prepared.parts[0][1] if prepared.parts else op.prepare(source)
-    scored = Trial(op, "score", table, n_threads, patience)
-    scored.run(op.batches(table))
-    return ShardResult(assemble(op.adds, table, scored.parts, scored.lost), scored.halved), source
+    prepared, source = _prepare(op, source, n_threads, patience)
+    trial = Trial(op, "score", prepared, n_threads, patience)
+    trial.run(op.batches(prepared))
+    return ShardResult(assemble(op.adds, prepared, trial.parts, trial.lost), trial.halved, trial.padding), source
+
+
+def _prepare(op: Op, source: pa.Table, n_threads: int, patience: Patience) -> tuple[pa.Table, pa.Table]:
+    """The prepared rows, and the source without the texts that kill the Op's prepare."""
+    trial = Trial(op, "prepare", source, n_threads, patience)
+    trial.run([np.arange(len(source))])
+    if trial.lost:  # the rest goes through as one table, as it would have without them
+        return _prepare(op, without(source, trial.lost), n_threads, patience)
+    in_order = sorted(trial.parts, key=lambda part: int(part[0][0]) if len(part[0]) else 0)
+    return pa.concat_tables([table for _, table in in_order]), source
+
+
+Message = tuple[list[tuple[np.ndarray, pa.Table]], dict[int, str], int, int]
+"""What a child sends after each group: parts, failed rows with their reasons, batches halved, padding."""
 
 
 @dataclass
@@ -96,75 +109,110 @@ class Trial:
     lost: dict[int, str] = field(default_factory=dict)
     """Row -> why it has no part."""
     halved: int = 0
+    padding: int = 0
+    slowest_s: float = 0.0
     _deaths: Counter[int] = field(default_factory=Counter)
+    _deaths_in_setup: int = 0
 
     def run(self, groups: Sequence[np.ndarray]) -> None:
-        """All groups; one that kills its child is cut in two, a single row gets a second try."""
+        """All groups; one that ends its child is cut in two, a single row gets a second try.
+
+        Raises
+        ------
+        BrokenOp
+            If children end before they begin, or so many documents end them that the fault isn't theirs.
+        """
         left = deque(groups)
         while left:
-            n_done, code = self._child(list(left))
+            n_done, end = self._child(list(left))
             for _ in range(n_done):
                 left.popleft()
             if not left:
                 return
-            killer = left.popleft()
-            if len(killer) > 1:
-                middle = len(killer) // 2
-                left.extendleft((killer[middle:], killer[:middle]))
+            if end is None:  # before it had begun: no document's fault
                 continue
-            row = int(killer[0])
-            self._deaths[row] += 1
-            if self._deaths[row] < 2:
-                left.appendleft(killer)
-            else:
-                self.lost[row] = _reason(self.phase, code)
+            self._blame(left, end)
 
-    def _child(self, groups: list[np.ndarray]) -> tuple[int, int]:
-        """Groups done before the child ended, and its exit code: -N for signal N."""
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe(duplex=False)
+    def _blame(self, left: deque[np.ndarray], end: str) -> None:
+        """Cut the group that ended a child, or skip the row if it did so alone and twice."""
+        killer = left.popleft()
+        if len(killer) > 1:
+            middle = len(killer) // 2
+            left.extendleft((killer[middle:], killer[:middle]))
+            return
+        row = int(killer[0])
+        self._deaths[row] += 1
+        if self._deaths[row] < 2:
+            left.appendleft(killer)
+            return
+        self.lost[row] = end
+        check_failed(len(self.lost), len(self.table), end)
+
+    def _child(self, groups: list[np.ndarray]) -> tuple[int, str | None]:
+        """Groups done before the child ended, and how it ended; None: while it loaded."""
+        ours, theirs = _SPAWN.Pipe(duplex=False)
         arguments = (theirs, self.op, self.phase, self.table, groups, self.n_threads)
-        child = context.Process(target=_attempt, args=arguments, daemon=True)
+        child = _SPAWN.Process(target=_attempt, args=arguments, daemon=True)
         child.start()
         theirs.close()
-        n_done, limit_s = 0, self.patience.setup_s
+        n_done, has_begun, is_hung = 0, False, False
         try:
             while n_done < len(groups):
-                if not ours.poll(limit_s):
+                limit_s = self.patience.batch_limit_s(self.slowest_s) if has_begun else self.patience.setup_s
+                started = time.monotonic()
+                if is_hung := not ours.poll(limit_s):
                     child.kill()
                     break
                 message = ours.recv()
-                limit_s = self.patience.batch_s
-                if message is not None:  # None: set up and about to begin
-                    self._take(message)
+                if isinstance(message, str):
+                    raise BrokenOp(message)
+                if message is not None:
+                    self._take(message, time.monotonic() - started)
                     n_done += 1
-        except EOFError:  # it died
+                has_begun = True
+        except (EOFError, ConnectionResetError):  # it died
             pass
         finally:
             ours.close()
         child.join()
-        return n_done, int(child.exitcode or 0)
+        if not has_begun:
+            self._count_setup_death(child.exitcode)
+            return 0, None
+        return n_done, self._how(child.exitcode or 0, is_hung)
 
-    def _take(self, message: tuple[list[tuple[np.ndarray, pa.Table]], dict[int, str], int]) -> None:
-        parts, failed, halved = message
+    def _take(self, message: Message, seconds: float) -> None:
+        parts, failed, halved, padding = message
         self.parts += parts
         self.lost |= failed
         self.halved += halved
+        self.padding += padding
+        self.slowest_s = max(self.slowest_s, seconds)
+
+    def _count_setup_death(self, code: int | None) -> None:
+        self._deaths_in_setup += 1
+        if self._deaths_in_setup >= MAX_DEATHS:
+            raise BrokenOp(f"a process of its own ended {MAX_DEATHS} times while it loaded, the last with code {code}")
+
+    def _how(self, code: int, is_hung: bool) -> str:
+        what = {"prepare": "tokenizer", "score": "scorer"}[self.phase]
+        if is_hung:
+            return f"hung the {what}"
+        return f"crashed the {what} (signal {-code})" if code < 0 else f"crashed the {what} (exit code {code})"
 
 
 def _attempt(pipe: Connection, op: Op, phase: Phase, table: pa.Table, groups: list[np.ndarray], n_threads: int) -> None:
-    if phase == "score":
-        op.setup(n_threads=n_threads)
-    pipe.send(None)
-    for rows in groups:
-        if phase == "prepare":
-            pipe.send(([(rows, op.prepare(table.take(rows)))], {}, 0))
-        else:
-            work = Work(op, table, lambda rows, cost, seconds: None)
-            work.run(rows)
-            pipe.send((work.parts, work.failed, work.halved))
-
-
-def _reason(phase: Phase, code: int) -> str:
-    what = {"prepare": "tokenizer", "score": "scorer"}[phase]
-    return f"crashed the {what} (signal {-code})" if code < 0 else f"crashed the {what} (exit code {code})"
+    """In the child: None when it is ready, a Message for each group, a str if something is wrong but no document."""
+    try:
+        if phase == "score":
+            op.setup(n_threads=n_threads)
+        pipe.send(None)
+        for rows in groups:
+            padding = op.padding
+            if phase == "prepare":
+                pipe.send(([(rows, prepare(op, table.take(rows)))], {}, 0, 0))
+            else:
+                work = Work(op, table, lambda rows, cost, seconds: None)
+                work.run(rows)
+                pipe.send((work.parts, work.failed, work.halved, op.padding - padding))
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")

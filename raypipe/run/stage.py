@@ -1,44 +1,36 @@
 """An annotate stage: every shard of a corpus through an Op, once, with commit, resume and accounting.
 
-A committed output file is the only state. Planning lists the inputs and the outputs and compares names: a name holds
-the path, the fingerprint and the cut of its shard, so a rewritten input is another shard and its old file is stale.
+A committed output file is the only state: `resume` compares the listing of the inputs with that of the outputs.
 """
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
-
-import ray
 
 from raypipe.corpus import Corpus, Plan, Shard, load, plan_shards, save
 from raypipe.run import card as cards
-from raypipe.run import worker as became
+from raypipe.run.card import Json
 from raypipe.run.cluster import Wanted, check_seen_by_all
-from raypipe.run.commit import LAST, SUFFIX, Totals, file_name, recount
+from raypipe.run.commit import SUFFIX, Totals, recount
 from raypipe.run.ledger import start_ledger
-from raypipe.run.op import Op
+from raypipe.run.op import Op, Pool
 from raypipe.run.pipeline import outcomes
 from raypipe.run.progress import Meter, Reporter
+from raypipe.run.resume import State, compare
+from raypipe.run.shift import Shift, StageFailed
 from raypipe.run.solitary import rescue
 from raypipe.run.watchdog import Patience, Watchdog
 from raypipe.storage import Folder
 
 log = logging.getLogger(__name__)
 INPUTS = "inputs.arrow"
-MAX_HALVED_SHARDS = 3
 GRACE_S = 60.0
 
 
 class Stopped(RuntimeError):
     """The job was asked to stop; what was in flight is committed and the same command goes on."""
-
-
-class StageFailed(RuntimeError):
-    """The stage can't go on, for a reason that another try would meet again."""
 
 
 @dataclass(frozen=True)
@@ -52,51 +44,6 @@ class Sizes:
 
 
 @dataclass
-class State:
-    """What a listing of the outputs says about a plan."""
-
-    pending: list[Shard]
-    finished: set[str]
-    """Names of committed files that belong to the plan."""
-    stale: list[str]
-    """Names that don't: their inputs were rewritten or are gone."""
-    parts_done: dict[str, list[int]] = field(default_factory=dict)
-    """Key of each unfinished stream -> starts of its committed parts."""
-
-
-def compare(shards: Sequence[Shard], names: Sequence[str]) -> State:
-    """Which shards are left, from the names of the output files alone."""
-    there = set(names)
-    streams: dict[str, list[str]] = {}
-    for name in names:
-        streams.setdefault(name[: name.rindex("-")], []).append(name)
-    state = State([], set(), [])
-    for shard in shards:
-        if shard.cut == "part":
-            _compare_stream(shard, streams.get(shard.key[: shard.key.rindex("-")], []), state)
-        elif (name := file_name(shard, is_last=True)) in there:
-            state.finished.add(name)
-        else:
-            state.pending.append(shard)
-    state.stale = sorted(there - state.finished)
-    return state
-
-
-def _compare_stream(shard: Shard, names: list[str], state: State) -> None:
-    starts = sorted(_start(name) for name in names)
-    last = [_start(name) for name in names if name.endswith(LAST)]
-    is_whole = bool(last) and len(starts) == last[0] // shard.size + 1
-    state.finished.update(names)
-    if not is_whole:
-        state.pending.append(shard)
-        state.parts_done[shard.key] = starts
-
-
-def _start(name: str) -> int:
-    return int(name[name.rindex("-") + 1 :].split(".")[0])
-
-
-@dataclass
 class Annotate:
     """Runs an Op over a corpus into RUN/STAGE."""
 
@@ -106,18 +53,22 @@ class Annotate:
     corpus: Corpus
     wanted: Wanted
     sizes: Sizes
-    identity: dict[str, Any]
+    identity: Json
     """Whatever can change a byte of the files, flat."""
     patience: Patience = field(default_factory=Patience)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set it to end in an orderly way."""
     retry_failed: bool = False
+    """Take up again the shards that were set aside."""
     is_owner: Callable[[], bool] = lambda: True
+    """Whether the run folder is still ours to write to."""
+    grace_s: float = GRACE_S
+    """What shards in flight get after a request to stop."""
 
     def __post_init__(self) -> None:
         self.folder = self.run / self.stage
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self) -> Json:
         """Do what is left and return the card.
 
         Raises
@@ -129,13 +80,15 @@ class Annotate:
         StageFailed
             If a shard can't be finished by trying again with these settings.
         """
-        self.folder.sweep()
+        self._sweep()
         card = cards.read_card(self.folder)
         cards.check_identity(self.stage, card, self.identity)
         plan, state = self.plan()
-        if card is None:
-            card = self._new_card()
-            cards.write_card(self.folder, card)
+        if self._is_untouched(card, plan, state):
+            return card or {}
+        card = card or self._new_card()
+        card["status"] = "running"
+        self._write(card)  # before the first file: files without a card would have no identity
         for name in state.stale:
             self.folder.delete(name)
         if self.retry_failed:
@@ -143,19 +96,27 @@ class Annotate:
         pending = [shard for shard in state.pending if shard.key not in card["set_aside"]]
         log.info("%s: %d of %d shards to do", self.stage, len(pending), len(plan))
         if pending:
-            card["status"] = "running"
-            self._work(pending, plan, state, card)
+            self._work(pending, state, card)
         return self._finish(plan, card)
 
     def plan(self) -> tuple[Plan, State]:
         """The shards of the corpus and what is left of them; no output file is opened."""
         known = load(self.folder, INPUTS)
         plan = plan_shards(self.corpus, shard_bytes=self.sizes.shard_bytes, part_rows=self.sizes.part_rows, known=known)
-        save(plan.known, self.folder, INPUTS)
-        names = [entry.path for entry in self.folder.files() if entry.path.endswith(SUFFIX)]
-        return plan, compare(plan.shards, names)
+        if plan.known != known:
+            save(plan.known, self.folder, INPUTS)
+        return plan, compare(plan.shards, self._names())
 
-    def _new_card(self) -> dict[str, Any]:
+    def _names(self) -> list[str]:
+        return [entry.path for entry in self.folder.files() if entry.path.endswith(SUFFIX)]
+
+    def _is_untouched(self, card: Json | None, plan: Plan, state: State) -> bool:
+        """Whether the card was written over these very inputs and files: then no footer needs to be read again."""
+        if card is None or card["status"] != "finished" or state.pending or state.stale:
+            return False
+        return bool(card["counts"]["shards"] == len(state.finished) and card["inputs"] == _inputs(plan))
+
+    def _new_card(self) -> Json:
         return {
             "stage": self.stage,
             "kind": "annotate",
@@ -171,118 +132,126 @@ class Annotate:
             "warnings": [],
         }
 
-    def _work(self, pending: list[Shard], plan: Plan, state: State, card: dict[str, Any]) -> None:
-        started, pool, meter = time.time(), self.wanted.pool, Meter(self.stage, len(pending))
-        check_seen_by_all(self.run)
-        ledger = start_ledger()
+    def _work(self, pending: list[Shard], state: State, card: Json) -> None:
+        """Take the pending shards through the pool, those that killed their worker too often alone."""
+        pool, meter, ledger = self.wanted.pool, Meter(self.stage, len(pending)), start_ledger()
+        check_seen_by_all(self.run, pending)
+        stream = outcomes(
+            self.op, self.corpus, pending, folder=self.folder, pool=pool,
+            part_rows=self.sizes.part_rows, ledger=ledger, done=state.parts_done,
+        )  # fmt: skip
         with Watchdog(ledger, self.patience) as dog, Reporter(self.run, meter) as reporter:
-            stopper = threading.Thread(target=self._stop_when_asked, args=(ledger, dog), daemon=True)
-            stopper.start()
-            stream = outcomes(
-                self.op, self.corpus, pending, folder=self.folder, pool=pool,
-                part_rows=self.sizes.part_rows, ledger=ledger, done=state.parts_done,
+            note = Noter(self._write, card, meter, dog, pool)
+            shift = Shift(
+                self.stage, getattr(self.op, "token_budget", None), ledger, dog, meter, reporter,
+                self.stopping, self.grace_s, self.is_owner, note, card["set_aside"],
             )  # fmt: skip
             try:
-                poisoned = self._collect(stream, meter, reporter, dog, card)
-                for shard in [] if self.stopping.is_set() else poisoned:
-                    done = frozenset(state.parts_done.get(shard.key, []))
-                    self._collect(
-                        rescue(self.op, self.corpus, shard, folder=self.folder, pool=pool,
-                               part_rows=self.sizes.part_rows, done=done, patience=self.patience),
-                        meter, reporter, dog, card,
-                    )  # fmt: skip
+                shift.follow(stream)
+                for shard in (shard for shard in pending if shard.key in shift.poisoned):
+                    if not self.stopping.is_set():
+                        shift.follow(self._rescue(shard, state, pool))
             finally:
-                card["running"] = {**asdict(pool), "watchdog_kills": dog.killed}
-                self._note_times(card, meter, started)
+                ledger.stop.remote()  # nothing new starts while we leave
+                note()
         if self.stopping.is_set():
-            raise Stopped(
-                f"{self.stage}: stopped with {meter.totals.shards} of {len(pending)} shards done; "
-                "go on with the same command."
-            )
+            so_far = f"{meter.totals.shards} of {len(pending)} shards"
+            raise Stopped(f"{self.stage}: stopped with {so_far} done; go on with the same command.")
 
-    def _collect(
-        self, stream: Iterator[dict[str, Any]], meter: Meter, reporter: Reporter, dog: Watchdog, card: dict[str, Any]
-    ) -> list[Shard]:
-        """Follow the outcomes; returns the shards that killed their worker too often."""
-        poisoned: dict[str, Shard] = {}
-        n_halved = 0
-        for row in stream:
-            detail, kind = json.loads(row["detail"]), row["outcome"]
-            meter.workers = dog.n_workers
-            if kind == became.DONE:
-                meter.add(detail)
-                n_halved += detail["counts"]["halved"] > 0
-                if n_halved >= MAX_HALVED_SHARDS:
-                    raise StageFailed(_too_large(self.op))
-            elif kind == became.POISON:
-                shard = Shard(**detail["shard"])
-                poisoned[shard.key] = shard
-            elif kind in (became.UNREADABLE, became.STORAGE):
-                card["set_aside"][Shard(**detail["shard"]).key] = f"{kind}: {detail['why']}"
-            elif kind in (became.FULL, became.BROKEN):
-                raise StageFailed(f"{self.stage}: {kind}: {detail['why']}")
-            if not self.is_owner():
-                raise StageFailed(f"{self.run.uri} was taken over by another driver; this one stops.")
-            reporter.update()
-        return list(poisoned.values())
+    def _rescue(self, shard: Shard, state: State, pool: Pool) -> Iterator[Json]:
+        return rescue(
+            self.op, self.corpus, shard, folder=self.folder, pool=pool, part_rows=self.sizes.part_rows,
+            done=frozenset(state.parts_done.get(shard.key, [])), patience=self.patience,
+        )  # fmt: skip
 
-    def _stop_when_asked(self, ledger: Any, dog: Watchdog) -> None:
-        self.stopping.wait()
-        ray.get(ledger.stop.remote())
-        log.warning("%s: stopping; shards in flight get %.0f s", self.stage, GRACE_S)
-
-    def _note_times(self, card: dict[str, Any], meter: Meter, started: float) -> None:
-        times = card["times"]
-        times["wall_s"] += time.time() - started
-        times["busy_s"] += meter.busy_s
-        times["waited_s"] += meter.waited_s
-        if meter.first_at is not None:
-            times["start_up_s"] = max(0.0, meter.first_at - started)
-            times["tokens_per_s"] = round(meter.tokens_per_s, 1)
-            card["counts"]["padding"] = card["counts"].get("padding", 0) + meter.padding
-        cards.write_card(self.folder, card)
-
-    def _finish(self, plan: Plan, card: dict[str, Any]) -> dict[str, Any]:
-        names = [entry.path for entry in self.folder.files() if entry.path.endswith(SUFFIX)]
-        state = compare(plan.shards, names)
-        totals = recount(self.folder, names)
-        card["set_aside"] = {
-            key: why for key, why in card["set_aside"].items() if key in {s.key for s in state.pending}
-        }
-        _check_rows(plan, state, totals)
-        padding = card["counts"].get("padding", 0)
-        card["counts"] = {
-            **totals.as_json(), "padding": padding,
-            "padding_fraction": padding / (padding + totals.tokens) if padding else 0.0,
-        }  # fmt: skip
-        card["inputs"] = {"files": plan.n_files, "bytes": plan.n_bytes, "ignored": plan.ignored}
+    def _finish(self, plan: Plan, card: Json) -> Json:
+        self._sweep()
+        names = self._names()
+        state, totals = compare(plan.shards, names), recount(self.folder, names)
+        check_rows(plan, state, totals)
+        left = {shard.key for shard in state.pending}
         broken = sum(n for reason, n in totals.skipped.items() if reason.startswith("stream broken"))
+        card["set_aside"] = {key: why for key, why in card["set_aside"].items() if key in left}
+        card["counts"] = totals.as_json()
+        card["inputs"] = _inputs(plan)
         card["warnings"] = (
             [f"{broken} compressed streams are broken; their rows after the break are lost."] if broken else []
         )
         card["status"] = "incomplete" if state.pending else "finished"
         card["times"]["finished"] = cards.now()
-        cards.write_card(self.folder, card)
+        self._write(card)
         return card
 
+    def _write(self, card: Json) -> None:
+        """Put the card, unless the run folder has become another driver's.
 
-def is_complete(card: dict[str, Any]) -> bool:
+        Raises
+        ------
+        StageFailed
+            If the storage doesn't take it.
+        """
+        if not self.is_owner():
+            return
+        try:
+            cards.write_card(self.folder, card)
+        except OSError as error:
+            raise StageFailed(f"{self.stage}: can't write its card: {error}. The same command goes on.") from error
+
+    def _sweep(self) -> None:
+        """Remove what killed writers left half-written."""
+        for folder in (self.run, self.run / "progress", self.folder):
+            folder.sweep()
+
+
+@dataclass
+class Noter:
+    """Adds what the stage has cost since the last note to its card, so that a kill forgets half a minute at most."""
+
+    write: Callable[[Json], None]
+    card: Json
+    meter: Meter
+    dog: Watchdog
+    pool: Pool
+
+    def __post_init__(self) -> None:
+        self._before = dict(self.card["times"])
+        self._started = time.time()
+
+    def __call__(self) -> None:
+        """Write the card with the costs so far; a storage that fails is left to those who can't do without it."""
+        times, before, meter = self.card["times"], self._before, self.meter
+        times["wall_s"] = before["wall_s"] + time.time() - self._started
+        times["busy_s"] = before["busy_s"] + meter.busy_s
+        times["waited_s"] = before["waited_s"] + meter.waited_s
+        if meter.first_at is not None:
+            times["start_up_s"] = max(0.0, meter.first_at - self._started)
+            times["tokens_per_s"] = round(meter.tokens_per_s, 1)
+        self.card["running"] = {**asdict(self.pool), "watchdog_kills": self.dog.killed}
+        try:
+            self.write(self.card)
+        except StageFailed as error:
+            log.warning("%s", error)
+
+
+def _inputs(plan: Plan) -> Json:
+    return {"files": plan.n_files, "bytes": plan.n_bytes, "ignored": plan.ignored}
+
+
+def is_complete(card: Json) -> bool:
     """Whether every shard is done and no input was broken: what a zero exit status means."""
     return card["status"] == "finished" and not card["set_aside"] and not card["warnings"]
 
 
-def _check_rows(plan: Plan, state: State, totals: Totals) -> None:
-    """Rows in, by the inputs' own footers, are the rows out."""
+def check_rows(plan: Plan, state: State, totals: Totals) -> None:
+    """Rows in, by the inputs' own footers, are the rows out.
+
+    Raises
+    ------
+    StageFailed
+        If they differ.
+    """
     if state.pending or any(shard.n_rows is None for shard in plan.shards):
         return  # rows of lines and streams are counted by the reader, into each file
-    rows = sum(shard.n_rows or 0 for shard in plan.shards)
+    rows = sum(min(shard.n_rows or 0, shard.max_rows or shard.n_rows or 0) for shard in plan.shards)
     if rows != totals.rows:
         raise StageFailed(f"rows out must equal the {rows} rows of the inputs, got {totals.rows}.")
-
-
-def _too_large(op: Op) -> str:
-    budget = getattr(op, "token_budget", None)
-    return (
-        f"batches of {MAX_HALVED_SHARDS} shards didn't fit into memory; "
-        f"start a run with --token-budget {budget // 2 if budget else 'lower'}."
-    )

@@ -1,9 +1,10 @@
-"""Kills workers that have stopped reporting; Ray starts them anew and gives their shard to the next."""
+"""Kills processes that have stopped reporting; Ray starts them anew and gives their shard to the next."""
 
 import logging
 import os
 import signal
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raypipe.run.ledger import Activity, Identity
+from raypipe.run.ledger import Activity, Identity, Sighting
 
 log = logging.getLogger(__name__)
 CHECK_EVERY_S = 1.0
@@ -19,20 +20,30 @@ CHECK_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a worker may be silent."""
+    """How long what may be silent."""
 
     batch_s: float = 60.0
-    """Between batches: this, or `times` the slowest batch so far."""
+    """A worker between batches: this, or `times` the slowest batch of the stage; an idle one: this."""
     times: float = 5.0
-    """Multiple of the slowest batch that this worker has reported."""
+    """Multiple of the slowest batch."""
     setup_s: float = 900.0
-    """For loading and warming up: download, load, compile."""
+    """For loading and warming up (download, load, compile), for the very first batch, and for reading a shard."""
+    nothing_s: float = 1800.0
+    """With no process at work at all while shards are left: no worker can start, or the cluster is broken."""
 
-    def is_over(self, activity: Activity, silent_s: float) -> bool:
-        """Whether a worker that was silent for so long counts as hung."""
-        if activity.phase == "setup":
-            return silent_s > self.setup_s
-        return activity.phase == "working" and silent_s > max(self.batch_s, self.times * activity.slowest_s)
+    def batch_limit_s(self, slowest_s: float) -> float:
+        """How long a batch may take once the slowest so far took so long; nobody knows before the first is done."""
+        return max(self.batch_s, self.times * slowest_s) if slowest_s else max(self.batch_s, self.setup_s)
+
+    def is_over(self, activity: Activity, silent_s: float, *, slowest_s: float) -> bool:
+        """Whether a process that was silent for so long counts as hung."""
+        limits = {
+            "setup": self.setup_s,
+            "reading": self.setup_s,
+            "working": self.batch_limit_s(slowest_s),
+            "idle": self.batch_s,
+        }
+        return activity.phase in limits and silent_s > limits[activity.phase]
 
 
 class Watchdog:
@@ -43,6 +54,8 @@ class Watchdog:
         self.killed: list[str] = []
         """What was killed and why, one line each."""
         self.n_workers = 0
+        self.worked = self.moved = time.monotonic()
+        """When a worker was last seen with a shard, and when any process was last seen at work."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="watchdog")
 
@@ -62,31 +75,42 @@ class Watchdog:
                 log.warning("the watchdog could not look: %s", error)
 
     def _look(self) -> None:
-        workers = ray.get(self.ledger.snapshot.remote(), timeout=30)
-        self.n_workers = len(workers)
-        for who, activity, silent_s in workers:
-            if self.patience.is_over(activity, silent_s):
-                doing = f"{activity.phase} {activity.key}".strip()
-                what = f"worker {who.pid} on {who.address} was silent for {silent_s:.0f} s ({doing})"
-                log.warning("%s: killing it", what)
-                self.killed.append(what)
-                kill(who)
-                ray.get(self.ledger.forget.remote(who))
+        seen, slowest_s = ray.get(self.ledger.snapshot.remote(), timeout=30)
+        phases = [one.activity.phase for one in seen]
+        self.n_workers = sum(phase in ("setup", "idle", "working") for phase in phases)
+        if "working" in phases:
+            self.worked = time.monotonic()
+        if {"setup", "working", "reading"}.intersection(phases):
+            self.moved = time.monotonic()
+        for one in seen:
+            if self.patience.is_over(one.activity, one.silent_s, slowest_s=slowest_s):
+                self._end(one)
+
+    def _end(self, one: Sighting) -> None:
+        doing = f"{one.activity.phase} {one.activity.key}".strip()
+        if kill(one.who):
+            what = f"process {one.who.pid} on {one.who.address} was silent for {one.silent_s:.0f} s ({doing})"
+            log.warning("%s: killed", what)
+            self.killed.append(what)
+        ray.get(self.ledger.forget.remote(one.who), timeout=30)
 
 
-def kill(who: Identity) -> None:
-    """Kill a process on its own node, also one that is stopped; nothing happens if it is gone already."""
+def kill(who: Identity) -> bool:
+    """Kill a process on its own node, also one that is stopped; False if it is gone already."""
     there = NodeAffinitySchedulingStrategy(who.node, soft=False)
     try:
-        ray.get(_kill.options(scheduling_strategy=there).remote(who), timeout=30)
+        return bool(ray.get(_kill.options(scheduling_strategy=there).remote(who), timeout=30))
     except ray.exceptions.RayError as error:  # its node is gone, and so is it
-        log.warning("could not kill worker %d on %s: %s", who.pid, who.address, type(error).__name__)
+        log.warning("could not kill process %d on %s: %s", who.pid, who.address, type(error).__name__)
+        return False
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def _kill(who: Identity) -> None:
+def _kill(who: Identity) -> bool:
     try:
-        if psutil.Process(who.pid).create_time() == who.started:
-            os.kill(who.pid, signal.SIGKILL)
+        if psutil.Process(who.pid).create_time() != who.started:
+            return False
+        os.kill(who.pid, signal.SIGKILL)
     except (psutil.NoSuchProcess, ProcessLookupError):
-        return
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from raypipe.run.op import Op
 from raypipe.run.rows import BrokenOp, prepare, through
 from raypipe.storage import Folder
 
-REPORT_EVERY_S = 0.5
+REPORT_EVERY_S, TICK_S = 0.5, 5.0
 
 # A shard on its way to a worker: one row of this, so that it is never bundled with another or cut.
 READ = pa.schema(
@@ -44,16 +45,18 @@ class Reader:
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         """Rows of (shard JSON, starts already done) -> one READ row for each shard that is left to do."""
+        who = Identity.of_this_process()
         for row in block.to_pylist():
             shard = Shard(**json.loads(row["shard"]))
-            attempt = ray.get(self.ledger.read_begins.remote(shard.key))
+            attempt = ray.get(self.ledger.read_begins.remote(who, shard.key))
             if attempt is None:
                 return
-            if attempt > MAX_DEATHS:
-                yield trouble(shard, POISON)
-                continue
-            yield from self._read(shard, frozenset(row["done"] or []))
-            self.ledger.read_done.remote(shard.key)
+            is_poison = attempt > MAX_DEATHS
+            for read in [trouble(shard, POISON)] if is_poison else self._read(shard, frozenset(row["done"] or [])):
+                self.ledger.read_waits.remote(who)
+                yield read  # Ray Data resumes us when there is room for more
+                self.ledger.read_goes_on.remote(who, shard.key)
+            self.ledger.read_done.remote(who, shard.key)
 
     def _read(self, shard: Shard, done: frozenset[int]) -> Iterator[pa.Table]:
         try:
@@ -61,10 +64,10 @@ class Reader:
                 yield ready(part, file_name(part, is_last=is_last), table, prepare(self.op, table))
         except BrokenOp as error:
             yield trouble(shard, f"{BROKEN}: {error}")
-        except UnreadableFile as error:
-            yield trouble(shard, f"{UNREADABLE}: {error}")
         except OSError as error:
-            yield trouble(shard, f"{STORAGE}: {error}")
+            yield trouble(shard, f"{trouble_of(error)}: {error}")
+        except Exception as error:  # one file that surprises the reader is set aside; it must not end the job
+            yield trouble(shard, f"{UNREADABLE}: {type(error).__name__}: {error}")
 
 
 def parts(
@@ -122,8 +125,9 @@ class Worker:
         ray.get(ledger.hello.remote(self.who))
         self.op.setup(n_threads=n_threads)
         self.ledger.ready.remote(self.who)
-        self._unreported, self._reported = (0, 0, 0.0), 0.0
+        self._unreported, self._reported = (0, 0.0), 0.0
         self._idle_since = time.monotonic()
+        threading.Thread(target=self._tick, daemon=True, name="sign of life").start()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """READ rows -> OUTCOMES rows. A retried block finds its finished shards committed."""
@@ -132,43 +136,55 @@ class Worker:
 
     def _shard(self, row: dict[str, Any]) -> dict[str, str]:
         name, shard = row["name"].as_py(), Shard(**json.loads(row["shard"].as_py()))
+        detail = {"shard": asdict(shard)}
         if (why := row["trouble"].as_py()) is not None:
-            kind, _, detail = why.partition(": ")
-            return outcome(shard.key if kind == POISON else name, kind, {"why": detail, "shard": asdict(shard)})
-        if self.folder.exists(name):
-            return outcome(name, ALREADY, {})
+            kind, _, said = why.partition(": ")
+            return outcome(name, kind, {**detail, "why": said})
         attempt = ray.get(self.ledger.begin.remote(self.who, shard.key))
         if attempt is None:
-            return outcome(name, STOPPED, {})
+            return outcome(name, STOPPED, detail)
+        if attempt > MAX_DEATHS:
+            self.ledger.done.remote(self.who, shard.key)
+            return outcome(name, POISON, detail)
         try:
-            if attempt > MAX_DEATHS:
-                return outcome(name, POISON, {"shard": asdict(shard)})
-            return outcome(name, DONE, self._score(shard, name, row))
+            if self.folder.exists(name):
+                return outcome(name, ALREADY, detail)
+            return outcome(name, DONE, {**detail, **self._score(shard, name, row)})
         except BrokenOp as error:
-            return outcome(name, BROKEN, {"why": str(error)})
+            return outcome(name, BROKEN, {**detail, "why": str(error)})
         except OSError as error:
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            return outcome(name, FULL if is_full else STORAGE, {"why": str(error), "shard": asdict(shard)})
+            return outcome(name, trouble_of(error), {**detail, "why": str(error)})
         finally:
             self.ledger.done.remote(self.who, shard.key)
 
     def _score(self, shard: Shard, name: str, row: dict[str, Any]) -> dict[str, Any]:
         started = time.monotonic()
-        waited_s, padding = started - self._idle_since, self.op.padding
+        waited_s = started - self._idle_since
         result = through(self.op, unpack_table(row["prepared"]), report=self._report)
         busy_s = time.monotonic() - started
         counts = commit(self.folder, name, shard=shard, source=unpack_table(row["keys"]), result=result)
         self._idle_since = time.monotonic()
         times = {"busy_s": busy_s, "waited_s": waited_s, "commit_s": self._idle_since - started - busy_s}
-        return {"counts": counts, "padding": self.op.padding - padding, "at": time.time(), **times}
+        return {"counts": counts, "at": time.time(), **times}
 
     def _report(self, rows: int, cost: int, seconds: float) -> None:
         """Between batches, at most twice a second: the ledger must not become the bottleneck of many small batches."""
-        before = self._unreported
-        self._unreported = (before[0] + rows, before[1] + cost, max(before[2], seconds))
+        self._unreported = (self._unreported[0] + cost, max(self._unreported[1], seconds))
         if time.monotonic() - self._reported > REPORT_EVERY_S:
             self.ledger.report.remote(self.who, *self._unreported)
-            self._unreported, self._reported = (0, 0, 0.0), time.monotonic()
+            self._unreported, self._reported = (0, 0.0), time.monotonic()
+
+    def _tick(self) -> None:
+        """Show that this process isn't stopped, also while it has nothing to do."""
+        while True:
+            time.sleep(TICK_S)
+            self.ledger.alive.remote(self.who)
+
+
+def trouble_of(error: OSError) -> str:
+    """What an error of the storage means for the stage: one shard's trouble, or the end of all writing."""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return FULL if is_full else UNREADABLE if isinstance(error, UnreadableFile) else STORAGE
 
 
 def outcome(name: str, kind: str, detail: dict[str, Any]) -> dict[str, str]:

@@ -1,0 +1,161 @@
+"""One go at the shards that are left: follows what becomes of them, and knows when to leave."""
+
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from raypipe.corpus import Shard
+from raypipe.run import worker as became
+from raypipe.run.progress import Meter, Reporter
+from raypipe.run.resume import planned_key
+from raypipe.run.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+MAX_HALVED_SHARDS = 3
+SETTLE_S = 2.0
+"""After the last worker has put down its shard: for its outcome to come through."""
+LOOK_EVERY_S, NOTE_EVERY_S = 1.0, 30.0
+Row = dict[str, Any]
+_REMEDY = {
+    became.FULL: "Make room; the same command goes on.",
+    became.BROKEN: "The documents aren't at fault; mend the settings or the code, the same command goes on.",
+}
+
+
+class StageFailed(RuntimeError):
+    """The stage can't go on, for a reason that another try would meet again."""
+
+
+@dataclass
+class Shift:
+    """Follows outcomes until they end, the job is asked to stop, or something is wrong for good."""
+
+    stage: str
+    budget: int | None
+    """The Op's token budget, for advice."""
+    ledger: Any
+    dog: Watchdog
+    meter: Meter
+    reporter: Reporter
+    stopping: threading.Event
+    grace_s: float
+    is_owner: Callable[[], bool]
+    note: Callable[[], None]
+    """Called twice a minute, to write down what the stage has cost so far."""
+    set_aside: dict[str, str] = field(default_factory=dict)
+    """Planned key -> why the shard can't be finished."""
+    poisoned: set[str] = field(default_factory=set)
+    """Planned keys of shards that killed their worker too often."""
+    _n_halved: int = 0
+    _stopped_at: float | None = None
+    _noted_at: float = field(default_factory=time.monotonic)
+
+    def follow(self, stream: Iterator[Row]) -> None:
+        """Take in all outcomes; after a request to stop, those of the shards in flight.
+
+        Raises
+        ------
+        StageFailed
+            If a shard can't be finished by trying again with these settings, or nothing moves any more.
+        """
+        try:
+            for row in arriving(stream, until=self._has_to_leave):
+                if row is not None:
+                    self._take(row["outcome"], json.loads(row["detail"]))
+                if time.monotonic() - self._noted_at > NOTE_EVERY_S:
+                    self._noted_at = time.monotonic()
+                    self.note()
+        except ray.exceptions.RayError as error:
+            raise StageFailed(f"{self.stage}: {root_cause(error)}") from error
+        if not self.is_owner():
+            raise StageFailed(f"{self.stage}: another driver has taken over this run folder; this one stops.")
+
+    def _take(self, kind: str, detail: Row) -> None:
+        key = planned_key(Shard(**detail["shard"]))
+        if kind == became.DONE:
+            self.meter.add(detail)
+            self._n_halved += detail["counts"]["halved"] > 0
+            if self._n_halved >= MAX_HALVED_SHARDS:
+                raise StageFailed(self._too_large())
+        elif kind == became.ALREADY:
+            self.meter.totals.shards += 1
+        elif kind == became.POISON:
+            self.poisoned.add(key)
+        elif kind in (became.UNREADABLE, became.STORAGE):
+            self.set_aside[key] = f"{kind}: {detail['why']}"
+        elif kind in (became.FULL, became.BROKEN):
+            raise StageFailed(f"{self.stage}: {kind}: {detail['why']}. {_REMEDY[kind]}")
+        self.meter.workers = self.dog.n_workers
+        self.reporter.update()
+
+    def _has_to_leave(self) -> bool:
+        """Whether what is still to come isn't waited for."""
+        if not self.is_owner():
+            return True
+        now = time.monotonic()
+        if self.stopping.is_set() and self._stopped_at is None:
+            self._stopped_at = now
+            self.ledger.stop.remote()
+            log.warning("%s: stopping; shards in flight get %.0f s", self.stage, self.grace_s)
+        if self._stopped_at is not None:
+            is_settled = now - max(self.dog.worked, self._stopped_at) > SETTLE_S
+            return is_settled or now - self._stopped_at > self.grace_s
+        if now - self.dog.moved > self.dog.patience.nothing_s:
+            raise StageFailed(
+                f"{self.stage}: no worker and no reader has done anything for {now - self.dog.moved:.0f} s; see "
+                "whether the cluster has room for them (ray status)."
+            )
+        return False
+
+    def _too_large(self) -> str:
+        lower = self.budget // 2 if self.budget else "LOWER"
+        return (
+            f"{self.stage}: batches of {MAX_HALVED_SHARDS} shards didn't fit into memory; "
+            f"start a run with --token-budget {lower}."
+        )
+
+
+def arriving(stream: Iterator[Row], *, until: Callable[[], bool]) -> Iterator[Row | None]:
+    """What the stream yields, as it comes, and None each second in between; ends early when `until` says so."""
+    arrived: queue.Queue[Row | BaseException | None] = queue.Queue(maxsize=1000)
+    has_left = threading.Event()
+
+    def pull() -> None:
+        try:
+            for row in stream:
+                arrived.put(row)
+                if has_left.is_set():
+                    return
+            arrived.put(None)
+        except BaseException as error:  # for the one who waits
+            arrived.put(error)
+
+    threading.Thread(target=pull, daemon=True, name="outcomes").start()
+    try:
+        while not until():
+            try:
+                row = arrived.get(timeout=LOOK_EVERY_S)
+            except queue.Empty:
+                yield None
+                continue
+            if row is None:
+                return
+            if isinstance(row, BaseException):
+                raise row
+            yield row
+    finally:
+        has_left.set()
+
+
+def root_cause(error: BaseException) -> str:
+    """The error that a chain of Ray's began with, on one line."""
+    while (below := getattr(error, "cause", None) or error.__cause__) is not None and below is not error:
+        error = below
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
