@@ -1,4 +1,4 @@
-"""The embedded sample: 208 real documents of eight domains, and the retrieval heads of the embedded model."""
+"""The embedded sample: 198 real documents of eight domains, and the retrieval heads of the embedded model."""
 
 from pathlib import Path
 
