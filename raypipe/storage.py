@@ -295,13 +295,13 @@ def _entry(info: pafs.FileInfo, root: str) -> Entry | None:
 
 def _s3_put(path: str, content: bytes, **condition: str) -> bool:
     import boto3
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, key = path.partition("/")
     try:
         boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=content, **condition)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+    except (BotoCoreError, ClientError) as error:
+        if _code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
             return False
         raise OSError(f"can't write s3://{path}: {error}") from error
     return True
@@ -309,16 +309,22 @@ def _s3_put(path: str, content: bytes, **condition: str) -> bool:
 
 def _s3_swap(path: str, content: bytes, *, seen: bytes) -> bool:
     import boto3
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, key = path.partition("/")
     try:
         found = boto3.client("s3").get_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
+        is_seen = found["Body"].read() == seen
+    except (BotoCoreError, ClientError) as error:
+        if _code(error) == "NoSuchKey":
             return False
         raise OSError(f"can't read s3://{path}: {error}") from error
-    return found["Body"].read() == seen and _s3_put(path, content, IfMatch=found["ETag"])
+    return is_seen and _s3_put(path, content, IfMatch=found["ETag"])
+
+
+def _code(error: Exception) -> str:
+    """What S3 answered; empty where it didn't."""
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
 def glob_root(pattern: str) -> tuple[str, str]:

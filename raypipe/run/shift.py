@@ -156,6 +156,8 @@ def arriving(stream: Iterator[Row], *, until: Callable[[], bool]) -> Iterator[Ro
 
 def root_cause(error: BaseException) -> str:
     """The error that a chain of Ray's began with, on one line."""
-    while (below := getattr(error, "cause", None) or error.__cause__) is not None and below is not error:
+    while isinstance(below := getattr(error, "cause", None) or error.__cause__, BaseException) and str(below):
         error = below
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
+    last = (str(error).strip().splitlines() or [""])[-1].strip()
+    is_traceback = isinstance(error, ray.exceptions.RayError)  # its last line names the type itself
+    return last if is_traceback and last else f"{type(error).__name__}: {last}"

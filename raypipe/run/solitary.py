@@ -30,6 +30,20 @@ Phase = Literal["prepare", "score"]
 _SPAWN = multiprocessing.get_context("spawn")
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use."""
+
+    n_threads: int
+    patience: Patience
+    slowest_s: float
+
+    @property
+    def batch_s(self) -> float:
+        """Seconds that a batch may take."""
+        return self.patience.batch_limit_s(self.slowest_s)
+
+
 def rescue(
     op: Op,
     corpus: Corpus,
@@ -40,11 +54,16 @@ def rescue(
     part_rows: int,
     done: frozenset[int],
     patience: Patience,
+    slowest_s: float,
 ) -> Iterator[dict[str, Any]]:
-    """Finish a shard that the pool can't, on a worker's resources; yields worker.OUTCOMES rows."""
+    """Finish a shard that the pool can't, on a worker's resources; yields worker.OUTCOMES rows.
+
+    `slowest_s` is what the slowest batch of the stage took so far, for the patience with a hung one.
+    """
+    limits = Limits(pool.n_threads, patience, slowest_s)
     remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=MAX_DEATHS)(_rescue)
     try:
-        yield from ray.get(remote.remote(op, corpus, shard, folder, pool.n_threads, part_rows, done, patience))
+        yield from ray.get(remote.remote(op, corpus, shard, folder, part_rows, done, limits))
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
         # the Op ran in children, so what ended the task itself is the reading
         why = f"reading it ended its process {MAX_DEATHS + 1} times: {type(error).__name__}"
@@ -52,8 +71,7 @@ def rescue(
 
 
 def _rescue(
-    op: Op, corpus: Corpus, shard: Shard, folder: Folder, n_threads: int, part_rows: int, done: frozenset[int],
-    patience: Patience,
+    op: Op, corpus: Corpus, shard: Shard, folder: Folder, part_rows: int, done: frozenset[int], limits: Limits
 ) -> list[dict[str, Any]]:  # fmt: skip
     found: list[dict[str, Any]] = []
     try:
@@ -63,7 +81,7 @@ def _rescue(
                 found.append(outcome(name, ALREADY, detail))
                 continue
             started = time.monotonic()
-            result, source = _through_children(op, source, n_threads, patience)
+            result, source = _through_children(op, source, limits)
             busy_s = time.monotonic() - started
             counts = commit(folder, name, shard=part, source=source, result=result)
             times = {"busy_s": busy_s, "waited_s": 0.0, "commit_s": 0.0, "at": time.time()}
@@ -75,19 +93,19 @@ def _rescue(
     return found
 
 
-def _through_children(op: Op, source: pa.Table, n_threads: int, patience: Patience) -> tuple[ShardResult, pa.Table]:
-    prepared, source = _prepare(op, source, n_threads, patience)
-    trial = Trial(op, "score", prepared, n_threads, patience)
+def _through_children(op: Op, source: pa.Table, limits: Limits) -> tuple[ShardResult, pa.Table]:
+    prepared, source = _prepare(op, source, limits)
+    trial = Trial(op, "score", prepared, limits)
     trial.run(op.batches(prepared))
     return ShardResult(assemble(op.adds, prepared, trial.parts, trial.lost), trial.halved, trial.padding), source
 
 
-def _prepare(op: Op, source: pa.Table, n_threads: int, patience: Patience) -> tuple[pa.Table, pa.Table]:
+def _prepare(op: Op, source: pa.Table, limits: Limits) -> tuple[pa.Table, pa.Table]:
     """The prepared rows, and the source without the texts that kill the Op's prepare."""
-    trial = Trial(op, "prepare", source, n_threads, patience)
+    trial = Trial(op, "prepare", source, limits)
     trial.run([np.arange(len(source))])
     if trial.lost:  # the rest goes through as one table, as it would have without them
-        return _prepare(op, without(source, trial.lost), n_threads, patience)
+        return _prepare(op, without(source, trial.lost), limits)
     in_order = sorted(trial.parts, key=lambda part: int(part[0][0]) if len(part[0]) else 0)
     return pa.concat_tables([table for _, table in in_order]), source
 
@@ -103,14 +121,12 @@ class Trial:
     op: Op
     phase: Phase
     table: pa.Table
-    n_threads: int
-    patience: Patience
+    limits: Limits
     parts: list[tuple[np.ndarray, pa.Table]] = field(default_factory=list)
     lost: dict[int, str] = field(default_factory=dict)
     """Row -> why it has no part."""
     halved: int = 0
     padding: int = 0
-    slowest_s: float = 0.0
     _deaths: Counter[int] = field(default_factory=Counter)
     _deaths_in_setup: int = 0
 
@@ -151,15 +167,14 @@ class Trial:
     def _child(self, groups: list[np.ndarray]) -> tuple[int, str | None]:
         """Groups done before the child ended, and how it ended; None: while it loaded."""
         ours, theirs = _SPAWN.Pipe(duplex=False)
-        arguments = (theirs, self.op, self.phase, self.table, groups, self.n_threads)
+        arguments = (theirs, self.op, self.phase, self.table, groups, self.limits.n_threads)
         child = _SPAWN.Process(target=_attempt, args=arguments, daemon=True)
         child.start()
         theirs.close()
         n_done, has_begun, is_hung = 0, False, False
         try:
             while n_done < len(groups):
-                limit_s = self.patience.batch_limit_s(self.slowest_s) if has_begun else self.patience.setup_s
-                started = time.monotonic()
+                limit_s = self.limits.batch_s if has_begun else self.limits.patience.setup_s
                 if is_hung := not ours.poll(limit_s):
                     child.kill()
                     break
@@ -167,7 +182,7 @@ class Trial:
                 if isinstance(message, str):
                     raise BrokenOp(message)
                 if message is not None:
-                    self._take(message, time.monotonic() - started)
+                    self._take(message)
                     n_done += 1
                 has_begun = True
         except (EOFError, ConnectionResetError):  # it died
@@ -180,13 +195,12 @@ class Trial:
             return 0, None
         return n_done, self._how(child.exitcode or 0, is_hung)
 
-    def _take(self, message: Message, seconds: float) -> None:
+    def _take(self, message: Message) -> None:
         parts, failed, halved, padding = message
         self.parts += parts
         self.lost |= failed
         self.halved += halved
         self.padding += padding
-        self.slowest_s = max(self.slowest_s, seconds)
 
     def _count_setup_death(self, code: int | None) -> None:
         self._deaths_in_setup += 1

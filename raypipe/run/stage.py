@@ -150,7 +150,7 @@ class Annotate:
                 shift.follow(stream)
                 for shard in (shard for shard in pending if shard.key in shift.poisoned):
                     if not self.stopping.is_set():
-                        shift.follow(self._rescue(shard, state, pool))
+                        shift.follow(self._rescue(shard, state, pool, slowest_s=dog.slowest_s))
             finally:
                 ledger.stop.remote()  # nothing new starts while we leave
                 note()
@@ -158,10 +158,11 @@ class Annotate:
             so_far = f"{meter.totals.shards} of {len(pending)} shards"
             raise Stopped(f"{self.stage}: stopped with {so_far} done; go on with the same command.")
 
-    def _rescue(self, shard: Shard, state: State, pool: Pool) -> Iterator[Json]:
+    def _rescue(self, shard: Shard, state: State, pool: Pool, *, slowest_s: float) -> Iterator[Json]:
         return rescue(
             self.op, self.corpus, shard, folder=self.folder, pool=pool, part_rows=self.sizes.part_rows,
             done=frozenset(state.parts_done.get(shard.key, [])), patience=self.patience,
+            slowest_s=slowest_s,
         )  # fmt: skip
 
     def _finish(self, plan: Plan, card: Json) -> Json:

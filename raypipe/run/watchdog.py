@@ -53,7 +53,7 @@ class Watchdog:
         self.ledger, self.patience = ledger, patience
         self.killed: list[str] = []
         """What was killed and why, one line each."""
-        self.n_workers = 0
+        self.n_workers, self.slowest_s = 0, 0.0
         self.worked = self.moved = time.monotonic()
         """When a worker was last seen with a shard, and when any process was last seen at work."""
         self._ended = threading.Event()
@@ -75,7 +75,7 @@ class Watchdog:
                 log.warning("the watchdog could not look: %s", error)
 
     def _look(self) -> None:
-        seen, slowest_s = ray.get(self.ledger.snapshot.remote(), timeout=30)
+        seen, self.slowest_s = ray.get(self.ledger.snapshot.remote(), timeout=30)
         phases = [one.activity.phase for one in seen]
         self.n_workers = sum(phase in ("setup", "idle", "working") for phase in phases)
         if "working" in phases:
@@ -83,7 +83,7 @@ class Watchdog:
         if {"setup", "working", "reading"}.intersection(phases):
             self.moved = time.monotonic()
         for one in seen:
-            if self.patience.is_over(one.activity, one.silent_s, slowest_s=slowest_s):
+            if self.patience.is_over(one.activity, one.silent_s, slowest_s=self.slowest_s):
                 self._end(one)
 
     def _end(self, one: Sighting) -> None:

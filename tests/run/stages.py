@@ -74,7 +74,7 @@ def output(root: Path, stage: str = "scores") -> pa.Table:
 
 
 def assert_scored(root: Path, texts: Sequence[str], *, skipped: dict[str, str] | None = None, salt: int = 0) -> None:
-    """Every text has its row in order, once, with its score, but for the skipped (text -> reason); nothing is left over."""
+    """Every text has its row in order, once, with its score, but for the skipped (text -> reason); no orphans."""
     skipped, table = skipped or {}, output(root)
     assert table["text_hash"].to_pylist() == [text_hash(text.encode()) for text in texts]
     assert table["reason"].to_pylist() == [skipped.get(text) for text in texts]

@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from raypipe.run import progress
+from raypipe.run.progress import Meter, Reporter
+from raypipe.storage import Folder
+
+COUNTS = {"rows": 10, "scored": 9, "skipped": {"empty": 1}, "tokens": 100, "tokens_total": 120, "truncated": 0,
+          "halved": 0, "padding": 25}  # fmt: skip
+
+
+def done(at: float, *, tokens: int = 100) -> dict:
+    return {"counts": {**COUNTS, "tokens": tokens}, "busy_s": 2.0, "waited_s": 1.0, "at": at}
+
+
+def test_rates_count_from_the_first_commit() -> None:
+    meter = Meter("scores", 10)
+    assert (meter.tokens_per_s, meter.eta_s) == (0.0, None)
+    meter.add(done(100.0, tokens=1000))
+    assert meter.tokens_per_s == 500.0  # of one shard all that is known is how long it was busy
+    meter.add(done(104.0))
+    meter.add(done(110.0))
+    assert meter.tokens_per_s == 200 / 10
+    assert meter.eta_s == 7 * 10 / 2
+    assert meter.waited_s == 2.0  # the first wait is start-up
+    assert meter.totals.padding_fraction == 75 / (75 + 1200)
+
+
+def test_files_say_how_far_a_stage_is_and_close_with_it(tmp_path: Path) -> None:
+    meter = Meter("scores", 2)
+    with Reporter(Folder(str(tmp_path)), meter) as reporter:
+        for at in (100.0, 110.0):
+            meter.add(done(at))
+            reporter.update()
+    now = json.loads((tmp_path / "progress/now.json").read_text())
+    assert (now["stage"], now["shards_done"], now["shards"], now["rows"], now["tokens"]) == ("scores", 2, 2, 20, 200)
+    assert {"time", "tokens_per_s", "padding_fraction", "eta_s", "workers"} <= now.keys()
+    (segment,) = (tmp_path / "progress").glob("*.jsonl")
+    assert json.loads(segment.read_text().splitlines()[-1]) == now
+
+
+def test_each_minute_is_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "NOW_EVERY_S", -1.0)
+    monkeypatch.setattr(progress, "SEGMENT_S", -1.0)
+    with Reporter(Folder(str(tmp_path)), Meter("scores", 2)) as reporter:
+        for _ in range(3):
+            reporter.update()
+    assert len(list((tmp_path / "progress").glob("*.jsonl"))) == 4
+
+
+def test_a_storage_that_takes_no_progress_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "progress").write_text("a file where the folder should be")
+    with Reporter(Folder(str(tmp_path)), Meter("scores", 2)) as reporter:
+        reporter.update()
+    assert (tmp_path / "progress").is_file()

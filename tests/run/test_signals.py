@@ -1,0 +1,25 @@
+import os
+import signal
+
+import pytest
+
+from raypipe.run.signals import orderly_stop
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_first_signal_asks_and_the_second_acts(number: int, code: int) -> None:
+    before = signal.getsignal(number)
+    with orderly_stop() as (event, status):
+        assert not event.is_set()
+        os.kill(os.getpid(), number)
+        assert event.wait(5)
+        assert status["code"] == code
+        assert signal.getsignal(number) == before  # the next one ends the process as ever
+    assert signal.getsignal(number) == before
+
+
+def test_without_a_signal_nothing_is_set_and_handlers_are_restored() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with orderly_stop() as (event, status):
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert (event.is_set(), status["code"], signal.getsignal(signal.SIGTERM)) == (False, 0, before)
