@@ -1,0 +1,75 @@
+"""The processes that train together: what they tell one another."""
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process among them. Without a process group it is alone."""
+
+    rank: int
+    world: int
+    local_rank: int
+    device: torch.device
+
+    @classmethod
+    def of_this_process(cls) -> "Workers":
+        """As the process group and the launcher's environment say."""
+        is_grouped = dist.is_initialized()
+        local_rank = int(os.environ.get("LOCAL_RANK", "0")) if is_grouped else 0
+        device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+        if not is_grouped:
+            return cls(0, 1, local_rank, device)
+        return cls(dist.get_rank(), dist.get_world_size(), local_rank, device)
+
+    @property
+    def node(self) -> str:
+        """The machine that this worker is on."""
+        return socket.gethostname()
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """float64 [n], added up over all workers."""
+        if self.world == 1:
+            return values
+        total = torch.from_numpy(values.astype(np.float64)).to(self.device)
+        dist.all_reduce(total)
+        return np.asarray(total.cpu().numpy())
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every worker's value, by rank; also a barrier."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
+    def average(self, tensors: list[torch.Tensor], *, bucket_bytes: int = 64 << 20) -> None:
+        """Replace tensors by their mean over all workers, a bucket of them at a time."""
+        if self.world == 1:
+            return
+        for bucket in _buckets(tensors, bucket_bytes):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            dist.all_reduce(flat)
+            flat /= self.world
+            for tensor, part in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+
+def _buckets(tensors: list[torch.Tensor], size_bytes: int) -> list[list[torch.Tensor]]:
+    buckets: list[list[torch.Tensor]] = []
+    filled = size_bytes
+    for tensor in tensors:
+        n_bytes = tensor.numel() * tensor.element_size()
+        if filled + n_bytes > size_bytes or buckets[-1][0].dtype != tensor.dtype:
+            buckets.append([])
+            filled = 0
+        buckets[-1].append(tensor)
+        filled += n_bytes
+    return buckets

@@ -1,0 +1,138 @@
+"""A tiny training run, in this process or on two, for the tests."""
+
+import dataclasses
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from raypipe.storage import Folder
+from raypipe.train.checkpoint import Checkpoints, State
+from raypipe.train.deepspeed_engine import DeepSpeedEngine, Zero
+from raypipe.train.engine import Precision
+from raypipe.train.feed import Share, TokenFeed
+from raypipe.train.journal import Journal, read_journal
+from raypipe.train.listing import every_row_once, read_listing
+from raypipe.train.loop import Plan, Stopped, train
+from raypipe.train.meter import Meter
+from raypipe.train.next_token import NextToken
+from raypipe.train.optimiser import Optimiser
+from raypipe.train.schedule import Schedule
+from raypipe.train.shapes import new_model
+from raypipe.train.stream import Stream
+from raypipe.train.torch_engine import TorchEngine
+from raypipe.train.workers import Workers
+from tests.train.synthetic import VOCABULARY
+
+
+def tiny_model(seed: int = 0, **settings):
+    from transformers import LlamaConfig
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "tie_word_embeddings": True}  # fmt: skip
+    config = LlamaConfig(vocab_size=VOCABULARY, max_position_embeddings=128, **{**sizes, **settings})
+    return new_model(config, seed=seed, initialisation="normal")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a worker needs to know."""
+
+    tokens: str
+    output: str
+    engine: str = "torch"
+    zero_stage: int = 1
+    n_steps: int = 8
+    n_sequences: int = 4
+    micro: int = 1
+    length: int = 32
+    save_every: int = 1000
+    heldout_every: int = 0
+    dtype: str = "float32"
+    optimiser: Optimiser = field(default_factory=lambda: Optimiser(learning_rate=3e-3))
+    die_at: int | None = None
+    stop_at: int | None = None
+    tie: bool = True
+    seed: int = 0
+
+
+def share(run: Run, workers: Workers) -> Share:
+    return Share(workers.rank, workers.world, run.n_sequences, run.micro)
+
+
+def feed_of(run: Run, workers: Workers, mix=None) -> TokenFeed:
+    mix = mix or every_row_once(read_listing(Folder(run.tokens)))
+    return TokenFeed(
+        Folder(run.tokens), Stream(mix, seed=run.seed, length=run.length, window_tokens=256), share(run, workers)
+    )
+
+
+def engine_of(run: Run, task: NextToken, workers: Workers):
+    settings = {"n_micro": share(run, workers).n_micro, "precision": Precision(run.dtype), "workers": workers}
+    if run.engine == "torch":
+        return TorchEngine(task.module, run.optimiser, **settings)
+    return DeepSpeedEngine(task.module, run.optimiser, zero=Zero(run.zero_stage), **settings)
+
+
+def go(run: Run, *, task=None, feed=None, is_stopping=None) -> State:
+    """Train in this process, which may be one of several."""
+    done = [0]
+    workers = Workers.of_this_process()
+    task = task or NextToken(tiny_model(tie_word_embeddings=run.tie))
+    engine = engine_of(run, task, workers)
+    journal = Journal(Folder(run.output) / "metrics") if workers.rank == 0 else None
+
+    def on_step(line):
+        done[0] = line["step"]
+        if run.die_at == line["step"]:
+            os._exit(9)
+
+    return train(
+        task,
+        engine,
+        feed or feed_of(run, workers),
+        Plan(run.n_steps, Schedule(), seed=run.seed, save_every=run.save_every, heldout_every=run.heldout_every),
+        checkpoints=Checkpoints(Folder(run.output) / "checkpoints", workers, {"length": run.length}),
+        meter=Meter(journal, learning_rate=run.optimiser.learning_rate, on_step=on_step),
+        is_stopping=is_stopping or (lambda: run.stop_at is not None and done[0] + 1 == run.stop_at),
+    )
+
+
+def losses(run: Run) -> list[float]:
+    lines = read_journal(Folder(run.output) / "metrics")
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return [line["loss"] for line in lines]
+
+
+def order(run: Run) -> str:
+    return read_journal(Folder(run.output) / "metrics")[-1]["order"]
+
+
+def on_workers(world: int, *runs: Run) -> None:
+    """Train on several gloo workers, runs one after another; a worker's exception is raised here."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mp.spawn(_worker, args=(world, port, runs), nprocs=world, join=True)
+
+
+def _worker(rank: int, world: int, port: int, runs: tuple[Run, ...]) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank),
+                   "WORLD_SIZE": str(world), "DS_ACCELERATOR": "cpu"}  # fmt: skip
+    dist.init_process_group("gloo", rank=rank, world_size=world, timeout=timedelta(seconds=60))
+    for run in runs:
+        with suppress(Stopped):
+            go(run)
+    dist.destroy_process_group()
+
+
+def variant(run: Run, folder: Path, **changes) -> Run:
+    """The same run with other settings, elsewhere."""
+    return dataclasses.replace(run, output=str(folder), **changes)
