@@ -16,7 +16,7 @@ def ray_session() -> Iterator[None]:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ.pop("RAY_ADDRESS", None)
     os.environ["PYTHONPATH"] = str(ROOT)  # inherited by workers
-    ray.init(num_cpus=6, object_store_memory=150 << 20, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=6, object_store_memory=150 << 20, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 

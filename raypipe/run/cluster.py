@@ -80,6 +80,7 @@ def connect() -> Resources:
 def _local() -> dict:
     store = min(OBJECT_STORE_BYTES, psutil.virtual_memory().available // 8)
     return {
+        "address": "local",  # not a cluster that happens to run on this machine
         "num_cpus": (os.cpu_count() or 1) + READERS_BESIDE,
         "object_store_memory": store,
         "include_dashboard": False,

@@ -43,16 +43,16 @@ def write_corpus(folder: Path, *, n_files: int = 3, n_rows: int = 20) -> list[st
     return found
 
 
-def make_stage(root: Path, op: FakeOp | None = None, *, stage: str = "scores", **changes: Any) -> Annotate:
-    """A stage from ROOT/corpus into ROOT/run, on two workers of the session's Ray."""
+def make_stage(root: Path | str, op: FakeOp | None = None, *, stage: str = "scores", **changes: Any) -> Annotate:
+    """A stage from ROOT/corpus into ROOT/run, on two workers; ROOT is a path or a URI."""
     settings: dict[str, Any] = {
-        "corpus": Corpus((str(root / "corpus"),)),
+        "corpus": Corpus((f"{root}/corpus",)),
         "wanted": Wanted(1, 2, gpus_per_worker=0, cpus_per_worker=1),
         "sizes": SIZES,
         "identity": IDENTITY,
         "patience": QUICK,
     }
-    made = Annotate(Folder(str(root / "run")), stage, op or FakeOp(), **{**settings, **changes})
+    made = Annotate(Folder(f"{root}/run"), stage, op or FakeOp(), **{**settings, **changes})
     if op is not None and op.once is not None:
         made.folder = FaultyFolder(made.folder.uri, op.once)
     return made
