@@ -85,10 +85,20 @@ def test_a_head_that_the_model_lacks_is_refused():
         (LlamaConfig(**SIZES, hidden_act="gelu"), "SwiGLU"),
         (LlamaConfig(**{**SIZES, "max_position_embeddings": 64}), "at most the 64 tokens"),
         (MistralConfig(**SIZES, sliding_window=32), "at most the 32 tokens"),
-        (Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=16, max_window_layers=2), "at most the 16 tokens"),
+        (
+            Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=16, max_window_layers=2),
+            "at most the 16 tokens",
+        ),
         (LlamaConfig(**SIZES, rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}), "'dynamic'"),
     ],
-    ids=["other architecture", "other activation", "short context", "window", "window in some layers", "dynamic rotary"],
+    ids=[
+        "other architecture",
+        "other activation",
+        "short context",
+        "window",
+        "window in some layers",
+        "dynamic rotary",
+    ],
 )
 def test_models_that_would_not_be_computed_exactly_are_refused(config, message):
     with pytest.raises(ValueError, match=message):
@@ -109,5 +119,5 @@ def test_observers_see_the_intact_models_queries_and_keys():
     batch = pack([random_documents([9])[0].numpy()], device=CPU)
     with torch.inference_mode():
         decoder(batch, [HEADS], observe=lambda layer, q, k: seen.update({layer: (q.shape, k.shape)}))
-    assert seen == {layer: ((9, 4, 8), (9, 2, 8)) for layer in range(4)}
+    assert seen == dict.fromkeys(range(4), ((9, 4, 8), (9, 2, 8)))
     assert np.array_equal(batch.lengths, [9])
