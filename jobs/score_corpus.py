@@ -15,6 +15,7 @@ from raypipe.corpus import Corpus, plan_shards
 from raypipe.models import open_model
 from raypipe.run.calibrate import calibrate
 from raypipe.run.card import read_card
+from raypipe.run.forecast import Forecast, forecast
 from raypipe.run.lock import Lock
 from raypipe.run.op import Pool
 from raypipe.run.signals import orderly_stop
@@ -50,10 +51,18 @@ class ScoreSettings(ProbeSettings):
 class Config(ScoreSettings, CorpusSettings, ModelSettings, RunSettings):
     """Settings of score_corpus."""
 
+    plan: bool = False
+    """Only say what scoring would take: measures one worker for at most a minute, writes no score."""
+    price_per_hour: float | None = None
+    """For --plan: what a worker's hour costs, in any currency."""
+
 
 def main(config: Config) -> int:
     """Score what isn't scored yet; status 1 if a shard had to be set aside."""
     run = Folder(config.output)
+    if config.plan:
+        print("\n".join(foresee(config, run).lines(price_per_hour=config.price_per_hour)))
+        return 0
     with Lock(run) as lock, orderly_stop() as (stopping, status):
         note_run(run, config, stages=["heads", STAGE], status="running")
         try:
@@ -96,6 +105,15 @@ def score(
         is_owner=is_owner,
         retry_failed=config.retry == "failed",
     )()
+
+
+def foresee(config: Config, run: Folder) -> Forecast:
+    """What scoring the corpus with these settings would take."""
+    corpus, wanted = config.to_corpus(), config.to_wanted()
+    plan = plan_shards(corpus, **asdict(FIRST_LOOK))
+    op = _op(config, run, {}, lambda: wanted.pool)
+    op.check()
+    return forecast(corpus, plan, calibrate(op, corpus, plan, wanted.pool))
 
 
 def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:
