@@ -34,6 +34,9 @@ _LASTING = {
     errno.ENOTDIR,
     errno.EROFS,
 }
+_CREDENTIALS = re.compile(
+    r"://[^/@]*:[^/@]*@|[?&][\w.-]*(key|secret|token|password|sig|credential)[\w.-]*=", re.IGNORECASE
+)
 T = TypeVar("T")
 
 
@@ -84,8 +87,13 @@ def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     Raises
     ------
     ValueError
-        If the scheme is unknown, or its library isn't installed.
+        If the scheme is unknown, its library isn't installed, or the URI holds credentials.
     """
+    if is_remote(uri) and _CREDENTIALS.search(uri):
+        raise ValueError(
+            f"a URI must not hold credentials, got some in {redact(uri)!r}; give them by the environment, a profile or "
+            "a role, as the store's own tools want it."
+        )
     try:
         if local_path(uri) is not None:
             return pafs.LocalFileSystem(), str(local_path(uri))

@@ -219,6 +219,33 @@ def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
         filesystem("ftp://x/y")
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://AKIA:hush-hush@bucket/a",
+        "gs://user:hush-hush@bucket",
+        "s3://bucket/a?secret_key=hush-hush",
+        "s3://bucket/a?region=x&X-Amz-Signature=hush-hush",
+        "hf://datasets/a/b?TOKEN=hush-hush",
+    ],
+)
+def test_a_uri_with_credentials_is_refused_and_they_are_not_repeated(uri: str) -> None:
+    uses = [
+        filesystem,
+        lambda uri: Folder(uri).create("a", b""),
+        lambda uri: Folder(uri).files(),
+        lambda uri: [*walk(uri)],
+    ]
+    for act in uses:
+        with pytest.raises(ValueError, match="must not hold credentials") as refusal:
+            act(uri)
+        assert "hush" not in str(refusal.value)
+
+
+def test_globs_and_revisions_are_no_credentials() -> None:
+    assert filesystem("s3://bucket/part-?.parquet")[1] == "bucket/part-?.parquet"
+
+
 def test_secrets_of_a_uri_are_taken_out() -> None:
     assert redact("s3://key:secret@bucket/a?token=x") == "s3://bucket/a"
     assert redact(("/plain/a@b?c", "hf://datasets/a/b@main/c")) == ("/plain/a@b?c", "hf://datasets/a/b@main/c")

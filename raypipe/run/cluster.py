@@ -16,7 +16,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raypipe.corpus import Shard
 from raypipe.run.op import Pool
 from raypipe.run.pipeline import READER_CPUS
-from raypipe.storage import Folder, local_path
+from raypipe.run.signals import kept_handlers
+from raypipe.storage import TEMPORARY, Folder, local_path
 
 READERS_BESIDE = 2  # logical CPUs beyond this machine's cores: a worker of all cores and its readers fit side by side
 OBJECT_STORE_BYTES = 1 << 30
@@ -70,7 +71,8 @@ def connect() -> Resources:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled" if "RAY_ADDRESS" not in os.environ else "token")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # a worker that dies is our business, not a page of C++
         local = {} if "RAY_ADDRESS" in os.environ else _local()
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, runtime_env={"env_vars": environment}, **local)
+        with kept_handlers():  # Ray's own would end us at once
+            ray.init(log_to_driver=False, logging_level=logging.WARNING, runtime_env={"env_vars": environment}, **local)
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -143,7 +145,8 @@ def check_seen_by_all(run: Folder, shards: Sequence[Shard] = ()) -> None:
     if len(nodes) < 2:
         return
     if run.is_local:
-        name, nonce = f"nonce-{secrets.token_hex(4)}", secrets.token_hex(16).encode()
+        name = f".nonce{TEMPORARY}{secrets.token_hex(4)}"  # swept if we are killed before it is deleted
+        nonce = secrets.token_hex(16).encode()
         run.write(name, nonce)
         try:
             _ask_all(nodes, lambda node: _sees.options(scheduling_strategy=node).remote(run, name, nonce), run.uri)

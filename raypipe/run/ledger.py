@@ -79,6 +79,10 @@ class Ledger:
         if self.is_stopping:
             return None
         self.attempts[key] += 1
+        for other in [
+            other for other, doing in self.processes.items() if doing.phase == "working" and doing.key == key
+        ]:
+            self.forget(other)  # it died with the shard, or we weren't asked
         self._now(who, phase="working", key=key)
         return self.attempts[key]
 

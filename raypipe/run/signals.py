@@ -6,12 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Put back, afterwards, the handlers that a library replaces; only the main thread has a say in them."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
 
 @contextmanager
 def orderly_stop() -> Iterator[tuple[threading.Event, dict[str, int]]]:
     """An event set by the first SIGTERM or SIGINT, and the exit status that goes with it; a second one acts at once."""
     event, status = threading.Event(), {"code": 0}
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in STOPPING}
 
     def stop(number: int, frame: FrameType | None) -> None:
         status["code"] = 128 + number

@@ -17,6 +17,13 @@ def test_attempts_are_counted_until_a_shard_is_done() -> None:
     assert [ledger.read_begins(WHO, "a"), ledger.read_begins(WHO, "a")] == [1, 2]  # reading is counted by itself
 
 
+def test_whoever_takes_up_the_shard_of_a_dead_worker_takes_its_place() -> None:
+    ledger = Ledger()
+    ledger.begin(WHO, "a")
+    ledger.begin(OTHER, "a")
+    assert phases(ledger) == {OTHER: "working"}
+
+
 def test_after_a_stop_nothing_begins() -> None:
     ledger = Ledger()
     ledger.begin(WHO, "a")

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from raypipe.run.signals import orderly_stop
+from raypipe.run.signals import kept_handlers, orderly_stop
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -23,3 +23,12 @@ def test_without_a_signal_nothing_is_set_and_handlers_are_restored() -> None:
     with orderly_stop() as (event, status):
         assert signal.getsignal(signal.SIGTERM) != before
     assert (event.is_set(), status["code"], signal.getsignal(signal.SIGTERM)) == (False, 0, before)
+
+
+def test_handlers_that_a_library_replaces_are_put_back() -> None:
+    with orderly_stop() as (event, status):
+        with kept_handlers():
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(1))  # as ray.init() does
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert event.wait(5)
+        assert status["code"] == 143
