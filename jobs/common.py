@@ -11,6 +11,8 @@ from raypipe import sample
 from raypipe.corpus import Corpus
 from raypipe.run.card import CARD, device_hours, now, read_card
 from raypipe.run.cluster import Wanted
+from raypipe.run.lock import Locked
+from raypipe.run.shift import StageFailed
 from raypipe.storage import Folder, redact
 
 RUN_FILE = "run.json"
@@ -134,11 +136,14 @@ def throw_away(run: Folder, stage: str, *, yes: bool) -> None:
 
 
 def run_job(main: Callable[[], int | None]) -> None:
-    """End the process as a job should: wrong input is a message and status 2, no traceback; a stop is 143 or 130."""
+    """End the process as a job should: a message and no traceback; 2 for wrong input, 1 for a run that can't go on."""
     try:
         status = main() or 0
     except (ValueError, KeyError, FileNotFoundError) as error:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f"error: {message}", file=sys.stderr)
         status = 2
+    except (Locked, StageFailed, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
     sys.exit(status)

@@ -4,6 +4,7 @@ A committed output file is the only state: `resume` compares the listing of the 
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from raypipe.storage import Folder
 
 log = logging.getLogger(__name__)
 INPUTS = "inputs.arrow"
+_STAGE_NAME = re.compile(r"\w[\w.-]*")
 GRACE_S = 60.0
 
 
@@ -66,6 +68,15 @@ class Annotate:
     """What shards in flight get after a request to stop."""
 
     def __post_init__(self) -> None:
+        """Find the stage's folder.
+
+        Raises
+        ------
+        ValueError
+            If its name isn't that of one folder right inside the run's.
+        """
+        if not _STAGE_NAME.fullmatch(self.stage):
+            raise ValueError(f"a stage's name must have only letters, digits and . _ -, got {self.stage!r}.")
         self.folder = self.run / self.stage
 
     def __call__(self) -> Json:
