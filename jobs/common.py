@@ -140,7 +140,9 @@ def run_job(main: Callable[[], int | None]) -> None:
     try:
         status = main() or 0
     except (ValueError, KeyError, FileNotFoundError) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        message = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+        if isinstance(error, KeyError) and " " not in message:
+            raise  # a bare key is our mistake, not the user's
         print(f"error: {message}", file=sys.stderr)
         status = 2
     except (Locked, StageFailed, OSError) as error:

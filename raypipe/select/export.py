@@ -99,10 +99,10 @@ def export(run: str, settings: Export) -> Json:
 
 
 def scored_corpus(card: Json) -> Corpus:
-    """The corpus that a scores card was made from."""
+    """What a scores card tells of its corpus, enough to read a shard: where a shard lies it knows itself."""
     recorded = card["identity"].get("corpus", card["identity"])
     known: Json = {field.name: recorded[field.name] for field in fields(Corpus) if field.name in recorded}
-    return Corpus(**known | {"sources": tuple(known["sources"])})
+    return Corpus(**known | {"sources": ("shards know their own",)})
 
 
 def group_parts(parts: list[Part], *, file_size: int) -> Iterator[list[Part]]:
