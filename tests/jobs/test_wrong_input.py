@@ -1,6 +1,7 @@
 """Wrong input ends a job with a message, before anything is scored and before Ray starts."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,5 +132,5 @@ def test_a_stage_cannot_be_named_out_of_its_run_folder(
         capsys, "--corpus", corpus, "--output", tmp_path / "run", "--model", model, "--scorer", "perplexity",
         "--max-tokens", "64", "--dtype", "float32", "--shard-bytes", "400", "--token-budget", "256", "--name", name,
     )  # fmt: skip
-    assert "a stage's name must have only letters, digits" in message
+    assert re.search("a stage's name must have only letters|must be relative and without", message)
     assert not (tmp_path / "escape").exists()
