@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from raypipe.train.feed import Document
+from raypipe.train.flops import matrix_parameters, step_flops
 from raypipe.train.packed import Packed, pack, use_packed_attention
 from raypipe.train.task import Stateless, Terms
 
@@ -35,6 +36,7 @@ class ClassificationHead(Stateless):
     def __init__(self, classifier: Any) -> None:
         self._module = SequenceModel(classifier)
         self.n_outputs = int(classifier.config.num_labels)
+        self._config, self._n_matrix_parameters = classifier.config, matrix_parameters(classifier)
 
     @property
     def module(self) -> nn.Module:
@@ -44,6 +46,10 @@ class ClassificationHead(Stateless):
     def count(self, document: Document) -> int:
         """One term a document."""
         return 1
+
+    def flops(self, documents: Sequence[Document]) -> float:
+        """Of forward and backward."""
+        return step_flops(self._n_matrix_parameters, self._config, documents)
 
     def collate(self, documents: Sequence[Document], device: torch.device) -> dict[str, Any]:
         """The documents packed, and their labels."""

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,15 +31,15 @@ INSTALL = "DeepSpeed isn't installed; pip install --no-build-isolation 'raypipe[
 class Zero:
     """What is spread over the workers."""
 
-    stage: int = 1
+    zero_stage: int = 1
     """0: nothing; 1: optimiser state; 2: gradients as well; 3: weights as well."""
     offload: bool = False
     """Keep optimiser state in the host's memory (a GPU's run; needs a C++ compiler)."""
 
     def __post_init__(self) -> None:
         """Check the stage."""
-        if self.stage not in (0, 1, 2, 3):
-            raise ValueError(f"zero_stage must be 0, 1, 2 or 3, got {self.stage}.")
+        if self.zero_stage not in (0, 1, 2, 3):
+            raise ValueError(f"zero_stage must be 0, 1, 2 or 3, got {self.zero_stage}.")
 
 
 class DeepSpeedEngine:
@@ -55,10 +56,16 @@ class DeepSpeedEngine:
         workers: Workers,
     ) -> None:
         deepspeed = import_deepspeed()
-        if optimiser.kind != "adamw":
-            raise ValueError(f"optimiser {optimiser.kind!r} needs the torch engine: ZeRO splits matrices.")
+        if optimiser.optimiser != "adamw":
+            raise ValueError(f"optimiser {optimiser.optimiser!r} needs the torch engine: ZeRO splits matrices.")
         if zero.offload and workers.device.type == "cpu":
             raise ValueError("offload moves state from a GPU to its host, but this worker has no GPU.")
+        os.environ.setdefault("LOCAL_RANK", str(workers.local_rank))
+        if not torch.distributed.is_initialized():
+            deepspeed.init_distributed(
+                "nccl" if workers.device.type == "cuda" else "gloo", auto_mpi_discovery=False,
+                init_method=f"file://{tempfile.mkdtemp()}/group", rank=0, world_size=1, verbose=False,
+            )  # fmt: skip
         self.workers, self._zero, self._deepspeed = workers, zero, deepspeed
         (client,) = optimiser.build(module)
         config = _config(zero, optimiser, precision, n_micro=n_micro, world=workers.world)
@@ -91,7 +98,7 @@ class DeepSpeedEngine:
     def load(self, folder: Path, *, world: int) -> None:
         """The same number of workers read their parts; another number, the universal format."""
         tag = TAG
-        if world != self.workers.world and self._zero.stage > 0:
+        if world != self.workers.world and self._zero.zero_stage > 0:
             if self.workers.local_rank == 0:
                 _to_universal(folder)
             self.workers.gather(None)
@@ -107,7 +114,7 @@ class DeepSpeedEngine:
         for name, weight in unique(self._engine.module.named_parameters()):
             if not weight.requires_grad:
                 continue
-            with self._deepspeed.zero.GatheredParameters([weight], enabled=self._zero.stage == 3):
+            with self._deepspeed.zero.GatheredParameters([weight], enabled=self._zero.zero_stage == 3):
                 if self.workers.rank == 0:
                     found[name] = weight.detach().float().cpu().clone()
         return found
@@ -133,7 +140,7 @@ def import_deepspeed() -> Any:
 
 
 def _config(zero: Zero, optimiser: Optimiser, precision: Precision, *, n_micro: int, world: int) -> dict[str, Any]:
-    settings: dict[str, Any] = {"stage": zero.stage}
+    settings: dict[str, Any] = {"stage": zero.zero_stage}
     if zero.offload:
         settings["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
     return {

@@ -49,7 +49,10 @@ class Batch:
 class Feed(Protocol):
     """Where a task's rows come from."""
 
-    domains: tuple[str, ...]
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Of all documents."""
+        ...
 
     def batch(self, step: int) -> Batch:
         """The rows of a step."""

@@ -16,7 +16,7 @@ def matrix_parameters(causal: Any) -> int:
     seen = {id(weight): weight.numel() for weight in causal.parameters()}
     seen.pop(id(embedding), None)
     head = causal.get_output_embeddings()
-    if head is not None:
+    if isinstance(head, nn.Linear):
         seen[id(head.weight)] = head.weight.numel()
     return sum(seen.values())
 

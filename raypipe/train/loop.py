@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from raypipe.train.feed import Ahead, Batch, Document, Feed
 from raypipe.train.meter import Meter
 from raypipe.train.schedule import Schedule
 from raypipe.train.task import Task, Terms
+
+Request = Literal["save", "stop"] | None
+"""What a worker may be asked between steps: to write a checkpoint, and to end."""
 
 
 class Stopped(RuntimeError):
@@ -76,14 +80,14 @@ def train(
     *,
     checkpoints: Checkpoints,
     meter: Meter,
-    is_stopping: Callable[[], bool] = lambda: False,
+    asked: Callable[[], Request] = lambda: None,
 ) -> State:
     """Train from the last checkpoint, or from the start, to the plan's last step.
 
     Raises
     ------
     Stopped
-        After `is_stopping()` has said so on any worker, once a checkpoint is written.
+        After any worker was asked to, once a checkpoint is written.
     NotFinite
         If a loss is; nothing is updated with it.
     """
@@ -94,7 +98,7 @@ def train(
             with meter.waiting():
                 batch = ahead.take(state.step)
             seed_step(plan.seed, state.step, engine.workers.rank)
-            sums, is_asked = backward(task, engine, feed, batch, is_stopping())
+            sums, request = backward(task, engine, feed, batch, asked())
             if not np.isfinite(sums.mean):
                 raise NotFinite(diverged(state, batch, sums.mean, checkpoints))
             task.after_backward()
@@ -107,25 +111,25 @@ def train(
                 measured = heldout(task, engine, feed)
                 state, is_best = state.measured(measured.mean)
             meter.step(state, batch, sums, heldout=measured, factor=factor, gradient_norm=norm)
-            if is_last or is_best or is_asked or state.step % plan.save_every == 0:
+            if is_last or is_best or request or state.step % plan.save_every == 0:
                 meter.close_segment()
                 checkpoints.save(state, engine, task)
-            if is_asked and not is_last:
+            if request == "stop" and not is_last:
                 raise Stopped(f"stopped at step {state.step} of {plan.n_steps}; go on with the same command.")
     return state
 
 
-def backward(task: Task, engine: Engine, feed: Feed, batch: Batch, is_stopping: bool) -> tuple[Sums, bool]:
-    """Gradients of the mean loss of a step, whatever its workers and passes; and whether any worker is to stop."""
+def backward(task: Task, engine: Engine, feed: Feed, batch: Batch, asked: Request) -> tuple[Sums, Request]:
+    """Gradients of the mean loss of a step, whatever its workers and passes; and what any worker was asked to do."""
     sums = Sums(feed.domains)
     scale = len(batch.micro) * engine.workers.world / batch.n_terms
     for documents in batch.micro:
         terms = task.loss(engine.module, task.collate(documents, engine.workers.device))
         engine.backward(terms.losses.sum() * scale)
         sums.add(terms, documents)
-    told = engine.workers.sum(np.concatenate([sums.losses, sums.counts, [float(is_stopping)]]))
-    sums.losses, sums.counts = np.split(told[:-1], 2)
-    return sums, bool(told[-1])
+    told = engine.workers.sum(np.concatenate([sums.losses, sums.counts, [asked == "save", asked == "stop"]]))
+    sums.losses, sums.counts = np.split(told[:-2], 2)
+    return sums, "stop" if told[-1] else "save" if told[-2] else None
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from raypipe.train.feed import Document
+from raypipe.train.flops import matrix_parameters, step_flops
 from raypipe.train.packed import Packed, pack, use_packed_attention
 from raypipe.train.task import Stateless, Terms
 
@@ -54,6 +55,7 @@ class NextToken(Stateless):
 
     def __init__(self, causal: Any) -> None:
         self._module = LanguageModel(causal)
+        self._config, self._n_matrix_parameters = causal.config, matrix_parameters(causal)
 
     @property
     def module(self) -> nn.Module:
@@ -63,6 +65,10 @@ class NextToken(Stateless):
     def count(self, document: Document) -> int:
         """Tokens with a loss."""
         return len(document.ids) - 1 if document.has_loss is None else int(document.has_loss[1:].sum())
+
+    def flops(self, documents: Sequence[Document]) -> float:
+        """Of forward and backward."""
+        return step_flops(self._n_matrix_parameters, self._config, documents)
 
     def collate(self, documents: Sequence[Document], device: torch.device) -> dict[str, Any]:
         """The documents packed, and which positions predict what."""

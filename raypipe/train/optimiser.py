@@ -14,7 +14,7 @@ PEAK = "peak_lr"
 class Optimiser:
     """Which optimiser, and its settings."""
 
-    kind: Literal["adamw", "muon"] = "adamw"
+    optimiser: Literal["adamw", "muon"] = "adamw"
     """muon: hidden matrices by Muon, everything else by AdamW (plain engine only)."""
     learning_rate: float = 3e-4
     """Peak, of AdamW."""
@@ -34,7 +34,7 @@ class Optimiser:
         named = [(name, weight) for name, weight in unique(module.named_parameters()) if weight.requires_grad]
         if not named:
             raise ValueError("the task must have weights to train, got none that require a gradient.")
-        muon = [weight for name, weight in named if self.kind == "muon" and _is_hidden_matrix(name, weight)]
+        muon = [weight for name, weight in named if self.optimiser == "muon" and _is_hidden_matrix(name, weight)]
         rest = [(name, weight) for name, weight in named if not any(weight is other for other in muon)]
         groups = [
             {"params": [weight for _, weight in rest if weight.ndim > 1], "weight_decay": self.weight_decay},

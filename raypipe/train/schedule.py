@@ -15,7 +15,7 @@ class Schedule:
     end of the warm-up on; `constant` never.
     """
 
-    kind: Literal["wsd", "cosine", "constant"] = "wsd"
+    schedule: Literal["wsd", "cosine", "constant"] = "wsd"
     """How the learning rate goes."""
     warmup_fraction: float = 0.001
     """Of all steps; at least one step."""
@@ -23,7 +23,7 @@ class Schedule:
     """Of all steps, at the peak (wsd)."""
     decay_shape: Decay = "linear"
     """Of wsd's decay; the paper doesn't name one, linear is our default."""
-    floor: float = 0.0
+    lr_floor: float = 0.0
     """Fraction of the peak that it decays to (exponential: 0.01 if 0)."""
 
     def __post_init__(self) -> None:
@@ -34,10 +34,10 @@ class Schedule:
         ValueError
             If one isn't in [0, 1], or they leave nothing to decay in.
         """
-        for name in ("warmup_fraction", "stable_fraction", "floor"):
+        for name in ("warmup_fraction", "stable_fraction", "lr_floor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
-        if self.kind == "wsd" and self.warmup_fraction + self.stable_fraction > 1:
+        if self.schedule == "wsd" and self.warmup_fraction + self.stable_fraction > 1:
             raise ValueError(
                 f"warmup_fraction + stable_fraction must be at most 1, got "
                 f"{self.warmup_fraction} + {self.stable_fraction}."
@@ -48,14 +48,14 @@ class Schedule:
         warmup = max(1, round(self.warmup_fraction * n_steps)) if self.warmup_fraction else 0
         if step < warmup:
             return (step + 1) / (warmup + 1)
-        if self.kind == "constant":
+        if self.schedule == "constant":
             return 1.0
-        stable = 0.0 if self.kind == "cosine" else self.stable_fraction
+        stable = 0.0 if self.schedule == "cosine" else self.stable_fraction
         start = max(warmup, round((self.warmup_fraction + stable) * n_steps))
         if step < start:
             return 1.0
         done = (step - start + 1) / (n_steps - start + 1)  # the last step still learns
-        return shape_of("cosine" if self.kind == "cosine" else self.decay_shape, done, self.floor)
+        return shape_of("cosine" if self.schedule == "cosine" else self.decay_shape, done, self.lr_floor)
 
 
 def shape_of(shape: Decay, done: float, floor: float) -> float:

@@ -38,6 +38,10 @@ class Task(Protocol):
         """The terms of the loss; their mean over a whole step is what is minimised."""
         ...
 
+    def flops(self, documents: Sequence[Document]) -> float:
+        """Floating-point operations of a step on these documents."""
+        ...
+
     def after_backward(self) -> None:
         """Between the last backward pass of a step and the optimiser."""
         ...

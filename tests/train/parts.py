@@ -40,6 +40,9 @@ def tiny_model(seed: int = 0, **settings):
     return new_model(config, seed=seed, initialisation="normal")
 
 
+HERE = Workers(0, 1, 0, torch.device("cpu"))
+
+
 @dataclass(frozen=True)
 class Run:
     """What a worker needs to know."""
@@ -80,7 +83,7 @@ def engine_of(run: Run, task: NextToken, workers: Workers):
     return DeepSpeedEngine(task.module, run.optimiser, zero=Zero(run.zero_stage), **settings)
 
 
-def go(run: Run, *, task=None, feed=None, is_stopping=None) -> State:
+def go(run: Run, *, task=None, feed=None, asked=None) -> State:
     """Train in this process, which may be one of several."""
     done = [0]
     workers = Workers.of_this_process()
@@ -100,7 +103,7 @@ def go(run: Run, *, task=None, feed=None, is_stopping=None) -> State:
         Plan(run.n_steps, Schedule(), seed=run.seed, save_every=run.save_every, heldout_every=run.heldout_every),
         checkpoints=Checkpoints(Folder(run.output) / "checkpoints", workers, {"length": run.length}),
         meter=Meter(journal, learning_rate=run.optimiser.learning_rate, on_step=on_step),
-        is_stopping=is_stopping or (lambda: run.stop_at is not None and done[0] + 1 == run.stop_at),
+        asked=asked or (lambda: "stop" if run.stop_at is not None and done[0] + 1 == run.stop_at else None),
     )
 
 

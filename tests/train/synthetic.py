@@ -45,7 +45,7 @@ def write_selection(folder: Path, tokens: Folder, *, weight, heldout=lambda numb
     """A selection cut otherwise than the tokens: one file a source; `weight(row number in the source)`."""
     folder.mkdir(parents=True, exist_ok=True)
     by_path: dict[str, list[dict]] = {}
-    for entry in tokens.files():
+    for entry in (entry for entry in tokens.files() if entry.path.endswith(".parquet")):
         with tokens.open(entry.path) as source:
             parquet = pq.ParquetFile(source)
             path = parquet.metadata.metadata[b"raypipe.source_path"].decode()

@@ -60,7 +60,7 @@ def test_fifty_steps_are_equal_for_every_stage_on_two_workers(base, tmp_path, ti
 
 
 def test_muon_trains_and_needs_the_plain_engine(base, tmp_path):
-    run = variant(base, tmp_path, n_steps=30, optimiser=Optimiser(kind="muon", learning_rate=1e-2))
+    run = variant(base, tmp_path, n_steps=30, optimiser=Optimiser(optimiser="muon", learning_rate=1e-2))
     go(run)
     assert losses(run)[-1] < 0.9 * losses(run)[0]
 

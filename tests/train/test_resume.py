@@ -12,11 +12,8 @@ from raypipe.train.checkpoint import CheckpointLost, Checkpoints, State
 from raypipe.train.feed import Share
 from raypipe.train.loop import NotFinite, Stopped
 from raypipe.train.next_token import NextToken
-from raypipe.train.workers import Workers
-from tests.train.parts import Run, engine_of, feed_of, go, losses, on_workers, order, tiny_model, variant
+from tests.train.parts import HERE, Run, engine_of, feed_of, go, losses, on_workers, order, tiny_model, variant
 from tests.train.synthetic import write_tokens
-
-HERE = Workers(0, 1, 0, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,7 @@ def test_a_kill_changes_neither_order_nor_curve(base, whole, tmp_path, at):
 def test_a_stop_is_a_checkpoint_and_the_same_command_goes_on(base, whole, tmp_path):
     run, steps = variant(base, tmp_path, save_every=100), iter(range(100))
     with pytest.raises(Stopped, match="stopped at step 5 of 9"):
-        go(run, is_stopping=lambda: next(steps) >= 4)
+        go(run, asked=lambda: "stop" if next(steps) >= 4 else None)
     assert len(losses(run)) == 5
     go(run)
     assert losses(run) == pytest.approx(whole[0], abs=1e-6)
@@ -75,7 +72,7 @@ def test_two_workers_go_on_where_one_was_and_back(base, whole, tmp_path):
     run = variant(base, tmp_path)
     first = iter(range(100))
     with pytest.raises(Stopped):
-        go(run, is_stopping=lambda: next(first) >= 3)
+        go(run, asked=lambda: "stop" if next(first) >= 3 else None)
     on_workers(2, run)
     assert losses(run) == pytest.approx(whole[0], abs=1e-3)
     assert order(run) == whole[1]

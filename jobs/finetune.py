@@ -1,0 +1,175 @@
+"""Finetune on answers or labels: python -m jobs.finetune --data chat.jsonl --model MODEL --output RUN --steps 100."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+from jobs import settings
+from jobs.common import RunSettings, run_job
+from jobs.pretrain import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
+from raypipe.models import open_model
+from raypipe.run.lock import Lock
+from raypipe.run.signals import orderly_stop
+from raypipe.run.trainer import Training
+from raypipe.storage import Folder
+from raypipe.train.checkpoint import State
+from raypipe.train.classification_head import ClassificationHead
+from raypipe.train.engine import Precision
+from raypipe.train.examples import ExampleColumns, Examples, read_examples
+from raypipe.train.export import export_model, set_weights
+from raypipe.train.feed import ExampleFeed, Feed, Share
+from raypipe.train.lora import Lora
+from raypipe.train.next_token import NextToken
+from raypipe.train.task import Task
+from raypipe.train.tokenizer import open_vocabulary
+from raypipe.train.workers import Workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(ExampleColumns, Lora):
+    """What is learnt, from what."""
+
+    data: tuple[str, ...]
+    """Folders or files (.jsonl, .parquet) of examples. Repeatable."""
+    learn: Literal["answers", "class", "number"] = "answers"
+    """answers: next token, with a loss on answers only; class, number: a head on the state of the last token."""
+    model: str = "sample"
+    """What to start from: folder, org/name[@revision], GGUF file, or `sample`."""
+    length: int = 2048
+    """Longer examples are left out."""
+    batch_examples: int = 32
+    """Examples of a step, all workers together."""
+    micro_batch: int = 4
+    """Examples that go through the model together, packed."""
+    steps: int | None = None
+    """Steps; or give --epochs."""
+    epochs: float | None = None
+    """Passes over the examples."""
+    heldout_share: float = 0.05
+    """Share of the examples that is measured, not learnt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(FinetuneSettings, TrainSettings, RunSettings):
+    """Settings of finetune."""
+
+
+def main(config: Config) -> int:
+    """Train, or go on training; writes RUN/finetune with metrics/, checkpoints/ and, at the end, model/."""
+    run, stage = Folder(config.output), f"finetune-{config.name}" if config.name else "finetune"
+    with Lock(run), orderly_stop() as (stopping, status):
+        return run_training(config, plan_finetuning(config, run / stage), stage, stopping, status)
+
+
+def plan_finetuning(config: Config, folder: Folder) -> Training:
+    """All that workers need; whatever is wrong with the settings or the data ends here."""
+    examples = load(config)
+    for reason, n in examples.skipped.most_common():
+        print(f"left out: {n:,} examples: {reason}", file=sys.stderr)
+    Share(0, config.workers, config.batch_examples, config.micro_batch)
+    if (config.steps is None) == (config.epochs is None):
+        raise ValueError("give either --steps or --epochs.")
+    steps = config.steps or max(1, round((config.epochs or 0) * len(examples.train) / config.batch_examples))
+    identity = _identity(config, examples, steps)
+    return Training(
+        folder=folder,
+        make=partial(make, config),
+        export=partial(export, config, folder, identity),
+        plan=plan_of(config, steps),
+        n_sequences=config.batch_examples,
+        micro=config.micro_batch,
+        identity=identity,
+        **engine_settings(config),
+    )
+
+
+def load(config: Config) -> Examples:
+    """The examples of the settings' files."""
+    return read_examples(
+        config.data,
+        part(ExampleColumns, config),
+        open_vocabulary(config.model),
+        learn=config.learn,
+        length=config.length,
+        heldout_share=config.heldout_share,
+    )
+
+
+def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
+    """The task and its rows, on a worker."""
+    examples = load(config)
+    task = task_of(config, examples.labels)
+    return task, ExampleFeed(examples.train, examples.heldout, share, config.seed, task.count)
+
+
+def task_of(config: Config, labels: list[str]) -> NextToken | ClassificationHead:
+    """The model under the task; the same settings give the same new weights."""
+    lora, precision = part(Lora, config), part(Precision, config)
+    if config.learn == "answers":
+        causal = open_model(config.model).weights(dtype="float32", device="cpu")
+        precision.apply(causal)
+        return NextToken(lora.apply(causal))
+    classifier = classifier_of(config, labels)
+    precision.apply(classifier)
+    return ClassificationHead(lora.apply(classifier, head="score"))
+
+
+def classifier_of(config: Config, labels: list[str]) -> Any:
+    """The model with a new linear head: an output a class, or one for a number."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    n = len(labels) if config.learn == "class" else 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return AutoModelForSequenceClassification.from_pretrained(
+            open_model(config.model).folder,
+            num_labels=n,
+            id2label=dict(enumerate(labels)) if labels else {0: "value"},
+            label2id={label: at for at, label in enumerate(labels)} if labels else {"value": 0},
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+
+
+def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: State) -> None:
+    """The finetuned model as a transformers folder, adapters merged into it."""
+    task = task_of(config, identity["labels"])
+    set_weights(task.module, weights)
+    module: Any = task.module
+    model = module.causal if isinstance(task, NextToken) else module.classifier
+    export_model(
+        model,
+        open_vocabulary(config.model).tokenizer,
+        folder=folder / "model",
+        lineage=lineage(config, identity, state),
+        title=f"{config.model}, finetuned on {config.learn}",
+    )
+
+
+def _identity(config: Config, examples: Examples, steps: int) -> dict[str, Any]:
+    """Whatever can change a weight."""
+    from hashlib import sha256
+
+    digest = sha256()
+    for document in examples.train + examples.heldout:
+        marked = b"" if document.has_loss is None else document.has_loss.tobytes()
+        digest.update(document.ids.tobytes() + marked + str(document.label).encode())
+    names = ("learn", "length", "batch_examples", "heldout_share")
+    identity = {
+        "model_sha256": open_model(config.model).sha256(),
+        "examples_sha256": digest.hexdigest(),
+        "labels": examples.labels,
+        **{name: getattr(config, name) for name in names},
+        **asdict(part(Lora, config)),
+        "n_steps": steps,
+        **training_identity(config),
+    }
+    return dict(json.loads(json.dumps(identity)))
+
+
+if __name__ == "__main__":
+    run_job(lambda: main(settings.parse(Config)))

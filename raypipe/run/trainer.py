@@ -1,0 +1,236 @@
+"""Ray Train around the training loop: workers are started, watched and started again; the loop resumes by itself.
+
+One worker is this process (Ray Train's local mode). Several are actors with a process group. What a worker raises on
+purpose comes back as a value: Ray would start the workers again, and they would meet it again.
+"""
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import ray.train
+import torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from raypipe.run.op import Pool
+from raypipe.storage import Folder
+from raypipe.train.checkpoint import Checkpoints, State
+from raypipe.train.deepspeed_engine import DeepSpeedEngine, Zero
+from raypipe.train.engine import Engine, Precision
+from raypipe.train.feed import Feed, Share
+from raypipe.train.flops import measured_peak
+from raypipe.train.journal import Journal, open_board
+from raypipe.train.loop import Plan, Request, Stopped, train
+from raypipe.train.meter import Meter
+from raypipe.train.optimiser import Optimiser
+from raypipe.train.task import Task
+from raypipe.train.torch_engine import TorchEngine
+from raypipe.train.workers import Workers
+
+log = logging.getLogger(__name__)
+STOP, NOW = "stop", "now.json"
+NOW_EVERY_S = 2.0
+ASK_RAY_EVERY = 20
+"""Steps between looks for a preemption notice, each of which all workers wait for."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that a worker needs; it is sent to workers, so it must be small."""
+
+    folder: Folder
+    """Of the stage: checkpoints/, metrics/."""
+    make: Callable[[Workers, Share], tuple[Task, Feed]]
+    """Builds the task and its rows, on the worker."""
+    export: Callable[[dict[str, Any], State], None]
+    """Writes the model from the trained weights, on the first worker, at the end."""
+    plan: Plan
+    n_sequences: int
+    """Sequences, or examples, of a step."""
+    micro: int
+    """Of them that go through a model together."""
+    identity: dict[str, Any]
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    precision: Precision = field(default_factory=Precision)
+    zero: Zero | None = None
+    """None: the plain engine."""
+    keep: int = 2
+    tensorboard: bool = False
+    n_threads: int | None = None
+    """Of a worker's own arithmetic; None: as many as torch takes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended: a state, or what it was ended by."""
+
+    state: State | None = None
+    failure: str | None = None
+    kind: Literal["", "stopped", "refused"] = ""
+
+
+def fit(training: Training, *, n_workers: int, pool: Pool, max_failures: int, stopping: threading.Event) -> State:
+    """Train to the end of the plan.
+
+    Raises
+    ------
+    Stopped
+        If `stopping` was set; a checkpoint is there.
+    ValueError
+        If training can't go on: the loss isn't finite, a checkpoint can't be written, a setting is wrong.
+    """
+    logging.getLogger("ray.train").setLevel(logging.WARNING)
+    training.folder.delete(STOP)
+    watcher = threading.Thread(target=_pass_on, args=(stopping, training.folder), daemon=True)
+    watcher.start()
+    with _Bar(training):
+        trainer = TorchTrainer(
+            work,
+            train_loop_config={"training": training},
+            scaling_config=_scaling(n_workers, pool),
+            run_config=RunConfig(
+                name=f"attempt-{time.time_ns()}",  # another name each time: our own checkpoints say where to go on
+                storage_path=(training.folder / "ray").uri,
+                failure_config=FailureConfig(max_failures=max_failures),
+            ),
+        )
+        outcome: Outcome = trainer.fit().return_value
+    if outcome.kind == "stopped":
+        raise Stopped(outcome.failure)
+    if outcome.state is None:
+        raise ValueError(outcome.failure)
+    return outcome.state
+
+
+def _scaling(n_workers: int, pool: Pool) -> ScalingConfig:
+    if n_workers == 1:
+        return ScalingConfig(num_workers=0, use_gpu=pool.num_gpus > 0)
+    resources = {"CPU": pool.num_cpus, **({"GPU": pool.num_gpus} if pool.num_gpus else {})}
+    return ScalingConfig(num_workers=n_workers, use_gpu=pool.num_gpus > 0, resources_per_worker=resources)
+
+
+def work(config: dict[str, Any]) -> Outcome:
+    """One worker's whole life."""
+    training: Training = config["training"]
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # transformers imports DeepSpeed wherever it is installed
+    if training.n_threads is not None:
+        torch.set_num_threads(training.n_threads)
+    workers = Workers.of_this_process()
+    try:
+        return Outcome(_work(training, workers))
+    except Stopped as stop:
+        return Outcome(failure=str(stop), kind="stopped")
+    except (ValueError, KeyError, OSError) as error:
+        return Outcome(failure=str(error.args[0] if isinstance(error, KeyError) else error), kind="refused")
+
+
+def _work(training: Training, workers: Workers) -> State:
+    share = Share(workers.rank, workers.world, training.n_sequences, training.micro)
+    task, feed = training.make(workers, share)
+    engine = _engine(training, task, workers, n_micro=share.n_micro)
+    checkpoints = Checkpoints(training.folder / "checkpoints", workers, training.identity, training.keep)
+    if workers.rank == 0:
+        checkpoints.sweep()
+    state = train(
+        task,
+        engine,
+        feed,
+        training.plan,
+        checkpoints=checkpoints,
+        meter=_meter(training, task, workers),
+        asked=_asked(training.folder, workers),
+    )
+    weights = engine.weights()
+    if workers.rank == 0:
+        training.export(weights, state)
+    workers.gather(None)
+    return state
+
+
+def _engine(training: Training, task: Task, workers: Workers, *, n_micro: int) -> Engine:
+    module, optimiser, precision = task.module, training.optimiser, training.precision
+    if training.zero is None:
+        return TorchEngine(module, optimiser, n_micro=n_micro, precision=precision, workers=workers)
+    return DeepSpeedEngine(module, optimiser, zero=training.zero, n_micro=n_micro, precision=precision, workers=workers)
+
+
+def _meter(training: Training, task: Task, workers: Workers) -> Meter:
+    """The first worker's writes; the others time only."""
+    if workers.rank > 0:
+        return Meter()
+    board = open_board(training.folder / "tensorboard") if training.tensorboard else None
+    last = [0.0]
+
+    def on_step(line: dict[str, Any]) -> None:
+        if time.monotonic() - last[0] > NOW_EVERY_S or line["step"] == training.plan.n_steps:
+            training.folder.write(NOW, json.dumps({**line, "n_steps": training.plan.n_steps}).encode())
+            last[0] = time.monotonic()
+
+    return Meter(
+        Journal(training.folder / "metrics", board),
+        learning_rate=training.optimiser.learning_rate,
+        flops=lambda batch: sum(task.flops(documents) for documents in batch.micro),
+        peak_flops=measured_peak(workers.device, training.precision.dtype),
+        on_step=on_step,
+    )
+
+
+def _asked(folder: Folder, workers: Workers) -> Callable[[], Request]:
+    """What the driver (a file in the folder) or Ray (a node is about to be taken away) asks of this worker."""
+    looked, calls = [time.monotonic()], [0]
+
+    def ask() -> Request:
+        calls[0] += 1
+        if workers.world > 1 and calls[0] % ASK_RAY_EVERY == 0 and ray.train.get_preemption_info() is not None:
+            return "save"
+        if workers.rank > 0 or time.monotonic() - looked[0] < NOW_EVERY_S / 4:
+            return None
+        looked[0] = time.monotonic()
+        return "stop" if folder.exists(STOP) else None
+
+    return ask
+
+
+def _pass_on(stopping: threading.Event, folder: Folder) -> None:
+    """Workers may be on other machines: they are told through the folder that they share."""
+    stopping.wait()
+    folder.write(STOP, b"")
+
+
+class _Bar:
+    """Follows now.json on a terminal."""
+
+    def __init__(self, training: Training) -> None:
+        self._folder, self._n_steps = training.folder, training.plan.n_steps
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[d]}"))
+        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+        self._task = self._bar.add_task("training", total=self._n_steps, d="starting workers")
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> "_Bar":
+        self._bar.start()
+        if not self._bar.disable:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._bar.stop()
+
+    def _follow(self) -> None:
+        while not self._done.wait(NOW_EVERY_S):
+            if self._folder.exists(NOW):
+                line = json.loads(self._folder.read(NOW))
+                text = f"loss {line['loss']:.3f}  {line['tokens_per_s']:,.0f} tokens/s  MFU {line.get('mfu', 0):.0%}"
+                self._bar.update(self._task, completed=line["step"], d=text)
