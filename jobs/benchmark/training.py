@@ -1,0 +1,167 @@
+"""raypipe's training loop against a bare PyTorch loop of the same model: python -m jobs.benchmark.training."""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from jobs import settings
+from jobs.common import run_job
+from raypipe.storage import Folder
+from raypipe.train.checkpoint import Checkpoints
+from raypipe.train.engine import Precision
+from raypipe.train.feed import Batch, Document, Share, sequences_of
+from raypipe.train.flops import matrix_parameters, measured_peak, step_flops
+from raypipe.train.journal import Journal
+from raypipe.train.loop import Plan, train
+from raypipe.train.meter import Meter
+from raypipe.train.next_token import NextToken
+from raypipe.train.optimiser import Optimiser
+from raypipe.train.schedule import Schedule
+from raypipe.train.shapes import config_of, new_model
+from raypipe.train.torch_engine import TorchEngine
+from raypipe.train.workers import Workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Precision):
+    """What is measured."""
+
+    shape: str = "4m"
+    """Model."""
+    vocabulary_size: int = 8192
+    """Rows of its embedding."""
+    length: int = 512
+    """Tokens of a sequence; each is one document, so that both loops attend alike."""
+    batch_tokens: int = 4096
+    """Tokens of a step."""
+    micro_batch: int = 2
+    """Sequences that go through the model together."""
+    steps: int = 6
+    """Steps of a turn, after one that isn't timed."""
+    turns: int = 5
+    """The loops are timed by turns, so that both meet the same machine."""
+
+
+class Rows:
+    """A feed of random documents, made before the clock starts."""
+
+    domains = ("all",)
+
+    def __init__(self, config: Config, share: Share) -> None:
+        random = np.random.default_rng(0)
+        n = share.n_sequences * (config.steps + 1)
+        ids = random.integers(0, config.vocabulary_size, (n, config.length), dtype=np.int32)
+        self.documents, self.share = [Document(row, "all", "random", at) for at, row in enumerate(ids)], share
+
+    def batch(self, step: int) -> Batch:
+        """The rows of a step."""
+        micro = [[self.documents[at] for at in numbers] for numbers in self.share.of(step)]
+        n = self.share.n_sequences
+        length = len(self.documents[0].ids)
+        return Batch(micro, n * (length - 1), n * length, step.to_bytes(8, "little"), list)
+
+    def heldout(self) -> Any:
+        """None."""
+        return iter(())
+
+
+def main(config: Config) -> None:
+    """Print medians and the ratio."""
+    device = Workers.of_this_process().device
+    share = Share(0, 1, sequences_of(config.batch_tokens, config.length, unit=config.micro_batch), config.micro_batch)
+    rows = Rows(config, share)
+    loops: dict[str, Callable[[Config, Rows], list[float]]] = {"bare": bare, "raypipe": raypipe}
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    ratios = []
+    for turn in range(config.turns):
+        order = list(loops) if turn % 2 == 0 else list(reversed(loops))
+        found = {name: statistics.median(loops[name](config, rows)) for name in order}
+        for name, value in found.items():
+            seconds[name].append(value)
+        ratios.append(found["bare"] / found["raypipe"])
+    model = new_model(_shape(config), seed=0, initialisation="normal")
+    flops = step_flops(matrix_parameters(model), model.config, rows.documents[: share.n_sequences])
+    peak = measured_peak(device, config.dtype)
+    step_s = {name: statistics.median(values) for name, values in seconds.items()}
+    print(
+        json.dumps(
+            {
+                **asdict(config), "device": str(device), "threads": torch.get_num_threads(),
+                "tokens_per_s": {name: round(config.batch_tokens / value) for name, value in step_s.items()},
+                "ratio": round(statistics.median(ratios), 4), "ratios": [round(ratio, 4) for ratio in ratios],
+                "mfu": {name: round(flops / value / peak, 4) for name, value in step_s.items()},
+            },
+            indent=1,
+        )
+    )  # fmt: skip
+
+
+def raypipe(config: Config, rows: Rows) -> list[float]:
+    """Seconds of each step of raypipe's loop, with its journal, and a checkpoint at the end that isn't timed."""
+    workers = Workers.of_this_process()
+    causal, precision = new_model(_shape(config), seed=0, initialisation="normal"), Precision(config.dtype)
+    Precision(config.dtype, config.checkpoint_activations, config.compile).apply(causal)
+    task = NextToken(causal)
+    engine = TorchEngine(task.module, Optimiser(), n_micro=rows.share.n_micro, precision=precision, workers=workers)
+    seconds: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            task,
+            engine,
+            rows,
+            Plan(config.steps + 1, Schedule(schedule="constant"), save_every=1 << 30),
+            checkpoints=Checkpoints(Folder(str(Path(folder) / "checkpoints")), workers, {}),
+            meter=Meter(
+                Journal(Folder(str(Path(folder) / "metrics"))),
+                flops=lambda batch: sum(task.flops(documents) for documents in batch.micro),
+                peak_flops=1.0,
+                on_step=lambda line: seconds.append(line["step_s"]),
+            ),
+        )
+    return seconds[1:]
+
+
+def bare(config: Config, rows: Rows) -> list[float]:
+    """Seconds of each step of the shortest loop: transformers' model and attention, AdamW, no bookkeeping at all."""
+    device = Workers.of_this_process().device
+    model = new_model(_shape(config), seed=0, initialisation="normal").to(device).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1)
+    batches = [
+        [
+            torch.from_numpy(np.stack([d.ids for d in documents]).astype(np.int64))
+            for documents in rows.batch(step).micro
+        ]
+        for step in range(config.steps + 1)
+    ]
+    seconds = []
+    for micro in batches:
+        started = time.perf_counter()
+        for host in micro:
+            ids = host.to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
+                hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+                logits = model.lm_head(hidden).flatten(0, 1).float()
+            loss = F.cross_entropy(logits, ids[:, 1:].flatten()) / len(micro)
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        seconds.append(time.perf_counter() - started)
+    return seconds[1:]
+
+
+def _shape(config: Config) -> Any:
+    return config_of(config.shape, vocabulary_size=config.vocabulary_size, length=config.length, end=0)
+
+
+if __name__ == "__main__":
+    run_job(lambda: main(settings.parse(Config)))

@@ -1,0 +1,110 @@
+"""The finetune job, in this process: answers, classes, numbers, adapters."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from jobs.finetune import Config, main
+from raypipe.storage import Folder
+from raypipe.train.journal import read_journal
+from raypipe.train.shapes import config_of, new_model
+from raypipe.train.tokenizer import open_vocabulary, train_tokenizer
+
+COLOURS = ["red", "green", "blue"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    train_tokenizer(["the colour is red green blue " * 3], vocabulary_size=300, folder=folder)
+    vocabulary = open_vocabulary(str(folder))
+    config = config_of("tiny", vocabulary_size=vocabulary.size, length=64, end=vocabulary.end)
+    new_model(config, seed=0, initialisation="normal").save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def config(tmp_path, model):
+    rows = [{"prompt": f"{c} {n}: ", "answer": c, "label": c, "value": at} for n in range(20)
+            for at, c in enumerate(COLOURS)]  # fmt: skip
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Config(
+        data=(str(tmp_path / "data.jsonl"),), model=model, output=str(tmp_path / "run"), length=64, batch_examples=8,
+        micro_batch=4, steps=12, learning_rate=5e-3, weight_decay=0.0, cpus_per_worker=1, save_every=6,
+    )  # fmt: skip
+
+
+def curve(config):
+    return [line["loss"] for line in read_journal(Folder(config.output) / "finetune/metrics")]
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_answers_are_learnt_with_and_without_adapters(config, rank):
+    config = replace(config, lora_rank=rank, learning_rate=5e-3 if rank == 0 else 2e-2)
+    assert main(config) == 0
+    losses = curve(config)
+    assert losses[-1] < (0.75 if rank == 0 else 0.9) * losses[0]
+    from transformers import AutoModelForCausalLM
+
+    tuned = AutoModelForCausalLM.from_pretrained(f"{config.output}/finetune/model")
+    start = AutoModelForCausalLM.from_pretrained(config.model)
+    names = {name for name, _ in tuned.named_parameters()}
+    assert names == {name for name, _ in start.named_parameters()}  # adapters are merged
+    same = torch.equal(tuned.model.embed_tokens.weight, start.model.embed_tokens.weight)
+    assert same == (rank > 0)
+    assert not torch.equal(tuned.model.layers[0].mlp.down_proj.weight, start.model.layers[0].mlp.down_proj.weight)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_classes_are_learnt_and_the_export_predicts_them(config, rank):
+    config = replace(config, learn="class", steps=30, lora_rank=rank, heldout_share=0.2)
+    assert main(config) == 0
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(f"{config.output}/finetune/model")
+    assert list(model.config.id2label.values()) == ["blue", "green", "red"]
+    vocabulary, right = open_vocabulary(config.model), 0
+    for colour in COLOURS:
+        ids = torch.tensor([vocabulary.backend.encode(f"{colour} 3: ").ids])
+        right += model.config.id2label[int(model(input_ids=ids).logits.argmax())] == colour
+    assert right == 3
+
+
+def test_numbers_are_learnt(config):
+    config = replace(config, learn="number", label_column="value", steps=30)
+    assert main(config) == 0
+    losses = curve(config)
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+def test_a_finished_run_stands_and_other_data_are_refused(config, tmp_path):
+    main(config)
+    before = curve(config)
+    assert main(config) == 0
+    assert curve(config) == before
+    with (tmp_path / "data.jsonl").open("a") as file:
+        file.write('{"prompt": "more", "answer": "words"}\n')
+    with pytest.raises(ValueError, match=r"examples_sha256 was .* and is now .*--restart finetune"):
+        main(config)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"steps": None}, "either --steps or --epochs"),
+        ({"batch_examples": 6}, "6 sequences must be a multiple of 1 workers x 4 .*nearest is 4 or 8"),
+        ({"lora_rank": -1}, "lora_rank must be at least 0"),
+        ({"length": 2}, "no example .*longer than 2 tokens"),
+        ({"data": ("/nowhere/x.jsonl",)}, "nothing at /nowhere/x.jsonl"),
+    ],
+)
+def test_wrong_settings_are_refused(config, changed, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        main(replace(config, **changed))
