@@ -13,18 +13,18 @@ import yaml
 C = TypeVar("C")
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice."""
+class _PlainKeys(yaml.SafeLoader):
+    """A safe loader whose keys are what is written (`yes` is no boolean there), each at most once."""
 
 
-def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
+def _mapping(loader: _PlainKeys, node: yaml.MappingNode) -> dict[str, Any]:
+    keys = [key.value if isinstance(key, yaml.ScalarNode) else str(key.value) for key, _ in node.value]
     if twice := {key for key in keys if keys.count(key) > 1}:
-        raise ValueError(f"settings may be given once, got {', '.join(map(repr, twice))} more than once.")
-    return loader.construct_mapping(node)
+        raise ValueError(f"a setting may be given once, got {', '.join(sorted(twice))} more than once.")
+    return {key: loader.construct_object(value, deep=True) for key, (_, value) in zip(keys, node.value, strict=True)}
 
 
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_PlainKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 def parse(config: type[C], arguments: Sequence[str] | None = None) -> C:
@@ -32,9 +32,9 @@ def parse(config: type[C], arguments: Sequence[str] | None = None) -> C:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         flags, path = _without_config(given)
-        flags = _merged(flags)
+        flags = _merged(config, flags)
         settings = read_file(config, path) if path else {}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, yaml.YAMLError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     flags = _split_commas(config, flags)
@@ -47,7 +47,7 @@ def _split_commas(config: type, words: list[str]) -> list[str]:
     """`--adjust loss,length` as `--adjust loss length`, where a setting takes several of a few words."""
     hints = get_type_hints(config)
     several = {
-        f"--{field.name.replace('_', '-')}"
+        _flag(field.name)
         for field in dataclasses.fields(config)
         if get_origin(hints[field.name]) is tuple and get_origin(get_args(hints[field.name])[0]) is Literal
     }
@@ -66,7 +66,7 @@ def read_file(config: type, path: str) -> dict[str, Any]:
     ValueError
         If it isn't a mapping of settings that the job has; the message names the nearest.
     """
-    settings = yaml.load(Path(path).read_text(encoding="utf-8"), _UniqueKeys) or {}  # noqa: S506 (a safe loader)
+    settings = yaml.load(Path(path).read_text(encoding="utf-8"), _PlainKeys) or {}  # noqa: S506 (a safe loader)
     if not isinstance(settings, dict):
         raise ValueError(f"{path} must map settings to values, got {type(settings).__name__}.")
     known = [field.name for field in dataclasses.fields(config)]
@@ -94,27 +94,34 @@ def _without_config(given: list[str]) -> tuple[list[str], str | None]:
     return rest, path
 
 
-def _merged(flags: list[str]) -> list[str]:
-    """Flags given several times (--corpus A --corpus B) as one with all their values."""
-    values: dict[str, list[str]] = {}
+def _merged(config: type, words: list[str]) -> list[str]:
+    """Flags given several times as one: with all values where a setting takes several, else with the last."""
+    hints, values = get_type_hints(config), dict[str, list[str]]()
+    several = {_flag(name) for name, hint in hints.items() if get_origin(hint) is tuple}
     name = ""
-    for word in flags:
-        if word.startswith("--"):
-            name, is_joined, value = word.partition("=")
-            values.setdefault(name, []).extend([value] if is_joined else [])
-        else:
+    for word in words:
+        if not word.startswith("--"):
             values.setdefault(name, []).append(word)
+            continue
+        name, is_joined, value = word.partition("=")
+        if name not in several:
+            values.pop(name, None)
+        values.setdefault(name, []).extend([value] if is_joined else [])
     return [word for name, of_flag in values.items() for word in ([name] if name else []) + of_flag]
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _is_free(name: str, named: set[str]) -> bool:
-    flag = name.replace("_", "-")
-    return not {f"--{flag}", f"--no-{flag}", f"--{name}", f"--no-{name}"} & named
+    flag = _flag(name)
+    return not {flag, f"--no-{flag[2:]}"} & named
 
 
 def _words(name: str, value: Any) -> list[str]:
-    flag = name.replace("_", "-")
+    flag = _flag(name)
     if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
+        return [flag if value else f"--no-{flag[2:]}"]
     values = value if isinstance(value, list) else [value]
-    return [f"--{flag}", *map(str, values)]
+    return [flag, *map(str, values)]
