@@ -109,7 +109,8 @@ def test_a_whole_stage_from_s3_to_s3(tmp_path: Path, start: Start, s3_bucket: st
     texts = write_corpus(tmp_path / "corpus")
     for path in (tmp_path / "corpus").iterdir():
         Folder(f"{s3_bucket}/corpus").write(path.name, path.read_bytes())
-    driver = start(s3_bucket, 0.2)
+    access = {"AWS_ACCESS_KEY_ID": "planted-id", "AWS_SECRET_ACCESS_KEY": "planted-secret"}
+    driver = start(s3_bucket, 0.2, **access)
     run = Folder(f"{s3_bucket}/run")
     deadline = time.monotonic() + 120
     while not [entry for entry in (run / "scores").files() if entry.path.endswith(".parquet")]:
@@ -117,7 +118,7 @@ def test_a_whole_stage_from_s3_to_s3(tmp_path: Path, start: Start, s3_bucket: st
         time.sleep(0.2)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    assert start(s3_bucket).wait(timeout=200) == 0, logs(tmp_path)
+    assert start(s3_bucket, **access).wait(timeout=200) == 0, logs(tmp_path)
     names = [entry.path for entry in (run / "scores").files()]
     assert [name for name in names if not name.endswith(".parquet")] == ["card.json", "inputs.arrow"]
     files = [name for name in names if name.endswith(".parquet")]
@@ -126,6 +127,9 @@ def test_a_whole_stage_from_s3_to_s3(tmp_path: Path, start: Start, s3_bucket: st
     )
     assert table["score"].to_pylist() == [score(text_hash(text.encode())) for text in texts]
     assert not run.exists(LOCK)
+    written = [run.read(entry.path) for entry in run.files(recursive=True)] + [logs(tmp_path).encode()]
+    assert len(written) > 10
+    assert not any(b"planted" in content for content in written)
 
 
 @pytest.mark.slow
