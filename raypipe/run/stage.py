@@ -238,6 +238,7 @@ class Noter:
         if meter.first_at is not None:
             times["start_up_s"] = max(0.0, meter.first_at - self._started)
             times["tokens_per_s"] = round(meter.tokens_per_s, 1)
+            times["commit_span_s"] = round((meter.last_at or meter.first_at) - meter.first_at, 3)
         self.card["running"] = {**asdict(self.pool), "watchdog_kills": self.dog.killed}
         try:
             self.write(self.card)
