@@ -44,7 +44,7 @@ class Waiting:
     claim: str = ""
     reads: ClassVar[tuple[str, ...]] = ("text",)
     version: ClassVar[int] = 1
-    adds: ClassVar[pa.Schema] = pa.schema([("n_bytes", pa.int64())])
+    adds: ClassVar[pa.Schema] = pa.schema([("n_bytes", pa.int64()), ("waited_s", pa.float32())])
     padding: int = 0
     _times: float = field(default=1.0, init=False)
 
@@ -73,7 +73,7 @@ class Waiting:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Wait."""
         time.sleep(self.service_s * self._times + self.latency_s)
-        return pa.table({})
+        return pa.table({"waited_s": np.full(len(batch), self.service_s * self._times, dtype=np.float32)})
 
 
 @dataclass(frozen=True, kw_only=True)
