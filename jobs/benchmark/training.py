@@ -1,4 +1,4 @@
-"""raypipe's training loop against a bare PyTorch loop of the same model: python -m jobs.benchmark.training."""
+"""raypipe's training loop against a bare PyTorch loop of the same model: python -m jobs.benchmark training."""
 
 import json
 import statistics
@@ -13,8 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from jobs import settings
-from jobs.common import run_job
 from raypipe.storage import Folder
 from raypipe.train.checkpoint import Checkpoints
 from raypipe.train.engine import Precision
@@ -151,7 +149,7 @@ def bare(config: Config, rows: Rows) -> list[float]:
                 hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
                 logits = model.lm_head(hidden).flatten(0, 1).float()
             loss = F.cross_entropy(logits, ids[:, 1:].flatten()) / len(micro)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -161,7 +159,3 @@ def bare(config: Config, rows: Rows) -> list[float]:
 
 def _shape(config: Config) -> Any:
     return config_of(config.shape, vocabulary_size=config.vocabulary_size, length=config.length, end=0)
-
-
-if __name__ == "__main__":
-    run_job(lambda: main(settings.parse(Config)))
