@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+os.environ["RAY_AUTH_MODE"] = "disabled"  # before anything imports Ray, which looks but once
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +14,6 @@ def ray_session() -> Iterator[None]:
     """One Ray for all tests that don't break it: six logical CPUs, a small store, workers that can import tests."""
     import ray
 
-    os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ.pop("RAY_ADDRESS", None)
     os.environ["PYTHONPATH"] = str(ROOT)  # inherited by workers
     ray.init("local", num_cpus=6, object_store_memory=150 << 20, include_dashboard=False, log_to_driver=False)

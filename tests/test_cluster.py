@@ -104,12 +104,16 @@ def test_nothing_under_cluster_holds_a_secret_or_a_setting_of_a_method() -> None
     assert re.findall(r"AKIA[0-9A-Z]{16}|BEGIN [A-Z ]*PRIVATE KEY|learning.rate|--max-tokens", text) == []
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def closed_head() -> Iterator[tuple[str, str, Path]]:
     """Address and token of a head that was started with one, and a home folder without any."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port, client_port = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="ray-") as home:  # sockets want a short path
         token = "0123456789abcdef" * 4
         environment = {**os.environ, "HOME": home, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
@@ -117,7 +121,7 @@ def closed_head() -> Iterator[tuple[str, str, Path]]:
         command = [
             BIN / "ray", "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false",
             "--node-ip-address=127.0.0.1", "--object-store-memory=100000000", f"--temp-dir={home}/t",
-            "--ray-client-server-port=0", "--disable-usage-stats",
+            f"--ray-client-server-port={client_port}", "--disable-usage-stats",
         ]  # fmt: skip
         with (Path(home) / "head.log").open("wb") as log:
             head = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -163,3 +167,34 @@ def test_only_a_driver_with_the_token_may_join(closed_head: tuple[str, str, Path
         assert "joined" not in tried.stdout
         assert re.search(r"[Aa]uthenticat|[Tt]oken", said), said
     assert token not in said
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_ray_of_a_jobs_own_is_closed_to_others_and_leaves_no_token(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment["HOME"] = str(tmp_path)
+    code = f"{JOIN}; import ray; print(ray.get_runtime_context().gcs_address, flush=True); input()"
+    job = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert job.stdout.readline() == "joined 1\n"
+        address = job.stdout.readline().strip()
+        stranger = subprocess.run(
+            [sys.executable, "-c", JOIN],
+            env={**environment, "RAY_ADDRESS": address, "RAY_AUTH_TOKEN": "f" * 64},
+            capture_output=True, text=True, timeout=120, cwd=ROOT,
+        )  # fmt: skip
+    finally:
+        job.communicate("\n", timeout=60)
+    assert job.returncode == 0
+    assert stranger.returncode != 0
+    assert "token is missing or incorrect" in stranger.stderr
+    assert not (tmp_path / ".ray/auth_token").exists()

@@ -1,6 +1,13 @@
 """Everything that touches Ray: shards through pools of workers, with commit, resume and accounting."""
 
 import os
+import secrets
 
+# Ray reads these when it is imported, so they are set before any module here does that.
 # A thread that still waits for an outcome when the driver leaves must not make Ray start a new cluster for it.
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
+# Whoever can reach a Ray can run code on it: a cluster wants its token, a Ray of this job's own gets a fresh one.
+if "RAY_AUTH_MODE" not in os.environ:
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if "RAY_ADDRESS" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -68,7 +68,6 @@ def connect() -> Resources:
     # readers and workers must not fight for cores with threads of their own
     environment = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     if not ray.is_initialized():
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled" if "RAY_ADDRESS" not in os.environ else "token")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # a worker that dies is our business, not a page of C++
         local = {} if "RAY_ADDRESS" in os.environ else _local()
         with kept_handlers():  # Ray's own would end us at once

@@ -2,12 +2,17 @@ import resource
 import time
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from raypipe.corpus import Shard
 from raypipe.run.commit import file_name
 from raypipe.run.resume import compare, planned_key
+from raypipe.run.stage import Sizes
+from raypipe.storage import Folder
+
+from .stages import make_stage
 
 
 def shards_of(path: str, n: int, *, fingerprint: str = "10-20", size: int = 100) -> list[Shard]:
@@ -88,3 +93,30 @@ def test_a_billion_rows_are_planned_from_listings_alone() -> None:
     )
     assert (len(state.pending), len(state.finished), len(state.stale)) == (125_000, 125_000, 25_000)
     assert peak < 150e6
+
+
+@pytest.mark.slow
+def test_a_stage_of_a_billion_rows_is_planned_without_opening_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same through the stage, on disk: 2,500 inputs of 100 shards, half of them committed."""
+    (tmp_path / "corpus").mkdir()
+    for number in range(2500):
+        with (tmp_path / f"corpus/part-{number:05d}.jsonl").open("wb") as file:
+            file.truncate(100 << 20)  # holes: they take no room
+    stage = make_stage(tmp_path, sizes=Sizes(shard_bytes=1 << 20, part_rows=1000))
+    monkeypatch.setattr("raypipe.corpus.plan.check_keys", lambda *_: None)  # there is nothing in them
+    shards = stage.plan()[0].shards
+    for shard in shards[::2]:
+        (tmp_path / "run/scores" / file_name(shard, is_last=True)).touch()
+    monkeypatch.setattr(Folder, "open", lambda *_: pytest.fail("an output was opened"))
+    del shards
+    tracemalloc.start()
+    begun = time.monotonic()
+    plan, state = stage.plan()
+    seconds = time.monotonic() - begun
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    print(f"{len(plan)} shards planned in {seconds:.1f} s with tracing, {kept / 1e6:.0f} MB, peak {peak / 1e6:.0f} MB")
+    assert (len(plan), len(state.pending), len(state.finished)) == (250_000, 125_000, 125_000)
+    assert kept < 150e6
