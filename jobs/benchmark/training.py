@@ -73,44 +73,57 @@ class Rows:
 
 
 def main(config: Config) -> None:
-    """Print medians and the ratio."""
+    """Print medians and ratios: of wall time, and of this process's CPU time, which other processes disturb less."""
     device = Workers.of_this_process().device
     share = Share(0, 1, sequences_of(config.batch_tokens, config.length, unit=config.micro_batch), config.micro_batch)
     rows = Rows(config, share)
-    loops: dict[str, Callable[[Config, Rows], list[float]]] = {"bare": bare, "raypipe": raypipe}
-    seconds: dict[str, list[float]] = {name: [] for name in loops}
-    ratios = []
+    loops: dict[str, Callable[[Config, Rows], Clock]] = {"bare": bare, "raypipe": raypipe}
+    seconds: dict[str, list[np.ndarray]] = {name: [] for name in loops}
     for turn in range(config.turns):
-        order = list(loops) if turn % 2 == 0 else list(reversed(loops))
-        found = {name: statistics.median(loops[name](config, rows)) for name in order}
-        for name, value in found.items():
-            seconds[name].append(value)
-        ratios.append(found["bare"] / found["raypipe"])
+        for name in list(loops) if turn % 2 == 0 else list(reversed(loops)):
+            seconds[name].append(loops[name](config, rows).medians())
+    ratios = np.array(seconds["bare"]) / np.array(seconds["raypipe"])  # [turns, 2]
     model = new_model(_shape(config), seed=0, initialisation="normal")
     flops = step_flops(matrix_parameters(model), model.config, rows.documents[: share.n_sequences])
     peak = measured_peak(device, config.dtype)
-    step_s = {name: statistics.median(values) for name, values in seconds.items()}
-    print(
-        json.dumps(
-            {
-                **asdict(config), "device": str(device), "threads": torch.get_num_threads(),
-                "tokens_per_s": {name: round(config.batch_tokens / value) for name, value in step_s.items()},
-                "ratio": round(statistics.median(ratios), 4), "ratios": [round(ratio, 4) for ratio in ratios],
-                "mfu": {name: round(flops / value / peak, 4) for name, value in step_s.items()},
-            },
-            indent=1,
-        )
-    )  # fmt: skip
+    step_s = {name: statistics.median(value[0] for value in values) for name, values in seconds.items()}
+    result = {
+        **asdict(config),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "tokens_per_s": {name: round(config.batch_tokens / value) for name, value in step_s.items()},
+        "ratio": round(float(np.median(ratios[:, 0])), 4),
+        "ratios": ratios[:, 0].round(4).tolist(),
+        "cpu_time_ratio": round(float(np.median(ratios[:, 1])), 4),
+        "cpu_time_ratios": ratios[:, 1].round(4).tolist(),
+        "mfu": {name: round(flops / value / peak, 4) for name, value in step_s.items()},
+    }
+    print(json.dumps(result, indent=1))
 
 
-def raypipe(config: Config, rows: Rows) -> list[float]:
-    """Seconds of each step of raypipe's loop, with its journal, and a checkpoint at the end that isn't timed."""
+class Clock:
+    """Wall and CPU seconds between marks."""
+
+    def __init__(self) -> None:
+        self._marks: list[tuple[float, float]] = []
+
+    def mark(self) -> None:
+        """A step ends here; the first mark begins what is timed."""
+        self._marks.append((time.perf_counter(), time.process_time()))
+
+    def medians(self) -> np.ndarray:
+        """[2] float64: of wall and of CPU seconds."""
+        return np.asarray(np.median(np.diff(np.array(self._marks), axis=0), axis=0))
+
+
+def raypipe(config: Config, rows: Rows) -> Clock:
+    """Each step of raypipe's loop, with its journal and meter."""
     workers = Workers.of_this_process()
     causal, precision = new_model(_shape(config), seed=0, initialisation="normal"), Precision(config.dtype)
     Precision(config.dtype, config.checkpoint_activations, config.compile).apply(causal)
     task = NextToken(causal)
     engine = TorchEngine(task.module, Optimiser(), n_micro=rows.share.n_micro, precision=precision, workers=workers)
-    seconds: list[float] = []
+    clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         train(
             task,
@@ -122,14 +135,14 @@ def raypipe(config: Config, rows: Rows) -> list[float]:
                 Journal(Folder(str(Path(folder) / "metrics"))),
                 flops=lambda batch: sum(task.flops(documents) for documents in batch.micro),
                 peak_flops=1.0,
-                on_step=lambda line: seconds.append(line["step_s"]),
+                on_step=lambda line: clock.mark(),
             ),
         )
-    return seconds[1:]
+    return clock
 
 
-def bare(config: Config, rows: Rows) -> list[float]:
-    """Seconds of each step of the shortest loop: transformers' model and attention, AdamW, no bookkeeping at all."""
+def bare(config: Config, rows: Rows) -> Clock:
+    """Each step of the shortest loop: transformers' model and attention, AdamW, no bookkeeping at all."""
     device = Workers.of_this_process().device
     model = new_model(_shape(config), seed=0, initialisation="normal").to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1)
@@ -140,9 +153,8 @@ def bare(config: Config, rows: Rows) -> list[float]:
         ]
         for step in range(config.steps + 1)
     ]
-    seconds = []
+    clock = Clock()
     for micro in batches:
-        started = time.perf_counter()
         for host in micro:
             ids = host.to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
@@ -153,8 +165,8 @@ def bare(config: Config, rows: Rows) -> list[float]:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        seconds.append(time.perf_counter() - started)
-    return seconds[1:]
+        clock.mark()
+    return clock
 
 
 def _shape(config: Config) -> Any:

@@ -122,10 +122,12 @@ def train(
 def backward(task: Task, engine: Engine, feed: Feed, batch: Batch, asked: Request) -> tuple[Sums, Request]:
     """Gradients of the mean loss of a step, whatever its workers and passes; and what any worker was asked to do."""
     sums = Sums(feed.domains)
-    scale = len(batch.micro) * engine.workers.world / batch.n_terms
+    scale, passes = len(batch.micro) * engine.workers.world / batch.n_terms, []
     for documents in batch.micro:
         terms = task.loss(engine.module, task.collate(documents, engine.workers.device))
         engine.backward(terms.losses.sum() * scale)
+        passes.append((Terms(terms.losses.detach(), terms.owners), documents))
+    for terms, documents in passes:  # not before: it waits for the device
         sums.add(terms, documents)
     told = engine.workers.sum(np.concatenate([sums.losses, sums.counts, [asked == "save", asked == "stop"]]))
     sums.losses, sums.counts = np.split(told[:-2], 2)
