@@ -152,7 +152,7 @@ def check_seen_by_all(run: Folder, shards: Sequence[Shard] = ()) -> None:
         finally:
             run.delete(name)
     for uri in {shard.uri.rpartition("/")[0]: shard.uri for shard in shards[:MAX_LOOKED_AT]}.values():
-        if (path := local_path(uri)) is not None:
+        if (path := local_path(uri)) is not None and os.path.isfile(path):  # one that is gone is its reader's trouble
             _ask_all(nodes, partial(_ask_for_file, path), uri)
 
 
