@@ -100,7 +100,7 @@ class RunSettings:
     """failed: take up again the shards that were set aside."""
 
 
-def note_run(run: Folder, config: Any, *, stages: list[str], status: str) -> None:
+def note_run(run: Folder, config: Any, *, stages: list[str], status: str, **more: Any) -> None:
     """Write run.json: the recipe as resolved, the stages and how far they are. No secret of a URI gets in."""
     try:
         before = json.loads(run.read(RUN_FILE))
@@ -108,7 +108,16 @@ def note_run(run: Folder, config: Any, *, stages: list[str], status: str) -> Non
         before = {"raypipe": raypipe.__version__, "name": run.uri.rsplit("/", 1)[-1], "created": now(), "stages": []}
     recipe = {name: redact(value) for name, value in asdict(config).items()}
     known = list(dict.fromkeys([*before["stages"], *stages]))
-    run.write(RUN_FILE, json.dumps({**before, "status": status, "recipe": recipe, "stages": known}, indent=1).encode())
+    noted = {**before, "status": status, "recipe": recipe, "stages": known, **more}
+    run.write(RUN_FILE, json.dumps(noted, indent=1).encode())
+
+
+def noted(run: Folder, name: str) -> Any:
+    """What run.json says under a name; None if it says nothing."""
+    try:
+        return json.loads(run.read(RUN_FILE)).get(name)
+    except FileNotFoundError:
+        return None
 
 
 def throw_away(run: Folder, stage: str, *, yes: bool) -> None:

@@ -4,18 +4,23 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
+from typing import Any
 
 from rich.console import Console
 
 from jobs import settings
-from jobs.common import note_run, run_job
-from jobs.score_corpus import STAGE, score
+from jobs.common import note_run, noted, run_job
+from jobs.find_heads import MAX_TEXTS, some_texts
+from jobs.score_corpus import STAGE, make_op, score
 from jobs.score_corpus import Config as ScoreConfig
 from jobs.select_corpus import part
 from raypipe.report import gather_numbers, terminal, write_report
+from raypipe.run.card import read_card
 from raypipe.run.lock import Lock
+from raypipe.run.once import on_a_worker
 from raypipe.run.signals import orderly_stop
 from raypipe.run.stage import Stopped, is_complete
+from raypipe.score.controls import CHARACTERS, run_controls
 from raypipe.select.card import arm_stage
 from raypipe.select.export import Export, export
 from raypipe.select.selection import Selection
@@ -29,6 +34,8 @@ class Config(Selection, Export, ScoreConfig):
 
     corpus: tuple[str, ...] = ("sample",)
     """[NAME=]URI of a folder, glob or file of Parquet or JSON lines (.gz, .zst), or `sample`. Repeatable."""
+    controls: int = 12
+    """Documents of the corpus to try the scorer on, live: shuffled, repeated, with no head neutralised; 0: none."""
 
 
 def main(config: Config) -> int:
@@ -44,7 +51,8 @@ def main(config: Config) -> int:
             print(stop, file=sys.stderr)
             return status["code"]
         arms = [arm_stage(arm) for arm in config.arms]
-        note_run(run, config, stages=["selection", *arms], status="finished" if is_whole else "incomplete")
+        ended = "finished" if is_whole else "incomplete"
+        note_run(run, config, stages=["selection", *arms], status=ended, controls=try_controls(config, run))
         numbers = gather_numbers(run)
         report = write_report(run, numbers=numbers)
     console = Console()
@@ -61,6 +69,22 @@ def curate(config: Config, run: Folder, *, stopping: Event, is_owner: Callable[[
         if config.corpus_format != "none":
             export(config.output, part(Export, config))
     return is_complete(card)
+
+
+def try_controls(config: Config, run: Folder) -> list[dict[str, Any]]:
+    """The controls on documents of this corpus; what was tried in this run before isn't tried again."""
+    before: list[dict[str, Any]] = noted(run, "controls") or []
+    if before or not config.controls or "influence" not in config.scorer:
+        return before
+    texts = [text for text in some_texts(config.to_corpus(), limit=MAX_TEXTS) if len(text) >= CHARACTERS]
+    chosen = texts[:: max(1, len(texts) // config.controls)][: config.controls]
+    if not chosen:
+        return []
+    wanted = config.to_wanted()
+    stage = f"{STAGE}-{config.name}" if config.name else STAGE
+    identity = (read_card(run / stage) or {}).get("identity", {})
+    op = make_op(config, run, identity, lambda: wanted.pool)
+    return on_a_worker(wanted.pool, run_controls, op, chosen, wanted.pool.n_threads, config.seed)
 
 
 if __name__ == "__main__":

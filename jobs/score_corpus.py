@@ -90,7 +90,7 @@ def score(
     made_with = (read_card(run / stage) or {}).get("identity", {})
     sizes = _sizes(config, made_with)
     plan = plan_shards(corpus, **asdict(sizes or FIRST_LOOK))  # wrong paths and columns end here, before any device
-    op = _op(config, run, made_with, lambda: wanted.pool)
+    op = make_op(config, run, made_with, lambda: wanted.pool)
     op.check()
     sizes = sizes or calibrate(op, corpus, plan, wanted.pool).sizes
     return Annotate(
@@ -111,7 +111,7 @@ def foresee(config: Config, run: Folder) -> Forecast:
     """What scoring the corpus with these settings would take."""
     corpus, wanted = config.to_corpus(), config.to_wanted()
     plan = plan_shards(corpus, **asdict(FIRST_LOOK))
-    op = _op(config, run, {}, lambda: wanted.pool)
+    op = make_op(config, run, {}, lambda: wanted.pool)
     op.check()
     return forecast(corpus, plan, calibrate(op, corpus, plan, wanted.pool))
 
@@ -123,7 +123,7 @@ def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:
     return Sizes(made_with["shard_bytes"], made_with["part_rows"]) if made_with else None
 
 
-def _op(config: Any, run: Folder, made_with: dict[str, Any], pool: Callable[[], Pool]) -> ForwardPass:
+def make_op(config: Any, run: Folder, made_with: dict[str, Any], pool: Callable[[], Pool]) -> ForwardPass:
     """The forward pass; what is left to us is what the stage was begun with, else what suits the workers."""
     statistics: dict[str, Influence | Perplexity] = {"influence": Influence(), "perplexity": Perplexity()}
     dtype, budget = config.dtype, config.token_budget or made_with.get("token_budget")

@@ -37,7 +37,7 @@ class Finding:
 
 def findings(numbers: Numbers) -> list[Finding]:
     """All checks that the run allows: warnings first, then notes, then what passed."""
-    every = [*_state(numbers), *_cards(numbers), *_heads(numbers), *_columns(numbers)]
+    every = [*_state(numbers), *_cards(numbers), *_heads(numbers), *_controls(numbers), *_columns(numbers)]
     return sorted(every, key=lambda finding: ("warning", "note", "passed").index(finding.level))
 
 
@@ -86,6 +86,14 @@ def _rises(check: Json) -> str:
     return (
         f"Neutralised, they raise the loss of answers on {n_probes} fresh probes by {value(chosen - intact)}{beside}."
     )
+
+
+def _controls(numbers: Numbers) -> Iterator[Finding]:
+    """What was tried live, on documents of this corpus, by score/controls.py."""
+    for control in numbers.files.run.get("controls", []):
+        title = f"Control: {control['control']}"
+        detail = f"{value(control['value'])} (bar {value(control['bar'])}), on documents of this corpus."
+        yield Finding("passed" if control["passed"] else "warning", title, detail)
 
 
 def used_heads(numbers: Numbers) -> dict[str, Json]:

@@ -59,7 +59,7 @@ def heads_file(tiny_folder, tmp_path):  # noqa: F811
 def corpus(tmp_path):
     folder = tmp_path / "corpus"
     (folder / "web").mkdir(parents=True)
-    texts = [f"document {at} says {'word ' * (at % 9)}" for at in range(40)] + HOSTILE
+    texts = ["many words " * 50] + [f"document {at} says {'word ' * (at % 9)}" for at in range(1, 40)] + HOSTILE
     pq.write_table(pa.table({"text": texts, "lang": ["en"] * 43 + ["de"]}), folder / "web" / "a.parquet")
     rows = [json.dumps({"text": f"line {at}", "lang": "en"}) for at in range(20)] + [
         "not json",
@@ -91,7 +91,9 @@ def test_rows_in_are_rows_out_scored_as_in_one_process(corpus, heads_file, tiny_
     card = json.loads((out / "scores" / "card.json").read_text())
     assert card["status"] == "finished"
     assert card["counts"]["rows"] == 92
-    assert json.loads((out / "run.json").read_text())["status"] == "finished"
+    note = json.loads((out / "run.json").read_text())
+    assert note["status"] == "finished"
+    assert [control["value"] for control in note["controls"]][0] == 0.0
     assert (out / "report.html").read_text().count("<script") == 0
     written = [file.stat().st_mtime_ns for file in files]
     again = run(*command)
@@ -126,7 +128,7 @@ def check_against_one_process(corpus, model, rows):
         (["--corpus", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--corpus", "{corpus}", "--text-column", "body"], "body"),
         (["--corpus", "{corpus}", "--model", "/no/model"], "model must be a folder"),
-        (["--corpus", "{corpus}", "--gpus-per-worker", "1"], "GPUs of the cluster"),
+        (["--corpus", "{corpus}", "--gpus-per-worker", "1"], "0 GPUs"),
         (["--corpus", "{corpus}", "--where", "lang ="], "lang ="),
         (["--corpus", "{corpus}", "--share", "2"], "share must be above 0 and at most 1, got 2"),
     ],
