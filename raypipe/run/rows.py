@@ -68,9 +68,8 @@ class Work:
         except Exception as error:
             return why(error)
         if len(part) != len(rows):
-            raise BrokenOp(
-                f"{type(self.op).__name__} must give a row for each of the {len(rows)} rows, got {len(part)}."
-            )
+            name = type(self.op).__name__
+            raise BrokenOp(f"{name} must give a row for each of {len(rows)} rows, got {len(part)}")
         self.parts.append((rows, part))
         self.report(len(rows), self.op.cost(batch), time.monotonic() - started)
         return None

@@ -74,9 +74,8 @@ def test_a_killed_driver_is_gone_on_with_by_the_same_command(tmp_path: Path, sta
     assert len(before.items() - stamps(tmp_path).items()) <= 2
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_driver_that_is_asked_to_stop_commits_what_is_in_flight(
     tmp_path: Path, start: Start, number: int, code: int
 ) -> None:
