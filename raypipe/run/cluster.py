@@ -3,7 +3,8 @@
 import logging
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import ceil
@@ -70,12 +71,25 @@ def connect() -> Resources:
     if not ray.is_initialized():
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # a worker that dies is our business, not a page of C++
         local = {} if "RAY_ADDRESS" in os.environ else _local()
-        with kept_handlers():  # Ray's own would end us at once
+        with kept_handlers(), _silenced_stderr():  # Ray's own handlers would end us at once
             ray.init(log_to_driver=False, logging_level=logging.WARNING, runtime_env={"env_vars": environment}, **local)
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return Resources(tuple(Node(has.get("CPU", 0.0), has.get("GPU", 0.0)) for has in found))
+
+
+@contextmanager
+def _silenced_stderr() -> Iterator[None]:
+    """Nothing on file descriptor 2: Ray's native side announces there that it found its log level. Errors are raised."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _local() -> dict:
