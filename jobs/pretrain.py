@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jobs import settings
@@ -180,13 +182,24 @@ def export(config: Config, folder: Folder, identity: dict[str, Any], weights: di
 def lineage(config: Any, identity: dict[str, Any], state: State) -> dict[str, Any]:
     """Where a model comes from: run, data, settings, versions."""
     run = Folder(config.output)
-    selection = cards.read_card(run / config.selection) if getattr(config, "selection", "none") != "none" else None
+    stages = {name: getattr(config, name, "none") for name in ("tokens", "selection")}
+    read = {name: cards.read_card(run / stage) for name, stage in stages.items() if stage != "none"}
+    made_from = {name: card["identity"] for name, card in read.items() if card is not None}
     return {
-        "run": run.uri, "steps": state.step, "tokens": state.tokens, "order": state.order,
-        "heldout_loss": state.heldout, "identity": identity,
-        "selection": selection and selection.get("identity"),
+        "run": run.uri, "steps": state.step, "tokens_seen": state.tokens, "order": state.order,
+        "heldout_loss": state.heldout, "identity": identity, **made_from, "commit": commit(),
         "settings": json.loads(json.dumps(asdict(config))), "versions": cards.versions(), "created": cards.now(),
     }  # fmt: skip
+
+
+def commit() -> str | None:
+    """The commit of raypipe's own source, None where it was installed from a package."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None
 
 
 def open_mix(config: Any) -> Mix:

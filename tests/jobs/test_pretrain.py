@@ -63,6 +63,8 @@ def test_a_run_ends_in_a_model_that_transformers_opens(config, tmp_path):
     assert len(AutoTokenizer.from_pretrained(folder / "model")) == 270
     lineage = json.loads((folder / "model/raypipe.json").read_text())
     assert lineage["selection"] == {"share": 0.2}
+    assert lineage["tokens"]["vocabulary_size"] == 270
+    assert lineage["tokens_seen"] == 6 * 128
     assert lineage["order"] == curve[-1]["order"]
     assert "mix_sha256" in lineage["identity"]
     assert curve[-1]["order"] in (folder / "model/README.md").read_text()
