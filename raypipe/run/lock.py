@@ -15,6 +15,8 @@ from raypipe.storage import Folder
 
 log = logging.getLogger(__name__)
 LOCK = "lock.json"
+SIZE = 512
+"""Bytes of every lock: an S3 reader asks for the size first, and the lock may be renewed before it gets the content."""
 HEARTBEAT_S = 10.0
 DEAD_AFTER_S = 60.0
 """An owner on another machine that hasn't renewed its lock for so long is taken for dead."""
@@ -76,7 +78,7 @@ class Lock:
             log.warning("can't release the lock of %s: %s", self.run.uri, problem)
 
     def _content(self) -> bytes:
-        return json.dumps({**self._me, "time": time.time()}).encode()
+        return json.dumps({**self._me, "time": time.time()}).encode().ljust(SIZE)
 
     def _read(self) -> bytes | None:
         try:

@@ -20,7 +20,7 @@ def owner(folder: Folder) -> dict:
 
 def put_lock(folder: Folder, **changes: object) -> None:
     me = {"host": machine(), "pid": os.getpid(), "started": psutil.Process().create_time(), "token": "other"}
-    folder.write(LOCK, json.dumps({**me, "time": time.time(), **changes}).encode())
+    folder.write(LOCK, json.dumps({**me, "time": time.time(), **changes}).encode().ljust(locks.SIZE))
 
 
 @pytest.fixture(params=["file", "s3"])
