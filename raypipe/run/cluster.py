@@ -81,7 +81,7 @@ def connect() -> Resources:
 
 @contextmanager
 def _silenced_stderr() -> Iterator[None]:
-    """Nothing on file descriptor 2: Ray's native side announces there that it found its log level. Errors are raised."""
+    """Nothing on file descriptor 2, where Ray announces that it found its log level; errors are raised all the same."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
