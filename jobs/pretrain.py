@@ -24,7 +24,7 @@ from raypipe.train.checkpoint import State
 from raypipe.train.deepspeed_engine import Zero
 from raypipe.train.engine import Precision
 from raypipe.train.export import export_model, set_weights
-from raypipe.train.feed import Feed, Share, TokenFeed, sequences_of
+from raypipe.train.feed import Feed, Share, sequences_of
 from raypipe.train.listing import Mix, every_row_once, read_listing, read_mix
 from raypipe.train.loop import Plan, Stopped
 from raypipe.train.next_token import NextToken
@@ -33,6 +33,7 @@ from raypipe.train.schedule import Schedule
 from raypipe.train.shapes import Initialisation, check_vocabulary, config_of, new_model
 from raypipe.train.stream import Stream
 from raypipe.train.task import Task
+from raypipe.train.token_feed import TokenFeed
 from raypipe.train.tokenizer import Vocabulary, open_vocabulary
 from raypipe.train.workers import Workers
 

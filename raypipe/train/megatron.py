@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from raypipe.storage import Folder
-from raypipe.train.feed import WindowTokens
 from raypipe.train.stream import Stream
+from raypipe.train.token_feed import WindowTokens
 
 MAGIC, VERSION = b"MMIDIDX\x00\x00", 1
 TYPES = {np.dtype(np.uint16): 8, np.dtype(np.int32): 4}

@@ -16,7 +16,7 @@ from raypipe.storage import Folder
 from raypipe.train.checkpoint import Checkpoints, State
 from raypipe.train.deepspeed_engine import DeepSpeedEngine, Zero
 from raypipe.train.engine import Precision
-from raypipe.train.feed import Share, TokenFeed
+from raypipe.train.feed import Share
 from raypipe.train.journal import Journal, read_journal
 from raypipe.train.listing import every_row_once, read_listing
 from raypipe.train.loop import Plan, Stopped, train
@@ -26,6 +26,7 @@ from raypipe.train.optimiser import Optimiser
 from raypipe.train.schedule import Schedule
 from raypipe.train.shapes import new_model
 from raypipe.train.stream import Stream
+from raypipe.train.token_feed import TokenFeed
 from raypipe.train.torch_engine import TorchEngine
 from raypipe.train.workers import Workers
 from tests.train.synthetic import VOCABULARY
