@@ -16,6 +16,7 @@ def ray_session() -> Iterator[None]:
 
     os.environ.pop("RAY_ADDRESS", None)
     os.environ["PYTHONPATH"] = str(ROOT)  # inherited by workers
+    ray.shutdown()  # a job's main, called in this process, may have left its own
     ray.init("local", num_cpus=6, object_store_memory=150 << 20, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

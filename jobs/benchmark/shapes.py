@@ -8,13 +8,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
+from raypipe import sample
 from raypipe.lm.decoder import Head
+from raypipe.score.heads_file import parse_heads
 
 VOCABULARY = 49_152
-SMOLLM2_HEADS: tuple[Head, ...] = (
-    (18, 6), (17, 3), (20, 6), (17, 4), (18, 7), (23, 2), (19, 1), (20, 2), (21, 3), (22, 4), (23, 5), (24, 0),
-    (19, 4), (21, 1),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,11 @@ SHAPES = {
 
 
 def heads_of(name: str) -> tuple[Head, ...]:
-    """The heads that a shape's masked variant neutralises: SmolLM2's own for 135m."""
-    return SMOLLM2_HEADS if name == "135m" else SHAPES[name].neutralised()
+    """The heads that a shape's masked variant neutralises: SmolLM2's own, as shipped, for 135m."""
+    if name != "135m":
+        return SHAPES[name].neutralised()
+    record = parse_heads(sample.heads_file().read_bytes(), where="the embedded heads file")
+    return tuple((int(layer), int(head)) for layer, head in record["chosen"])
 
 
 def make_model(name: str, folder: Path, *, max_tokens: int, dtype: torch.dtype, seed: int = 0) -> None:

@@ -120,26 +120,3 @@ def check_against_one_process(corpus, model, rows):
     found = web.take(batch)
     for name in ("loss", "loss_masked"):
         np.testing.assert_allclose(found[name].to_numpy(), expected[name].to_numpy(), rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--corpus", "/nowhere/at/all"], "/nowhere/at/all"),
-        (["--corpus", "{corpus}", "--text-column", "body"], "body"),
-        (["--corpus", "{corpus}", "--model", "/no/model"], "model must be a folder"),
-        (["--corpus", "{corpus}", "--gpus-per-worker", "1"], "0 GPUs"),
-        (["--corpus", "{corpus}", "--where", "lang ="], "lang ="),
-        (["--corpus", "{corpus}", "--share", "2"], "share must be above 0 and at most 1, got 2"),
-    ],
-    ids=["path", "column", "model", "no GPU", "condition", "share"],
-)
-def test_wrong_input_ends_before_anything_is_scored(arguments, message, corpus, heads_file, tiny_folder, tmp_path):  # noqa: F811
-    given = [argument.format(corpus=corpus) for argument in arguments]
-    base = ["--output", str(tmp_path / "out"), "--heads", str(heads_file), "--max-tokens", "64", "--shard-bytes", "600"]
-    model = [] if "--model" in given else ["--model", str(tiny_folder)]
-    ended = run("jobs.curate", *given, *base, *model)
-    assert ended.returncode == 2, ended.stderr + ended.stdout
-    assert message in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert not list((tmp_path / "out").glob("scores/*.parquet"))
