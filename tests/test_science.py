@@ -15,10 +15,10 @@ from raypipe.score.influence import Influence
 WINDOW = 192
 
 
-def texts_of(domain, n):
+def texts_of(domain, n, *, characters=450):
     lines = (sample.corpus_folder() / f"{domain}.jsonl").read_text(encoding="utf-8").splitlines()
     found = [json.loads(line)["text"] for line in lines]
-    return [text[:700] for text in found if len(text) > 450][:n]
+    return [text[: max(700, characters)] for text in found if len(text) > characters][:n]
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,9 @@ def op():
     heads = chosen_heads(
         record, sha256=open_model("sample").sha256(), allow_weak=False, where="the embedded heads file"
     )
-    made = ForwardPass(model="sample", statistics=(Influence(),), heads=heads, max_tokens=WINDOW, token_budget=2048)
-    made.setup(n_threads=2)
+    made = ForwardPass(model="sample", statistics=(Influence(),), heads=heads, max_tokens=1024, token_budget=2048)
+    made.setup(n_threads=2)  # rotary tables reach 1,024 tokens
+    made.max_tokens = WINDOW
     return made
 
 
@@ -87,10 +88,16 @@ def test_shuffling_divides_influence_in_every_domain(op, domain):
 
 @pytest.mark.slow
 def test_repetition_has_an_influence_of_065_and_more(op):
-    texts = [text[:400] for domain in ("fiction", "encyclopedia", "tech_docs") for text in texts_of(domain, 6)]
-    found = influence(op, [f"{text}\n{text}" for text in texts])
-    print(f"median influence of repeated texts {np.median(found):.2f}")
-    assert np.median(found) >= 0.65
+    """Seen with another program on this model: .67 to .99. The repeated half must fit into the window whole."""
+    domains = ("fiction", "encyclopedia", "tech_docs")
+    texts = [text for domain in domains for text in texts_of(domain, 4, characters=900)]
+    op.max_tokens, kept = 900, op.max_tokens
+    try:
+        found = influence(op, [f"{text}\n{text}" for text in texts])
+    finally:
+        op.max_tokens = kept
+    print(f"influence of repeated texts: median {np.median(found):.2f}, lowest {found.min():.2f}")
+    assert found.min() >= 0.65
 
 
 @pytest.mark.slow
