@@ -52,7 +52,10 @@ def _flash(cuts: np.ndarray, device: torch.device) -> Attend:
 
         cu = borders(queries.shape[0])
         q, k, v = (heads.flatten(0, 1) for heads in (queries, keys, values))
-        out: torch.Tensor = varlen_attn(q, k, v, cu, cu, longest, longest, window_size=(-1, 0))  # type: ignore
+        grouped = q.shape[1] != k.shape[1]  # several query heads share a key head
+        out: torch.Tensor = varlen_attn(  # type: ignore
+            q, k, v, cu, cu, longest, longest, window_size=(-1, 0), enable_gqa=grouped
+        )
         return out.view(queries.shape)
 
     return attend
