@@ -9,6 +9,7 @@ from typing import Any, Literal
 import raypipe
 from raypipe import sample
 from raypipe.corpus import Corpus
+from raypipe.models import open_model
 from raypipe.run.card import CARD, device_hours, now, read_card
 from raypipe.run.cluster import Wanted
 from raypipe.run.lock import Locked
@@ -16,6 +17,8 @@ from raypipe.run.shift import StageFailed
 from raypipe.storage import Folder, redact
 
 RUN_FILE = "run.json"
+WORKER_BYTES = 2 << 30
+"""What a worker needs beside its model: libraries, and the activations of a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +76,18 @@ class ModelSettings:
     gpus_per_worker: float | None = None
     """GPUs that a worker reserves; None: 1 where the cluster has GPUs, else 0."""
     cpus_per_worker: float | None = None
-    """CPUs that a worker reserves, and so its threads; None: 1 beside a GPU, else this machine's cores."""
+    """CPUs that a worker reserves, and so its threads; None: 1 beside a GPU, else an equal share of a machine's."""
     min_workers: int = 1
     """Workers to start with."""
     max_workers: int | None = None
-    """Workers at most; None: as many as the cluster's GPUs, or 1 on CPUs."""
+    """Workers at most; None: as many as the cluster's GPUs, or on CPUs up to 8 a machine."""
 
     def to_wanted(self) -> Wanted:
         """The workers that these settings ask for."""
-        return Wanted(self.min_workers, self.max_workers, self.gpus_per_worker, self.cpus_per_worker)
+        return Wanted(
+            self.min_workers, self.max_workers, self.gpus_per_worker, self.cpus_per_worker,
+            worker_bytes=lambda: WORKER_BYTES + 2.0 * open_model(self.model).n_bytes,  # read once, converted once
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

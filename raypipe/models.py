@@ -60,6 +60,11 @@ class LocalModel:
         )
         return model.to(device).eval()
 
+    @property
+    def n_bytes(self) -> int:
+        """Of its weights on disk."""
+        return sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
+
     def sha256(self) -> str:
         """SHA-256 over the tensors, sorted by name: each by name, dtype, shape and bytes; remembered by file."""
         files = sorted(self.folder.glob("*.safetensors"))

@@ -20,7 +20,8 @@ from raypipe.run.pipeline import READER_CPUS
 from raypipe.run.signals import kept_handlers
 from raypipe.storage import TEMPORARY, Folder, local_path
 
-READERS_BESIDE = 2  # logical CPUs beyond this machine's cores: a worker of all cores and its readers fit side by side
+READERS_BESIDE = 2  # CPUs of a machine left to readers; on this one logical ones, beyond its cores
+WORKERS_A_MACHINE = 8  # without GPUs: each has a copy of the model, and threads of one process wait for each other
 OBJECT_STORE_BYTES = 1 << 30
 ANSWER_S = 60.0
 MAX_LOOKED_AT = 1000
@@ -33,6 +34,8 @@ class Node:
 
     cpus: float
     gpus: float = 0.0
+    memory: float = float("inf")
+    """Bytes."""
 
     def fits(self, *, cpus: float, gpus: float) -> int:
         """Workers of this size that it has room for."""
@@ -76,7 +79,9 @@ def connect() -> Resources:
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return Resources(tuple(Node(has.get("CPU", 0.0), has.get("GPU", 0.0)) for has in found))
+    return Resources(
+        tuple(Node(has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", float("inf"))) for has in found)
+    )
 
 
 @contextmanager
@@ -108,11 +113,13 @@ class Wanted:
 
     min_workers: int = 1
     max_workers: int | None = None
-    """None: as many as the cluster's GPUs, or 1 on CPUs."""
+    """None: as many as the cluster's GPUs; on CPUs as fill its machines, up to WORKERS_A_MACHINE on each."""
     gpus_per_worker: float | None = None
     """None: 1 where the cluster has GPUs, else 0."""
     cpus_per_worker: float | None = None
-    """None: 1 beside a GPU, else the cores of a machine."""
+    """None: 1 beside a GPU, else an equal share of a machine's."""
+    worker_bytes: Callable[[], float] | None = None
+    """Main memory that a worker without a GPU needs; None: little. Only asked where it decides the shares."""
 
     @cached_property
     def pool(self) -> Pool:
@@ -128,7 +135,7 @@ class Wanted:
             If the smallest pool doesn't.
         """
         gpus = self.gpus_per_worker if self.gpus_per_worker is not None else float(resources.gpus > 0)
-        cpus = self.cpus_per_worker or (1.0 if gpus else _cores(resources))
+        cpus = self.cpus_per_worker or (1.0 if gpus else self._share(resources))
         room = resources.fits(cpus=cpus, gpus=gpus)
         if room < self.min_workers:
             raise ValueError(
@@ -136,14 +143,21 @@ class Wanted:
                 f"{READER_CPUS:g} CPUs for a reader, must fit on the machines of the cluster ({resources}), but "
                 f"{room} such workers do; lower one of them" + (", or give --gpus-per-worker 0." if gpus else ".")
             )
-        most = self.max_workers or (room if gpus else 1)
+        most = self.max_workers or (room if gpus else _fill(resources, cpus))
         return Pool(self.min_workers, max(self.min_workers, min(most, room)), num_gpus=gpus, num_cpus=cpus)
 
+    def _share(self, resources: Resources) -> float:
+        """CPUs of a worker without a GPU: those of the largest machine, shared by as many as its memory takes."""
+        largest = max(resources.nodes, key=lambda node: node.cpus, default=Node(1.0))
+        cores = max(1, int(largest.cpus - READERS_BESIDE))
+        needed = self.worker_bytes() if self.worker_bytes else 0.0
+        by_memory = largest.memory // needed if needed else WORKERS_A_MACHINE
+        return float(cores // max(1, min(cores, WORKERS_A_MACHINE, by_memory)))
 
-def _cores(resources: Resources) -> float:
-    """CPUs of a worker without a GPU: the largest machine's, less a reader's, and no more than are here."""
-    largest = max((node.cpus for node in resources.nodes), default=1.0)
-    return float(max(1, min(psutil.cpu_count(logical=True) or 1, int(largest - READER_CPUS))))
+
+def _fill(resources: Resources, cpus: float) -> int:
+    """Workers that fill all machines but for their readers."""
+    return max(1, sum(int(max(1.0, node.cpus - READERS_BESIDE) / cpus) for node in resources.nodes))
 
 
 def check_seen_by_all(run: Folder, shards: Sequence[Shard] = ()) -> None:

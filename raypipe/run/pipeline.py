@@ -48,7 +48,7 @@ def outcomes(
                 batch_size=None,
                 batch_format="pyarrow",
                 num_cpus=READER_CPUS,
-                compute=TaskPoolStrategy(size=max(2, 2 * pool.max_workers)),
+                compute=TaskPoolStrategy(size=_n_readers(pool)),
             )
             finished = prepared.map_batches(
                 Worker,
@@ -60,11 +60,17 @@ def outcomes(
                 compute=ActorPoolStrategy(
                     min_size=pool.min_workers,
                     max_size=pool.max_workers,
+                    initial_size=max(pool.min_workers, min(pool.max_workers, len(wave))),
                     max_tasks_in_flight_per_actor=1,  # a slow worker must not hoard shards that others could do
                 ),
             )
             for batch in finished.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 yield from batch.to_pylist()
+
+
+def _n_readers(pool: Pool) -> int:
+    """Two for each device; a worker on CPUs is slower than any reader, and one that starts takes its time."""
+    return max(2, pool.max_workers * (2 if pool.num_gpus else 1))
 
 
 def _n_blocks(n_shards: int, pool: Pool) -> int:
@@ -80,4 +86,6 @@ def _context() -> DataContext:
     context.execution_no_progress_timeout_s = -1  # our watchdog knows what a shard takes; a fixed limit doesn't
     context.max_consecutive_actor_init_deaths = MAX_DEATHS  # one that is killed while it loads is replaced as well
     context.print_on_execution_start = False
+    # with one shard in flight each, workers are never more than all busy: by default a pool wouldn't grow, nor last
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     return context

@@ -29,18 +29,21 @@ class Meter:
     waited_s: float = 0.0
     workers: int = 0
     started: float = field(default_factory=time.monotonic)
-    first_shard_tokens: int = 0
     first_at: float | None = None
     last_at: float | None = None
+    tokens_since_first: float = 0.0
+    """Since the first commit; of shards that were in work then, by the share of their time."""
 
     def add(self, detail: dict) -> None:
         """One shard was committed: the detail of its outcome."""
         self.totals.add(detail["counts"])
         self.busy_s += detail["busy_s"]
         if self.first_at is None:
-            self.first_at, self.first_shard_tokens = detail["at"], detail["counts"]["tokens"]
+            self.first_at = detail["at"]
         else:
             self.waited_s += detail["waited_s"]  # the first wait of all is start-up
+        since_first = min(max(detail["at"] - self.first_at, 0.0), detail["busy_s"])
+        self.tokens_since_first += detail["counts"]["tokens"] * since_first / max(detail["busy_s"], 1e-9)
         self.last_at = max(self.last_at or 0.0, detail["at"])
 
     @property
@@ -48,7 +51,7 @@ class Meter:
         """Tokens a second from the first commit to the last: start-up isn't throughput."""
         span = (self.last_at or 0.0) - (self.first_at or 0.0)
         if span > 0:
-            return (self.totals.tokens - self.first_shard_tokens) / span
+            return self.tokens_since_first / span
         return self.totals.tokens / self.busy_s if self.busy_s else 0.0
 
     @property

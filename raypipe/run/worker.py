@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -123,7 +124,10 @@ class Worker:
         self.op, self.folder, self.ledger = op, folder, ledger
         self.who = Identity.of_this_process()
         ray.get(ledger.hello.remote(self.who))
-        self.op.setup(n_threads=n_threads)
+        # Ray calls __init__ and __call__ in different threads, each of which would get OpenMP threads of its own:
+        # twice as many as cores, and then OpenMP lets them sleep at every barrier
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="op")
+        self._thread.submit(self.op.setup, n_threads=n_threads).result()
         self.ledger.ready.remote(self.who)
         self._unreported, self._reported = (0, 0.0), 0.0
         self._idle_since = time.monotonic()
@@ -160,7 +164,8 @@ class Worker:
     def _score(self, shard: Shard, name: str, row: dict[str, Any]) -> dict[str, Any]:
         started = time.monotonic()
         waited_s = started - self._idle_since
-        result = through(self.op, unpack_table(row["prepared"]), report=self._report)
+        prepared = unpack_table(row["prepared"])
+        result = self._thread.submit(through, self.op, prepared, report=self._report).result()
         busy_s = time.monotonic() - started
         counts = commit(self.folder, name, shard=shard, source=unpack_table(row["keys"]), result=result)
         self._idle_since = time.monotonic()

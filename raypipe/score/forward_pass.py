@@ -12,6 +12,7 @@ import torch
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
 from raypipe.lm.decoder import Decoder, Head, check_architecture
+from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.loss import token_losses
 from raypipe.lm.packing import pack, plan_batches
 from raypipe.models import open_model
@@ -97,6 +98,7 @@ class ForwardPass:
     def setup(self, *, n_threads: int) -> None:
         """Load the model onto this worker's device."""
         torch.set_num_threads(n_threads)
+        keep_freed_memory()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         weights = open_model(self.model).weights(dtype=self.dtype, device=device)
         self.decoder = Decoder(weights, max_tokens=self.max_tokens)

@@ -33,6 +33,8 @@ class FakeOp:
     once: str | None = None
     """Folder of faults to commit once: kill-prepare, kill-setup, kill-forward, stop-forward, stop-prepare."""
     fails_in_setup: bool = False
+    setups: str | None = None
+    """Folder that gets a file for each process that was set up."""
     token_budget: int = 64
 
     reads: ClassVar[tuple[str, ...]] = (TEXT,)
@@ -51,6 +53,8 @@ class FakeOp:
 
     def setup(self, *, n_threads: int) -> None:
         commit_fault(self.once, "kill-setup")
+        if self.setups:
+            (Path(self.setups) / str(os.getpid())).touch()
         if self.fails_in_setup:
             raise ValueError("model must be readable, got nonsense.")
 

@@ -42,8 +42,20 @@ def test_readers_or_workers_without_room_are_found_before_anything_starts(wanted
         wanted.fit(Resources(tuple(nodes)))
 
 
-@pytest.mark.parametrize("cores", [1, 2, 4, 16, 128])
-def test_the_default_fits_on_a_machine_of_any_size(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("psutil.cpu_count", lambda logical: cores)
+@pytest.mark.parametrize(
+    ("cores", "workers", "threads"), [(1, 1, 1), (2, 2, 1), (4, 4, 1), (8, 8, 1), (16, 8, 2), (20, 10, 2), (128, 8, 16)]
+)
+def test_the_default_fills_a_machine_of_any_size(cores: int, workers: int, threads: int) -> None:
     pool = Wanted().fit(Resources((Node(cores + 2.0),)))  # as connect() starts a local Ray
-    assert (pool.max_workers, pool.num_cpus, pool.n_threads) == (1, cores, cores)
+    assert (pool.max_workers, pool.num_cpus, pool.n_threads) == (workers, threads, threads)
+
+
+def test_the_default_fills_each_machine_of_a_cluster() -> None:
+    assert Wanted().fit(Resources((Node(66.0), Node(66.0)))).max_workers == 16
+
+
+@pytest.mark.parametrize(("memory", "workers", "threads"), [(100e9, 8, 2), (40e9, 4, 4), (9e9, 1, 16)])
+def test_few_workers_share_a_machine_of_little_memory(memory: float, workers: int, threads: int) -> None:
+    wanted = Wanted(worker_bytes=lambda: 10e9)
+    pool = wanted.fit(Resources((Node(18.0, memory=memory),)))
+    assert (pool.max_workers, pool.n_threads) == (workers, threads)

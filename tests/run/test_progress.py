@@ -23,9 +23,11 @@ def test_rates_count_from_the_first_commit() -> None:
     meter.add(done(104.0))
     meter.add(done(110.0))
     assert meter.tokens_per_s == 200 / 10
-    assert meter.eta_s == 7 * 10 / 2
-    assert meter.waited_s == 2.0  # the first wait is start-up
-    assert meter.totals.padding_fraction == 75 / (75 + 1200)
+    meter.add(done(101.0, tokens=80))  # of its two seconds one lies before the first commit
+    assert meter.tokens_per_s == 240 / 10
+    assert meter.eta_s == 6 * 10 / 3
+    assert meter.waited_s == 3.0  # the first wait is start-up
+    assert meter.totals.padding_fraction == 100 / (100 + 1280)
 
 
 def test_files_say_how_far_a_stage_is_and_close_with_it(tmp_path: Path) -> None:

@@ -139,3 +139,11 @@ def test_a_finished_stage_reads_no_footer(tmp_path: Path, finished: Path, monkey
 
     monkeypatch.setattr("raypipe.run.stage.recount", fail)
     assert is_complete(make_stage(tmp_path / "copy", identity=IDENTITY_NOW)())
+
+
+def test_a_pool_takes_all_the_workers_it_may_have(tmp_path: Path) -> None:
+    (tmp_path / "setups").mkdir()
+    write_corpus(tmp_path / "corpus", n_files=9)
+    op = FakeOp(batch_s=0.1, setups=str(tmp_path / "setups"))
+    make_stage(tmp_path, op, wanted=Wanted(1, 3, gpus_per_worker=0, cpus_per_worker=1))()
+    assert len(os.listdir(tmp_path / "setups")) == 3

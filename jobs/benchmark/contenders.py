@@ -1,0 +1,212 @@
+"""Who takes part in the scoring benchmark, each from the same documents to two losses for each of them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Literal
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from jobs.benchmark.plain_loop import plain_losses
+from jobs.benchmark.shapes import as_text, heads_of, make_documents, make_model
+from raypipe.corpus import Corpus, plan_shards, read_shard
+from raypipe.lm.decoder import Head
+from raypipe.models import open_model
+from raypipe.run.cluster import Wanted
+from raypipe.run.commit import commit, file_name
+from raypipe.run.rows import through
+from raypipe.run.stage import Annotate, Sizes
+from raypipe.score.forward_pass import ForwardPass
+from raypipe.score.influence import Influence
+from raypipe.storage import Folder
+
+Contender = Literal["plain32", "plain", "sorted", "alone", "ray"]
+FILES = 32
+WHOLE_FILES = Sizes(shard_bytes=1 << 40, part_rows=1)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of a contender."""
+
+    figures: dict[str, float]
+    losses: np.ndarray
+    """[documents, 2]: intact, neutralised."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One model and one set of documents, on disk."""
+
+    folder: Path
+    shape: str
+    dtype: str
+    device: str
+    documents: list[np.ndarray]
+    cap: int
+    batch_size: int
+    token_budget: int
+
+    @classmethod
+    def make(
+        cls, folder: Path, *, shape: str, dtype: str, documents: int | None, batch_size: int | None,
+        token_budget: int | None, seed: int,
+    ) -> "Bench":  # fmt: skip
+        """Write the model and the documents; None means what suits the device."""
+        on_gpu = torch.cuda.is_available()
+        name = dtype if dtype != "auto" else "bfloat16" if on_gpu else "float32"
+        scale, n = (1, 8192) if on_gpu else (4, 128)  # the lengths of the design; a quarter of them on CPUs
+        cap = 4096 // scale
+        made = make_documents(documents or n, median=600 / scale, sigma=0.9, cap=cap, seed=seed)
+        make_model(shape, folder / "model", max_tokens=cap, dtype=getattr(torch, name), seed=seed)
+        _write(made, folder / "corpus")
+        return cls(
+            folder, shape, name, "cuda" if on_gpu else "cpu", made, cap,
+            batch_size=batch_size or (16 if on_gpu else 8), token_budget=token_budget or (32_768 if on_gpu else 4096),
+        )  # fmt: skip
+
+    @property
+    def tokens(self) -> int:
+        """Of all documents."""
+        return sum(map(len, self.documents))
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The neutralised ones."""
+        return heads_of(self.shape)
+
+    @property
+    def corpus(self) -> Corpus:
+        """The documents on disk."""
+        return Corpus(sources=(str(self.folder / "corpus"),))
+
+    def op(self) -> ForwardPass:
+        """The scorer, not set up."""
+        return ForwardPass(
+            model=str(self.folder / "model"),
+            statistics=(Influence(),),
+            heads=self.heads,
+            max_tokens=self.cap,
+            dtype=self.dtype,
+            token_budget=self.token_budget,
+        )
+
+
+def _write(documents: list[np.ndarray], folder: Path) -> None:
+    folder.mkdir()
+    for at, part in enumerate(np.array_split(np.arange(len(documents)), FILES)):
+        pq.write_table(pa.table({"text": [as_text(documents[row]) for row in part]}), folder / f"{at}.parquet")
+
+
+def contend(bench: Bench, who: Contender) -> Measured:
+    """One run in a process of its own: threads and memory are as the contender itself leaves them."""
+    runs: dict[str, Callable[[], Measured]] = {
+        "plain32": lambda: plain(bench, by_length=False, dtype="float32"),
+        "plain": lambda: plain(bench, by_length=False, dtype=bench.dtype),
+        "sorted": lambda: plain(bench, by_length=True, dtype=bench.dtype),
+        "alone": lambda: alone(bench, Folder(str(bench.folder / f"alone-{time.time_ns()}"))),
+        "ray": lambda: through_ray(bench, Folder(str(bench.folder / f"ray-{time.time_ns()}"))),
+    }
+    measured = runs[who]()
+    if who != "ray":  # there it is the worker's, not this process's
+        measured.figures["peak_memory_gb"] = _peak_gb(bench.device)
+    return measured
+
+
+def plain(bench: Bench, *, by_length: bool, dtype: str) -> Measured:
+    """A plain loop over all documents, which lie in memory as tokens."""
+    model = open_model(str(bench.folder / "model")).weights(dtype=dtype, device=bench.device)
+    plain_losses(model, bench.documents[:2], bench.heads, batch_size=2, by_length=by_length)  # warm-up
+    started = time.perf_counter()
+    losses, padding = plain_losses(
+        model, bench.documents, bench.heads, batch_size=bench.batch_size, by_length=by_length
+    )
+    spent = time.perf_counter() - started
+    share = padding / (padding + bench.tokens)
+    return Measured({"tokens_per_s": bench.tokens / spent, "padding": share, "passes": 2.0}, losses)
+
+
+def alone(bench: Bench, folder: Folder) -> Measured:
+    """Raypipe from Parquet on disk to committed scores in this process, shard after shard."""
+    op, started = bench.op(), time.perf_counter()
+    op.setup(n_threads=torch.get_num_threads())
+    plan = plan_shards(bench.corpus, shard_bytes=WHOLE_FILES.shard_bytes, part_rows=WHOLE_FILES.part_rows)
+    op(op.prepare(read_shard(bench.corpus, plan.shards[0])).slice(0, 2))
+    start_up, begun = time.perf_counter() - started, time.perf_counter()
+    assert op.decoder is not None
+    op.decoder.layer_calls, calls = 0, 0
+    for shard in plan:
+        source = read_shard(bench.corpus, shard)
+        prepared = op.prepare(source)
+        calls += len(op.batches(prepared))
+        result = through(op, prepared, report=lambda rows, cost, seconds: None)
+        commit(folder, file_name(shard, is_last=True), shard=shard, source=source, result=result)
+    spent = time.perf_counter() - begun
+    figures = {
+        "tokens_per_s": bench.tokens / spent,
+        "padding": op.padding / (op.padding + bench.tokens),
+        "passes": op.decoder.layer_calls / (calls * op.decoder.shape.n_layers),
+        "start_up_s": start_up,
+    }
+    return Measured(figures, _committed_losses(folder))
+
+
+def through_ray(bench: Bench, folder: Folder) -> Measured:
+    """Raypipe as a job runs it: Ray Data, a pool that fills the machine, from the first commit to the last."""
+    run = Annotate(
+        folder, "scores", bench.op(), bench.corpus, wanted=Wanted(), sizes=WHOLE_FILES,
+        identity={}, stopping=Event(),
+    )  # fmt: skip
+    card = run()
+    times = card["times"]
+    figures = {
+        "tokens_per_s": times["tokens_per_s"],
+        "padding": card["counts"]["padding_fraction"],
+        "waited": times["waited_s"] / max(times["waited_s"] + times["busy_s"], 1e-9),
+        "start_up_s": times["start_up_s"],
+    }
+    return Measured(figures, _committed_losses(folder / "scores"))
+
+
+def _committed_losses(folder: Folder) -> np.ndarray:
+    names = sorted(entry.path for entry in folder.files() if entry.path.endswith(".parquet"))
+    tables = []
+    for name in names:
+        with folder.open(name) as file:
+            tables.append(pq.read_table(file, columns=["loss", "loss_masked"]))
+    table = pa.concat_tables(tables)
+    return np.stack([table[name].to_numpy() for name in ("loss", "loss_masked")], axis=1)
+
+
+def matmul_peak(device: str, dtype: str) -> float:
+    """Operations a second of a large matrix product on this device, the best of several."""
+    n = 8192 if device == "cuda" else 1536
+    a, b = (torch.randn(n, n, device=device).to(getattr(torch, dtype)) for _ in range(2))
+    best = float("inf")
+    for _ in range(8):
+        _wait(device)
+        started = time.perf_counter()
+        a @ b
+        _wait(device)
+        best = min(best, time.perf_counter() - started)
+    return 2.0 * n**3 / best
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _peak_gb(device: str) -> float:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    memory = psutil.Process().memory_info()
+    status = Path("/proc/self/status").read_text() if Path("/proc/self/status").exists() else ""
+    peak = next((line for line in status.splitlines() if line.startswith("VmHWM")), None)
+    return int(peak.split()[1]) / 1e6 if peak else memory.rss / 1e9
