@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from jobs import settings
 from jobs.common import RunSettings, run_job
-from jobs.pretrain import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
+from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
 from raypipe.models import open_model
 from raypipe.run.lock import Lock
 from raypipe.run.signals import orderly_stop

@@ -1,0 +1,149 @@
+"""What the training jobs share: settings of training, a stage that trains, and where a model comes from."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from raypipe.run import card as cards
+from raypipe.run.cluster import Wanted
+from raypipe.run.op import Pool
+from raypipe.run.trainer import Training, fit
+from raypipe.storage import Folder
+from raypipe.train.checkpoint import State
+from raypipe.train.deepspeed_engine import Zero
+from raypipe.train.engine import Precision
+from raypipe.train.loop import Plan, Stopped
+from raypipe.train.optimiser import Optimiser
+from raypipe.train.schedule import Schedule
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(Schedule, Optimiser, Precision, Zero):
+    """How training runs, whatever is trained."""
+
+    engine: Literal["torch", "deepspeed"] = "torch"
+    """torch: every worker holds the whole model. deepspeed: ZeRO, see --zero-stage."""
+    seed: int = 0
+    """Of the order of the data and of new weights."""
+    save_every: int = 500
+    """Steps between checkpoints."""
+    heldout_every: int = 0
+    """Steps between measurements of the held-out loss by domain; 0: at the end only."""
+    keep: int = 2
+    """Checkpoints that are kept beside the best held-out one."""
+    workers: int = 1
+    """Processes that train together; 1: this one."""
+    gpus_per_worker: float | None = None
+    """GPUs that a worker reserves; None: 1 where there are GPUs, else 0."""
+    cpus_per_worker: float | None = None
+    """CPUs that a worker reserves, and so its threads; None: 1, or all of this machine's for a worker alone."""
+    max_failures: int = 3
+    """How often lost workers are started again, from the last checkpoint."""
+    tensorboard: bool = False
+    """Also write RUN/train/tensorboard."""
+
+
+def run_training(config: Any, training: Training, stage: str, stopping: threading.Event, status: dict[str, int]) -> int:
+    """Train with a card beside the files, as every stage has."""
+    folder = training.folder
+    if config.restart == stage:
+        restart(folder, ask=not config.yes)
+    card = cards.read_card(folder)
+    cards.check_identity(stage, card, training.identity)
+    started = cards.now()
+    card = card or {"stage": stage, "kind": "train", "identity": training.identity, "times": {"started": started}}
+    card |= {"status": "running", "versions": cards.versions(), "running": {"workers": config.workers}}
+    cards.write_card(folder, card)
+    try:
+        state = fit(
+            training, n_workers=config.workers, pool=_pool(config), max_failures=config.max_failures, stopping=stopping
+        )
+    except Stopped as stop:
+        card["status"] = "incomplete"
+        cards.write_card(folder, card)
+        print(stop, file=sys.stderr)
+        return status["code"] or 143
+    card |= {"status": "finished", "counts": asdict(state)}
+    card["times"]["finished"] = cards.now()
+    cards.write_card(folder, card)
+    print(f"{state.step:,} steps, {state.tokens:,} tokens: {folder.uri}/model, order {state.order}")
+    return 0
+
+
+def plan_of(config: Any, steps: int) -> Plan:
+    """How long, and what happens when."""
+    if config.save_every < 1:
+        raise ValueError(f"save_every must be at least 1, got {config.save_every}.")
+    return Plan(steps, part(Schedule, config), config.seed, config.save_every, config.heldout_every)
+
+
+def engine_settings(config: Any) -> dict[str, Any]:
+    """The engine's part of a Training."""
+    return {
+        "optimiser": part(Optimiser, config),
+        "precision": part(Precision, config),
+        "zero": part(Zero, config) if config.engine == "deepspeed" else None,
+        "keep": config.keep,
+        "tensorboard": config.tensorboard,
+        "n_threads": None if config.cpus_per_worker is None else max(1, int(config.cpus_per_worker)),
+    }
+
+
+def training_identity(config: Any) -> dict[str, Any]:
+    """The settings of training that can change a weight; workers, passes and intervals can't."""
+    schedule, optimiser = asdict(part(Schedule, config)), asdict(part(Optimiser, config))
+    engine = {"engine": config.engine, "dtype": config.dtype, "seed": config.seed}
+    zero = {"zero_stage": config.zero_stage} if config.engine == "deepspeed" else {}
+    return {**schedule, **optimiser, **engine, **zero}
+
+
+def restart(folder: Folder, *, ask: bool) -> None:
+    """Throw a training stage away, once the user has agreed."""
+    files = folder.files(recursive=True)
+    if ask and files and input(f"throw away {len(files)} files in {folder.uri}? [y/N] ").strip().lower() != "y":
+        raise ValueError("nothing was thrown away; training was not restarted.")
+    for entry in files:
+        folder.delete(entry.path)
+
+
+def part(kind: type[P], config: Any) -> P:
+    """The settings of one part of a job."""
+    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})  # type: ignore
+
+
+def _pool(config: Any) -> Pool:
+    if config.workers == 1 and not config.gpus_per_worker:
+        import torch
+
+        return Pool(num_gpus=float(torch.cuda.is_available() and config.gpus_per_worker is None))
+    return Wanted(config.workers, config.workers, config.gpus_per_worker, config.cpus_per_worker or 1.0).pool
+
+
+def lineage(config: Any, identity: dict[str, Any], state: State) -> dict[str, Any]:
+    """Where a model comes from: run, data, settings, versions."""
+    run = Folder(config.output)
+    stages = {name: getattr(config, name, "none") for name in ("tokens", "selection")}
+    read = {name: cards.read_card(run / stage) for name, stage in stages.items() if stage != "none"}
+    made_from = {name: card["identity"] for name, card in read.items() if card is not None}
+    return {
+        "run": run.uri, "steps": state.step, "tokens_seen": state.tokens, "order": state.order,
+        "heldout_loss": state.heldout, "identity": identity, **made_from, "commit": commit(),
+        "settings": json.loads(json.dumps(asdict(config))), "versions": cards.versions(), "created": cards.now(),
+    }  # fmt: skip
+
+
+def commit() -> str | None:
+    """The commit of raypipe's own source, None where it was installed from a package."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None
