@@ -57,7 +57,7 @@ class Config(FinetuneSettings, TrainSettings, RunSettings):
 
 
 def main(config: Config) -> int:
-    """Train, or go on training; writes RUN/finetune with metrics/, checkpoints/ and, at the end, model/."""
+    """Train, or go on training; writes RUN/finetune with metrics/, checkpoints/ and model/, then RUN/report.html."""
     run, stage = Folder(config.output), f"finetune-{config.name}" if config.name else "finetune"
     with Lock(run), orderly_stop() as (stopping, status):
         return run_training(config, plan_finetuning(config, run / stage), stage, stopping, status)

@@ -64,7 +64,7 @@ class Config(PretrainSettings, TrainSettings, RunSettings):
 
 
 def main(config: Config) -> int:
-    """Train, or go on training; writes RUN/train with metrics/, checkpoints/ and, at the end, model/."""
+    """Train, or go on training; writes RUN/train with metrics/, checkpoints/ and model/, then RUN/report.html."""
     run, stage = Folder(config.output), f"train-{config.name}" if config.name else "train"
     with Lock(run), orderly_stop() as (stopping, status):
         training = plan_pretraining(config, run / stage)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from raypipe.report import write_report
 from raypipe.run import card as cards
 from raypipe.run.cluster import Wanted
 from raypipe.run.op import Pool
@@ -51,7 +52,7 @@ class TrainSettings(Schedule, Optimiser, Precision, Zero):
 
 
 def run_training(config: Any, training: Training, stage: str, stopping: threading.Event, status: dict[str, int]) -> int:
-    """Train with a card beside the files, as every stage has."""
+    """Train with a card beside the files, as every stage has; at the end the run's report is written anew."""
     folder = training.folder
     if config.restart == stage:
         restart(folder, ask=not config.yes)
@@ -74,6 +75,7 @@ def run_training(config: Any, training: Training, stage: str, stopping: threadin
     card["times"]["finished"] = cards.now()
     cards.write_card(folder, card)
     print(f"{state.step:,} steps, {state.tokens:,} tokens: {folder.uri}/model, order {state.order}")
+    print(f"Report: {write_report(Folder(config.output)).removeprefix('file://')}")
     return 0
 
 

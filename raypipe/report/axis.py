@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from raypipe.report.markup import Html, element
-from raypipe.report.words import count
 
 SPAN = 1000
 """Side of the square that shapes are drawn in, before stretching."""
@@ -69,10 +68,13 @@ def log_ticks(low: float, high: float, n: int) -> list[float]:
 
 
 def tick_label(tick: float) -> str:
-    """`0.25`, `−1`, `2k`, `30k`."""
-    if abs(tick) >= 1000:
-        return f"{tick / 1000:g}k" if abs(tick) < 1e6 else f"{count(tick)}"
-    return f"{tick:g}".replace("-", "−")
+    """`0.25`, `−1`, `2k`, `1.5M`, `3e−4`: at most some six characters."""
+    unit, letter = next((pair for pair in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(tick) >= pair[0]), (1.0, ""))
+    text = f"{tick / unit:g}{letter}"
+    if 0 < abs(tick) < 1e-3:
+        mantissa, exponent = f"{tick:e}".split("e")
+        text = f"{float(mantissa):g}e{int(exponent)}"
+    return text.replace("-", "−")
 
 
 def percent(place: float) -> str:
@@ -92,6 +94,12 @@ def path(points: Sequence[tuple[float, float]] | np.ndarray, *, class_: str, clo
     """A polygon through points in [0, 1], y upwards."""
     steps = [f"{SPAN * x:.0f} {SPAN * (1 - y):.0f}" for x, y in points]
     return element("path", d=f"M{'L'.join(steps)}{'Z' if close else ''}", class_=class_)
+
+
+def dots(x: np.ndarray, y: np.ndarray, *, class_: str = "dots") -> Html:
+    """Points in [0, 1] as one path of round dots, whose size doesn't stretch with the frame."""
+    marks = "".join(f"M{SPAN * px:.0f} {SPAN * (1 - py):.0f}h0" for px, py in zip(x.tolist(), y.tolist(), strict=True))
+    return element("path", d=marks, class_=class_)
 
 
 def line(x0: float, y0: float, x1: float, y1: float, *, class_: str) -> Html:

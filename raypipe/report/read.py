@@ -17,6 +17,8 @@ Json = dict[str, Any]
 SCORE_COLUMNS = (columns.TEXT_HASH, columns.DOMAIN, columns.STATUS, columns.REASON, "truncated", *INTEGERS, *FLOATS)
 SELECTION_COLUMNS = (columns.TEXT_HASH, "rank", "split", "selected")
 MAX_PROGRESS_FILES = 300
+TRAINING = "train"
+"""What the card of a training stage says under `kind`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class RunFiles:
     tables: dict[str, list[str]] = field(default_factory=dict)
     """File names by stage folder, in corpus order."""
     progress: list[str] = field(default_factory=list)
+    metrics: dict[str, list[str]] = field(default_factory=dict)
+    """Paths of metrics files by training stage, in order of steps; a stage that has just begun has none."""
     now: Json = field(default_factory=dict)
     has_report: bool = False
 
@@ -62,6 +66,17 @@ class RunFiles:
         """The selections: `selection` first, then its control arms by name."""
         return sorted(stage for stage in self.tables if stage.split("-")[0] == "selection")
 
+    @property
+    def training(self) -> list[str]:
+        """The stages that their cards call training, by name."""
+        return sorted(stage for stage, card in self.cards.items() if card.get("kind") == TRAINING)
+
+    @property
+    def is_only_training(self) -> bool:
+        """Whether models were trained here and nothing was scored, not even its heads found."""
+        is_scored = any(_is_scores(stage, self) for stage in {*self.cards, *self.tables})
+        return bool(self.training) and not is_scored and not self.heads
+
 
 def _is_scores(stage: str, files: RunFiles) -> bool:
     return stage.split("-")[0] == "scores" and (stage in files.tables or stage in files.cards)
@@ -83,6 +98,10 @@ def list_run(folder: Folder) -> RunFiles:
     for _, stage, file in stages:
         if _is(file, "parquet"):
             tables.setdefault(stage, []).append(file)
+    metrics: dict[str, list[str]] = {}
+    for name, stage, *below in parts:
+        if below[:-1] == ["metrics"] and _is(below[-1], "jsonl"):
+            metrics.setdefault(stage, []).append(name)
     cards = {stage: name for name, stage, file in stages if file == "card.json"}
     if not (cards or tables or heads or "run.json" in names):
         raise FileNotFoundError(f"{folder.uri} holds no run: neither run.json nor a stage with a card.json.")
@@ -93,6 +112,7 @@ def list_run(folder: Folder) -> RunFiles:
         heads={name: read_json(folder, path) for name, path in heads.items()},
         tables=tables,
         progress=[name for name, stage, file in stages if stage == "progress" and _is(file, "jsonl")],
+        metrics=metrics,
         now=read_json(folder, "progress/now.json") if "progress/now.json" in names else {},
         has_report="report.html" in names,
     )

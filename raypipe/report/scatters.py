@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from raypipe.report.axis import SPAN, Axis, axis_of, bottom_labels, grid_lines, left_labels, shapes
+from raypipe.report.axis import Axis, axis_of, bottom_labels, dots, grid_lines, left_labels, shapes
 from raypipe.report.checks import MAX_CORRELATION
 from raypipe.report.markup import Html, element, foreign, table
 from raypipe.report.measures import BASELINES, MIN_ROWS, Correlation, scatter_sample
@@ -81,9 +81,3 @@ def _panel(
         bottom_labels(x_axis, 5),
         element("figcaption", axes, rho_text),
     )
-
-
-def dots(x: np.ndarray, y: np.ndarray) -> Html:
-    """Points in [0, 1] as one path of round dots, whose size doesn't stretch with the frame."""
-    marks = "".join(f"M{SPAN * px:.0f} {SPAN * (1 - py):.0f}h0" for px, py in zip(x.tolist(), y.tolist(), strict=True))
-    return element("path", d=marks, class_="dots")

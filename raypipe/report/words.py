@@ -12,6 +12,11 @@ def count(n: float) -> str:
     return f"{n / 1e9:,.2f} G" if abs(n) >= 1e9 else f"{n / 1e6:,.1f} M"
 
 
+def size(n_bytes: float) -> str:
+    """3221225472 -> `3.0 GiB`; below one GiB in MiB."""
+    return f"{n_bytes / 2**30:,.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:,.0f} MiB"
+
+
 def fraction(share: float) -> str:
     """0.1234 -> `12.3 %`; a share near a whole percentage keeps enough digits not to look like 0 or 100 %."""
     if not math.isfinite(share):

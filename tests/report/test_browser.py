@@ -10,8 +10,9 @@ from raypipe.report.escape import visible
 
 from .browser import CHROMIUM, Browser
 from .synthetic import HOSTILE, make_run
+from .synthetic_training import write_training
 
-ANCHORS = ["summary", "influence", "baselines", "heads", "selection", "documents", "rows", "how"]
+ANCHORS = ["summary", "influence", "baselines", "heads", "selection", "documents", "rows", "training", "how"]
 OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
 # Everything visible that sticks out of the window, unless an ancestor scrolls or clips it.
 STICKS_OUT = """[...document.querySelectorAll('main *')].filter(part =>
@@ -25,6 +26,7 @@ def browser(tmp_path_factory):
         message = "Chromium isn't installed (Debian: apt-get install chromium)."
         pytest.fail(message) if os.environ.get("RAYPIPE_REQUIRE_CHROMIUM") == "1" else pytest.skip(message)
     made = make_run(tmp_path_factory.mktemp("browser") / "run")
+    write_training(made.folder)
     write_report(made.folder, read_text=made.read_text)
     with Browser() as browser:
         browser.resize(1280)
