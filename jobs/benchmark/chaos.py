@@ -19,20 +19,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
-import pyarrow.parquet as pq
 
-from raypipe.models import open_model
+from jobs.benchmark.chaos_inputs import contents, differences, make_inputs, size_of_shard
 
 TARGETS = {"worker": 0.70, "driver": 0.15, "raylet": 0.15}
 PAUSE_S = 4.0
 """Longest time from the first shard that is committed after a kill to the next kill."""
 STUCK_S = 600.0
 """A run that commits nothing for so long counts as hung."""
-DOCUMENTS_A_SHARD, SHARDS_A_FILE = 12, 20
-WORDS = [a + b + c for a in "bdfgklmnprst" for b in "aeiou" for c in ("n", "r", "st", "lo", "mi")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +50,7 @@ def main(config: Config) -> int:
     home = Path(tempfile.mkdtemp(prefix="chaos-"))
     os.environ.update(RAY_TMPDIR=str(home), RAY_AUTH_MODE="disabled", RAYPIPE_CACHE=str(home / "cache"))
     try:
-        make_inputs(home, config)
+        make_inputs(home, shards=config.shards, seed=config.seed)
         with machines() as cluster:
             chaos = Chaos(config, home, cluster)
             calm_s = chaos.finish("calm")
@@ -61,44 +59,6 @@ def main(config: Config) -> int:
             return chaos.main(calm)
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def make_inputs(home: Path, config: Config) -> None:
-    """Write corpus, tokenizer, model and heads."""
-    rng = random.Random(config.seed)
-    n_sources = -(-config.shards // SHARDS_A_FILE)
-    (home / "corpus").mkdir()
-    texts: list[str] = []
-    for number in range(n_sources):
-        rows = [" ".join(rng.choices(WORDS, k=rng.randint(8, 90))) for _ in range(DOCUMENTS_A_SHARD * SHARDS_A_FILE)]
-        lines = "".join(json.dumps({"text": text}) + "\n" for text in rows)
-        (home / f"corpus/part-{number:03d}.jsonl").write_text(lines)
-        texts += rows
-    make_model(home / "model", texts, seed=config.seed)
-    heads = {"model": {"sha256": open_model(str(home / "model")).sha256()}, "chosen": [[1, 0], [1, 2]]}
-    (home / "heads.json").write_text(json.dumps({**heads, "causal_check": {"passed": True}}))
-
-
-def make_model(folder: Path, texts: list[str], *, seed: int) -> None:
-    """Save a Llama of two layers with random weights, and a byte-level BPE tokenizer of 512 tokens."""
-    import torch
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
-
-    trained = ByteLevelBPETokenizer()
-    trained.train_from_iterator(texts, vocab_size=512, show_progress=False)
-    PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer).save_pretrained(folder)
-    shape = LlamaConfig(
-        vocab_size=512,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-    )
-    torch.manual_seed(seed)
-    AutoModelForCausalLM.from_config(shape).save_pretrained(folder)
 
 
 @contextmanager
@@ -123,6 +83,9 @@ class Chaos:
     home: Path
     cluster: Any
     killed: Counter[str] = field(default_factory=Counter)
+    pauses: dict[str, list[float]] = field(default_factory=dict)
+    """Target -> seconds from each kill to the next commit."""
+    _last_kill: tuple[str, float] | None = None
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.config.seed + 1)
@@ -138,6 +101,8 @@ class Chaos:
             print(f"{name}: {'equal to the undisturbed run' if not found else '; '.join(found)}", flush=True)
             wrong += found
             shutil.rmtree(self.home / name)
+        for kind, pauses in sorted(self.pauses.items()):
+            print(f"after a {kind}: {median(pauses):.1f} s to the next commit (median), {max(pauses):.1f} s at most")
         rows = sum(table.num_rows for table in calm.values() if table is not None)
         kinds = ", ".join(f"{n} of a {kind}" for kind, n in sorted(self.killed.items()))
         print(
@@ -201,11 +166,18 @@ class Chaos:
         before, deadline = n_files(scores), time.monotonic() + STUCK_S
         while driver.poll() is None:
             if n_files(scores) > before:
+                self._note_pause()
                 return True
             if time.monotonic() > deadline:
                 raise RuntimeError(f"nothing was committed for {STUCK_S:.0f} s: {self._log(scores.parent.name)}")
             time.sleep(0.05)
         return False
+
+    def _note_pause(self) -> None:
+        if self._last_kill is not None:
+            kind, at = self._last_kill
+            self.pauses.setdefault(kind, []).append(time.monotonic() - at)
+            self._last_kill = None
 
     def _kill(self, kind: str, driver: subprocess.Popen[bytes], scores: Path) -> None:
         """One process of the unfinished stage; no worker may be alive at the moment, then nothing happens."""
@@ -230,6 +202,7 @@ class Chaos:
             self.cluster.remove_node(node, allow_graceful=False)
             self.cluster.add_node(num_cpus=2)
         self.killed[kind] += 1
+        self._last_kill = (kind, time.monotonic())
         seconds = time.monotonic() - self.began
         last = max(done, default="none").removesuffix(".parquet")
         print(
@@ -273,34 +246,3 @@ def title_of(process: psutil.Process) -> str:
 def n_files(scores: Path) -> int:
     """Shards that are committed."""
     return sum(1 for _ in scores.glob("*.parquet"))
-
-
-def size_of_shard(corpus: Path) -> int:
-    """Bytes of a shard, so that each file gives SHARDS_A_FILE of them."""
-    return min(path.stat().st_size for path in corpus.iterdir()) // SHARDS_A_FILE
-
-
-def contents(run: Path) -> dict[str, Any]:
-    """Every file of a run folder but progress: tables of scores without footers' metadata, None for the others."""
-    return {
-        str(path.relative_to(run)): pq.read_table(path).replace_schema_metadata(None)
-        if path.suffix == ".parquet"
-        else None
-        for path in sorted(run.rglob("*"))
-        if path.is_file() and path.parent.name != "progress"
-    }
-
-
-def differences(calm: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """What a run has too little, too much, or different, file by file."""
-    found = [f"{name} is missing" for name in calm.keys() - other.keys()]
-    found += [f"{name} is extra" for name in other.keys() - calm.keys()]
-    for name in calm.keys() & other.keys():
-        if calm[name] is not None and not same_bytes(calm[name], other[name]):
-            found.append(f"{name} differs")
-    return sorted(found)
-
-
-def same_bytes(one: Any, other: Any) -> bool:
-    """Whether two tables have the same rows in the same order, scores to the last bit (a NaN equals none)."""
-    return bool(one.equals(other))

@@ -101,7 +101,7 @@ class Bench:
 def _write(documents: list[np.ndarray], folder: Path) -> None:
     folder.mkdir()
     for at, part in enumerate(np.array_split(np.arange(len(documents)), FILES)):
-        pq.write_table(pa.table({"text": [as_text(documents[row]) for row in part]}), folder / f"{at}.parquet")
+        pq.write_table(pa.table({"text": [as_text(documents[row]) for row in part]}), folder / f"{at:02d}.parquet")
 
 
 def contend(bench: Bench, who: Contender) -> Measured:

@@ -16,7 +16,7 @@ Line = tuple[int, bytes | str]
 """Where a line begins, and its bytes without the line end, or the reason (a str) why it can't be had."""
 
 UNPARSABLE = "unparsable"
-_BLOCK = 2**22
+_BLOCK, _TAIL = 2**20, 2**16
 _BOM = b"\xef\xbb\xbf"
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def _line(start: int, n_bytes: int, parts: Iterable[bytes], max_bytes: int) -> I
 
 def lines_in(file: pa.NativeFile, start: int, stop: int, *, max_bytes: int) -> Iterator[Line]:
     """The lines of a plain file that begin in [start, stop)."""
-    pieces, begin = _blocks(file, max(0, start - 1)), start
+    pieces, begin = _blocks(file, max(0, start - 1), stop), start
     if start > 0:
         begin = start - 1
         for piece in pieces:
@@ -69,9 +69,13 @@ def lines_in(file: pa.NativeFile, start: int, stop: int, *, max_bytes: int) -> I
         yield from split_lines(pieces, max_bytes=max_bytes, start=begin, stop=stop)
 
 
-def _blocks(file: pa.NativeFile, start: int) -> Iterator[bytes]:
+def _blocks(file: pa.NativeFile, start: int, stop: int) -> Iterator[bytes]:
+    """The bytes from `start` on; past `stop`, where only the rest of a line is wanted, first in small pieces."""
     file.seek(start)
-    while block := file.read(_BLOCK):
+    tail = _TAIL
+    while block := file.read(min(_BLOCK, max(tail, stop - start))):
+        tail = min(2 * tail, _BLOCK) if start >= stop else tail
+        start += len(block)
         yield block
 
 

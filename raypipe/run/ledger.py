@@ -70,8 +70,8 @@ class Ledger:
         self._now(who, phase="idle", key="")
 
     def alive(self, who: Identity) -> None:
-        """A sign of life; while a worker works only its batches count, for a process that hangs may still tick."""
-        if who in self.processes and self.processes[who].phase == "idle":
+        """A sign of life; while one works or reads only its results count, for a process that hangs may still tick."""
+        if who in self.processes and self.processes[who].phase in ("idle", "waiting"):
             self._now(who)
 
     def begin(self, who: Identity, key: str) -> int | None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import OUTCOME, REASON, SCORED, SKIPPED, STATUS, TEXT
+from raypipe.models import DeviceLost
 from raypipe.run.op import Op, Report
 
 MAX_FAILED = 10
@@ -65,6 +66,8 @@ class Work:
         except MemoryError as error:
             self.halved += len(rows) > 1
             return f"out of memory alone: {error}"[:MAX_REASON]
+        except DeviceLost:
+            raise
         except Exception as error:
             return why(error)
         if len(part) != len(rows):

@@ -6,6 +6,7 @@ scored. The child's exit code names the signal.
 """
 
 import multiprocessing
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ import pyarrow as pa
 import ray
 
 from raypipe.corpus import Corpus, Shard
+from raypipe.models import DeviceLost
 from raypipe.run.commit import commit, file_name
 from raypipe.run.ledger import MAX_DEATHS
 from raypipe.run.op import Op, Pool
@@ -27,6 +29,8 @@ from raypipe.run.worker import ALREADY, BROKEN, DONE, UNREADABLE, outcome, parts
 from raypipe.storage import Folder
 
 Phase = Literal["prepare", "score"]
+LOST_DEVICE = 75
+"""Exit code of a child whose accelerator can't be used any more."""
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -209,6 +213,8 @@ class Trial:
 
     def _how(self, code: int, is_hung: bool) -> str:
         what = {"prepare": "tokenizer", "score": "scorer"}[self.phase]
+        if code == LOST_DEVICE:
+            return "broke the device's driver or memory (it had to be opened anew)"
         if is_hung:
             return f"hung the {what}"
         return f"crashed the {what} (signal {-code})" if code < 0 else f"crashed the {what} (exit code {code})"
@@ -228,5 +234,7 @@ def _attempt(pipe: Connection, op: Op, phase: Phase, table: pa.Table, groups: li
                 work = Work(op, table, lambda rows, cost, seconds: None)
                 work.run(rows)
                 pipe.send((work.parts, work.failed, work.halved, op.padding - padding))
+    except DeviceLost:
+        os._exit(LOST_DEVICE)
     except Exception as error:
         pipe.send(f"{type(error).__name__}: {error}")

@@ -23,7 +23,7 @@ class Patience:
     """How long what may be silent."""
 
     batch_s: float = 60.0
-    """A worker between batches: this, or `times` the slowest batch of the stage; an idle one: this."""
+    """A worker between batches: this, or `times` the slowest batch of the stage; one that waits: this."""
     times: float = 5.0
     """Multiple of the slowest batch."""
     setup_s: float = 900.0
@@ -42,8 +42,9 @@ class Patience:
             "reading": self.setup_s,
             "working": self.batch_limit_s(slowest_s),
             "idle": self.batch_s,
+            "waiting": self.batch_s,
         }
-        return activity.phase in limits and silent_s > limits[activity.phase]
+        return silent_s > limits[activity.phase]
 
 
 class Watchdog:

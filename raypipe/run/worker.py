@@ -2,10 +2,13 @@
 
 import errno
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +18,7 @@ import ray
 
 from raypipe.columns import KEYS
 from raypipe.corpus import Corpus, Shard, UnreadableFile, read_shard, read_stream
+from raypipe.models import DeviceLost
 from raypipe.run.commit import commit, file_name
 from raypipe.run.ledger import MAX_DEATHS, Identity
 from raypipe.run.op import Op
@@ -47,17 +51,18 @@ class Reader:
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         """Rows of (shard JSON, starts already done) -> one READ row for each shard that is left to do."""
         who = Identity.of_this_process()
-        for row in block.to_pylist():
-            shard = Shard(**json.loads(row["shard"]))
-            attempt = ray.get(self.ledger.read_begins.remote(who, shard.key))
-            if attempt is None:
-                return
-            is_poison = attempt > MAX_DEATHS
-            for read in [trouble(shard, POISON)] if is_poison else self._read(shard, frozenset(row["done"] or [])):
-                self.ledger.read_waits.remote(who)
-                yield read  # Ray Data resumes us when there is room for more
-                self.ledger.read_goes_on.remote(who, shard.key)
-            self.ledger.read_done.remote(who, shard.key)
+        with sign_of_life(self.ledger, who):
+            for row in block.to_pylist():
+                shard = Shard(**json.loads(row["shard"]))
+                attempt = ray.get(self.ledger.read_begins.remote(who, shard.key))
+                if attempt is None:
+                    return
+                is_poison = attempt > MAX_DEATHS
+                for read in [trouble(shard, POISON)] if is_poison else self._read(shard, frozenset(row["done"] or [])):
+                    self.ledger.read_waits.remote(who)
+                    yield read  # Ray Data resumes us when there is room for more
+                    self.ledger.read_goes_on.remote(who, shard.key)
+                self.ledger.read_done.remote(who, shard.key)
 
     def _read(self, shard: Shard, done: frozenset[int]) -> Iterator[pa.Table]:
         try:
@@ -69,6 +74,22 @@ class Reader:
             yield trouble(shard, f"{trouble_of(error)}: {error}")
         except Exception as error:  # one file that surprises the reader is set aside; it must not end the job
             yield trouble(shard, f"{UNREADABLE}: {type(error).__name__}: {error}")
+
+
+@contextmanager
+def sign_of_life(ledger: Any, who: Identity) -> Iterator[None]:
+    """Tell the ledger every few seconds that this process isn't stopped, also while it has nothing to do."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(TICK_S):
+            ledger.alive.remote(who)
+
+    threading.Thread(target=tick, daemon=True, name="sign of life").start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def parts(
@@ -131,7 +152,8 @@ class Worker:
         self.ledger.ready.remote(self.who)
         self._unreported, self._reported = (0, 0.0), 0.0
         self._idle_since = time.monotonic()
-        threading.Thread(target=self._tick, daemon=True, name="sign of life").start()
+        self._life = sign_of_life(ledger, self.who)
+        self._life.__enter__()  # for as long as the process lives
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """READ rows -> OUTCOMES rows. A retried block finds its finished shards committed."""
@@ -156,6 +178,9 @@ class Worker:
             return outcome(name, DONE, {**detail, **self._score(shard, name, row)})
         except BrokenOp as error:
             return outcome(name, BROKEN, {**detail, "why": str(error)})
+        except DeviceLost:  # any later batch here would fail as well: to end counts as a crash, with all that follows
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise
         except OSError as error:
             return outcome(name, trouble_of(error), {**detail, "why": str(error)})
         finally:
@@ -178,12 +203,6 @@ class Worker:
         if time.monotonic() - self._reported > REPORT_EVERY_S:
             self.ledger.report.remote(self.who, *self._unreported)
             self._unreported, self._reported = (0, 0.0), time.monotonic()
-
-    def _tick(self) -> None:
-        """Show that this process isn't stopped, also while it has nothing to do."""
-        while True:
-            time.sleep(TICK_S)
-            self.ledger.alive.remote(self.who)
 
 
 def trouble_of(error: OSError) -> str:

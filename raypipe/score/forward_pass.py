@@ -15,7 +15,7 @@ from raypipe.lm.decoder import Decoder, Head, check_architecture
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.loss import token_losses
 from raypipe.lm.packing import pack, plan_batches
-from raypipe.models import open_model
+from raypipe.models import DeviceLost, open_model
 from raypipe.score.influence import Influence
 from raypipe.score.perplexity import Perplexity
 from raypipe.score.text import repeated_lines, zlib_ratio
@@ -120,10 +120,12 @@ class ForwardPass:
         ------
         MemoryError
             If the batch doesn't fit into the device's memory.
+        DeviceLost
+            If the accelerator fails so that this process can't use it any more.
         """
         documents = [ids.values.to_numpy() for ids in batch[IDS].combine_chunks()] if len(batch) else []
         lengths = np.array([len(document) - 1 for document in documents], dtype=np.int64)
-        with _memory_errors():
+        with _device_errors():
             per_token = self.per_token(documents)
         columns: dict[str, pa.Array] = {}
         for statistic in self.statistics:
@@ -146,13 +148,15 @@ class ForwardPass:
 
 
 @contextmanager
-def _memory_errors() -> Iterator[None]:
-    """An allocation that failed, on any device, as MemoryError: the runner knows no torch."""
+def _device_errors() -> Iterator[None]:
+    """An allocation that failed, on any device, as MemoryError, a lost device as such: the runner knows no torch."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise MemoryError(str(error)) from error
+    except torch.AcceleratorError as error:  # an illegal access or a failed assertion: every later call fails too
+        raise DeviceLost(str(error)) from error
     except RuntimeError as error:
         if "can't allocate memory" in str(error):
             raise MemoryError(str(error)) from error

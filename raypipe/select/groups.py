@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from raypipe.arrays.hashing import uniform
 from raypipe.select.adjust import ADJUST_ROWS, RankRegression
 from raypipe.select.duplicates import Copies
-from raypipe.select.hashing import uniform
 from raypipe.select.orders import Adjusted, Order, keys
 from raypipe.select.ranks import BELOW_ALL, Histogram, Ranking, Ranks, Unit, keys_of
 from raypipe.select.rows import REGRESSORS, Rows, Scores

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raypipe.arrays.hashing import uniform
 from raypipe.select.adjust import Fit, middle_rank
-from raypipe.select.hashing import uniform
 from raypipe.select.ranks import Ranks, keys_of
 from raypipe.select.rows import Rows
 

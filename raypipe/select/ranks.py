@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from raypipe.select.hashing import splitmix64
+from raypipe.arrays.hashing import splitmix64
 
 SAMPLE_ROWS = 1 << 20
 """Edges of a histogram; with so many a bin of 10^9 rows holds about 14,000 at most."""

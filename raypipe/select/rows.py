@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raypipe import columns
-from raypipe.select.hashing import uniform
+from raypipe.arrays.hashing import uniform
 from raypipe.select.selection import Selection
 from raypipe.storage import Entry, Folder
 

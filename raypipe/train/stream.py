@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from raypipe.arrays.hashing import GOLDEN, fractions, mix64
 from raypipe.train.listing import Mix
 
 WINDOWS_HELD = 4
@@ -199,15 +200,12 @@ def _between(rows: np.ndarray, cuts: np.ndarray, start: int, stop: int, window: 
 def hashed(numbers: np.ndarray, seed: int, epoch: int, purpose: str) -> np.ndarray:
     """[m] int64 -> [m] uint64, mixed so that each bit depends on all, another way for each seed, epoch and purpose.
 
-    Source: splitmix64, G. L. Steele et al., Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
+    The numbers are places in a splitmix64 sequence that begins somewhere else for each of these.
     """
     stream = blake2b(f"{purpose}:{seed}:{epoch}".encode(), digest_size=8).digest()
-    x = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(int.from_bytes(stream, "little"))
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(x ^ (x >> np.uint64(31)))
+    return mix64(numbers.astype(np.uint64) * GOLDEN + np.uint64(int.from_bytes(stream, "little")))
 
 
 def uniform(numbers: np.ndarray, seed: int, epoch: int, purpose: str) -> np.ndarray:
     """[m] int64 -> [m] float64 in [0, 1), of 53 bits."""
-    return np.asarray((hashed(numbers, seed, epoch, purpose) >> np.uint64(11)) * 2.0**-53)
+    return fractions(hashed(numbers, seed, epoch, purpose))

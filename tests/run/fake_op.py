@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import REASON, TEXT
+from raypipe.models import DeviceLost
 from raypipe.storage import Folder
 
 RAISE, CRASH, HANG, TOO_LARGE, CRASH_READER = "<raise>", "<crash>", "<hang>", "<too large>", "<crash reader>"
+LOSE_DEVICE = "<lose device>"
 
 
 @dataclass
@@ -73,6 +75,8 @@ class FakeOp:
             raise RuntimeError("this document can't be scored")
         if CRASH in text:
             crash()
+        if LOSE_DEVICE in text:
+            raise DeviceLost("CUDA error: an illegal memory access was encountered")
         if HANG in text:
             time.sleep(3600)
         if TOO_LARGE in text and len(batch) > 1:

@@ -20,7 +20,7 @@ from raypipe.run.stage import Stopped, is_complete
 from raypipe.run.watchdog import Patience
 from raypipe.storage import Folder
 
-from .fake_op import CRASH, CRASH_READER, HANG, RAISE, TOO_LARGE, FakeOp
+from .fake_op import CRASH, CRASH_READER, HANG, LOSE_DEVICE, RAISE, TOO_LARGE, FakeOp
 from .stages import (
     IDENTITY,
     QUICK,
@@ -80,6 +80,7 @@ def test_a_document_that_raises_is_one_skipped_row(tmp_path: Path) -> None:
     [
         [CRASH],
         pytest.param([CRASH, CRASH_READER, HANG], marks=pytest.mark.slow),
+        pytest.param([LOSE_DEVICE], marks=pytest.mark.slow),
     ],
 )
 def test_documents_that_end_their_process_are_skipped_and_their_neighbours_scored(
@@ -94,6 +95,7 @@ def test_documents_that_end_their_process_are_skipped_and_their_neighbours_score
         CRASH: "crashed the scorer (signal 11)",
         CRASH_READER: "crashed the tokenizer (signal 11)",
         HANG: "hung the scorer",
+        LOSE_DEVICE: "broke the device's driver or memory (it had to be opened anew)",
     }
     skipped = {f"x {kind}": reasons[kind] for kind in kinds}
     assert_scored(tmp_path, texts, skipped=skipped)

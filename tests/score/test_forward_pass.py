@@ -5,6 +5,7 @@ import torch
 
 from raypipe.columns import REASON
 from raypipe.corpus.rows import source_table
+from raypipe.models import DeviceLost
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.influence import Influence
 from raypipe.score.perplexity import Perplexity
@@ -129,6 +130,15 @@ def test_memory_that_does_not_suffice_is_a_memory_error(op, monkeypatch):
 
     monkeypatch.setattr(op, "per_token", fails)
     with pytest.raises(MemoryError, match="no room"):
+        op(op.prepare(source(TEXTS[:1])))
+
+
+def test_a_device_that_fails_for_good_is_told_from_a_document_that_does(op, monkeypatch):
+    def fails(documents):
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(op, "per_token", fails)
+    with pytest.raises(DeviceLost, match="device-side assert"):
         op(op.prepare(source(TEXTS[:1])))
 
 

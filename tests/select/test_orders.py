@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raypipe.select.hashing import splitmix64
+from raypipe.arrays.hashing import splitmix64
 from raypipe.select.orders import AtRandom, Drawn, by_score, keys, longest, lowest_loss
 from raypipe.select.ranks import Ranking
 from raypipe.select.rows import Rows

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from raypipe import columns
+from raypipe.arrays.hashing import uniform
 from raypipe.select.card import arm_stage
-from raypipe.select.hashing import uniform
 from raypipe.select.selection import Selection
 from raypipe.select.stage import select
 from tests.select.conftest import corpus, read_arm, write_run

@@ -62,6 +62,16 @@ def test_a_stop_is_a_checkpoint_and_the_same_command_goes_on(base, whole, tmp_pa
     assert order(run) == whole[1]
 
 
+def test_checkpoints_on_s3_are_gone_on_from(base, whole, s3_bucket):
+    run, steps = variant(base, s3_bucket), iter(range(100))
+    with pytest.raises(Stopped, match="stopped at step 5 of 9"):
+        go(run, asked=lambda: "stop" if next(steps) >= 4 else None)
+    assert Checkpoints(Folder(run.output) / "checkpoints", HERE, {}).steps() == [3, 5]
+    go(run)
+    assert losses(run) == pytest.approx(whole[0], abs=1e-6)
+    assert order(run) == whole[1]
+
+
 def test_a_finished_run_does_nothing_again(base, whole):
     state = go(base)
     assert state == State(9, whole[1], 9 * 4 * 32)

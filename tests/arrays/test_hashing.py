@@ -1,6 +1,6 @@
 import numpy as np
 
-from raypipe.select.hashing import splitmix64, uniform
+from raypipe.arrays.hashing import splitmix64, uniform
 
 
 def test_splitmix64_gives_the_published_sequence():

@@ -1,0 +1,1 @@
+"""Numerics that two methods share, a file each."""

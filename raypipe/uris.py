@@ -1,0 +1,82 @@
+"""What a URI names: a path of this machine, or a place in a store, and the file system behind it."""
+
+import os
+import re
+from typing import TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+_CREDENTIALS = re.compile(
+    r"://[^/@]*:[^/@]*@|[?&][\w.-]*(key|secret|token|password|sig|credential)[\w.-]*=", re.IGNORECASE
+)
+T = TypeVar("T")
+
+
+def is_remote(uri: str) -> bool:
+    """Whether the URI names something else than a local path."""
+    return "://" in uri and not uri.startswith("file://")
+
+
+def redact(value: T) -> T:
+    """A URI, or a sequence of them, without user names, passwords and queries, which may hold secrets."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(redact(item) for item in value)
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return re.sub(r"://[^/@]*@", "://", value).split("?")[0]  # type: ignore
+
+
+def normalise(uri: str) -> str:
+    """The URI with its scheme, absolute, without a trailing slash: `runs/a/` -> `file:///.../runs/a`."""
+    if is_remote(uri):
+        return uri.rstrip("/")
+    path = unquote(urlsplit(uri).path) if uri.startswith("file://") else os.path.expanduser(uri)
+    return "file://" + quote(os.path.abspath(path))
+
+
+def local_path(uri: str) -> str | None:
+    """The path of a `file:` URI on this machine, None for any other."""
+    return None if is_remote(uri) else unquote(urlsplit(normalise(uri)).path)
+
+
+def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """The file system behind a URI and the path inside it.
+
+    Raises
+    ------
+    ValueError
+        If the scheme is unknown, its library isn't installed, or the URI holds credentials.
+    """
+    if is_remote(uri) and _CREDENTIALS.search(uri):
+        raise ValueError(
+            f"a URI must not hold credentials, got some in {redact(uri)!r}; give them by the environment, a profile or "
+            "a role, as the store's own tools want it."
+        )
+    try:
+        if local_path(uri) is not None:
+            return pafs.LocalFileSystem(), str(local_path(uri))
+        if uri.startswith("s3://"):
+            return _s3(), uri.removeprefix("s3://").rstrip("/")
+        system, path = pafs.FileSystem.from_uri(normalise(uri))
+    except (pa.ArrowInvalid, ImportError) as error:
+        raise ValueError(
+            f"{uri!r} can't be opened: {error}. Known are paths, file://, s3://, gs:// and hf://."
+        ) from error
+    return system, path
+
+
+def _s3() -> pafs.FileSystem:
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    # pyarrow itself looks at these variables only when it is given a URI
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return pafs.S3FileSystem(region=region, endpoint_override=endpoint, connect_timeout=10, request_timeout=30)
+
+
+def glob_root(pattern: str) -> tuple[str, str]:
+    """A URI with wildcards as the folder above the first one and the pattern below it; no wildcard: ("uri", "")."""
+    for position, part in enumerate(parts := pattern.split("/")):
+        if any(sign in part for sign in "*?["):
+            return "/".join(parts[:position]), "/".join(parts[position:])
+    return pattern, ""
