@@ -14,7 +14,8 @@ from raypipe.run.card import CARD, device_hours, now, read_card
 from raypipe.run.cluster import Wanted
 from raypipe.run.lock import Locked
 from raypipe.run.shift import StageFailed
-from raypipe.storage import Folder, redact
+from raypipe.storage import Folder
+from raypipe.uris import redact
 
 RUN_FILE = "run.json"
 WORKER_BYTES = 2 << 30

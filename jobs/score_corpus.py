@@ -113,7 +113,8 @@ def foresee(config: Config, run: Folder) -> Forecast:
     plan = plan_shards(corpus, **asdict(FIRST_LOOK))
     op = make_op(config, run, {}, lambda: wanted.pool)
     op.check()
-    return forecast(corpus, plan, calibrate(op, corpus, plan, wanted.pool))
+    rate = calibrate(op, corpus, plan, wanted.pool)
+    return forecast(corpus, plan, rate, workers=wanted.pool.max_workers)
 
 
 def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:

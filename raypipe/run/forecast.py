@@ -27,6 +27,8 @@ class Forecast:
     """Of the files."""
     device_hours: float
     """Of workers like the one measured, start-up left out."""
+    workers: int = 1
+    """That share the work."""
 
     def lines(self, *, price_per_hour: float | None) -> list[str]:
         """For a terminal."""
@@ -36,11 +38,12 @@ class Forecast:
             f"tokens {self.tokens:,.0f}",
             f"bytes {self.n_bytes:,}",
             f"device-hours {self.device_hours:,.3f}",
+            f"hours {self.device_hours / self.workers:,.3f} with {self.workers} workers",
             *cost,
         ]
 
 
-def forecast(corpus: Corpus, plan: Plan, rate: Rate) -> Forecast:
+def forecast(corpus: Corpus, plan: Plan, rate: Rate, *, workers: int = 1) -> Forecast:
     """Rows from footers, and where there are none from slices all over the files; tokens and time as in the sample.
 
     Raises
@@ -52,7 +55,7 @@ def forecast(corpus: Corpus, plan: Plan, rate: Rate) -> Forecast:
         raise ValueError(f"none of the {rate.rows} rows sampled can be scored; nothing can be forecast from them.")
     rows = _rows(corpus, plan)
     tokens = rows * rate.tokens / rate.rows
-    return Forecast(rows, tokens, plan.n_bytes, tokens / rate.tokens_per_s / 3600)
+    return Forecast(rows, tokens, plan.n_bytes, tokens / rate.tokens_per_s / 3600, workers)
 
 
 def _rows(corpus: Corpus, plan: Plan) -> float:

@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from raypipe.storage import Folder, local_path
+from raypipe.storage import Folder
+from raypipe.uris import local_path
 
 INSTALL = "TensorBoard isn't installed; pip install 'raypipe[train]', or --no-tensorboard"
 

@@ -75,6 +75,16 @@ def test_a_run_ends_in_a_model_that_transformers_opens(config, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
+def test_a_run_folder_on_s3_gets_the_same_model(config, tmp_path, s3_bucket):
+    for file in (path for path in (tmp_path / "run").rglob("*") if path.is_file()):
+        Folder(s3_bucket).write(f"run/{file.relative_to(tmp_path / 'run')}", file.read_bytes())
+    there = replace(config, output=f"{s3_bucket}/run")
+    assert main(config) == main(there) == 0
+    assert [line["loss"] for line in lines(there)] == [line["loss"] for line in lines(config)]
+    model = "train/model/model.safetensors"
+    assert Folder(there.output).read(model) == (tmp_path / "run" / model).read_bytes()
+
+
 def test_the_exported_model_has_the_loss_that_training_measured(config, tmp_path):
     main(config)
     from transformers import AutoModelForCausalLM

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import score_corpus, settings
-from jobs.benchmark.chaos import make_model
+from jobs.benchmark.chaos_inputs import make_model
 from jobs.common import run_job
 from raypipe.run import cluster
 from raypipe.run.cluster import Node, Resources
