@@ -60,10 +60,16 @@ def retrying(action: Callable[[], T], *, limit_s: float = RETRY_S) -> T:
         try:
             return action()
         except OSError as error:
-            if error.errno in _LASTING or "NOT_FOUND" in str(error) or time.monotonic() + pause_s > deadline:
+            if _lasts(error) or time.monotonic() + pause_s > deadline:
                 raise
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 10.0)
+
+
+def _lasts(error: OSError) -> bool:
+    """Whether another try would meet the same; stores behind fsspec give the type of an error without its number."""
+    by_type = isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError)
+    return by_type or error.errno in _LASTING or "NOT_FOUND" in str(error)
 
 
 @dataclass(frozen=True)
