@@ -16,6 +16,7 @@ SHARD_S = 30.0
 """Seconds of one worker's work that a shard should be."""
 
 SAMPLE_SHARDS, SAMPLE_ROWS = 16, 256
+MAX_MEASURED = 8
 LIMIT_S = 40.0
 MIN_SHARD_BYTES, MAX_SHARD_BYTES = 1 << 16, 1 << 29
 
@@ -51,12 +52,16 @@ def _rounded(value: float) -> int:
 
 
 def calibrate(op: Op, corpus: Corpus, plan: Plan, pool: Pool) -> Rate:
-    """Measure on one worker's resources, with rows from the beginnings of shards all over the corpus."""
+    """Measure with rows from the beginnings of shards all over the corpus, on the resources of a worker.
+
+    Without GPUs workers share a machine's caches and memory, so that as many are measured side by side as will run.
+    """
     step = max(1, len(plan) // SAMPLE_SHARDS)
     sampled = [replace(shard, max_rows=SAMPLE_ROWS) for shard in plan.shards[::step]]
     remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=0)(_measure)
-    rate: Rate = ray.get(remote.remote(op, corpus, sampled, pool.n_threads))
-    return rate
+    n_workers = 1 if pool.num_gpus else min(pool.max_workers, MAX_MEASURED)
+    rates: list[Rate] = ray.get([remote.remote(op, corpus, sampled, pool.n_threads) for _ in range(n_workers)])
+    return replace(rates[0], tokens_per_s=sum(rate.tokens_per_s for rate in rates) / n_workers)
 
 
 def _measure(op: Op, corpus: Corpus, shards: list[Shard], n_threads: int) -> Rate:
