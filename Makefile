@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(PIP) --editable '.[dev,train]'
 	touch $@
 
-.PHONY: install demo check test test-slow test-chaos clean
+.PHONY: install demo check test test-slow clean
 install: .venv/dev  ## everything, with what development and training need
 
 demo: .venv/base  ## the main job on the embedded sample
@@ -24,13 +24,10 @@ check: install  ## lint, types, import contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 test: install
-	$(BIN)/pytest -m 'not slow and not chaos'
+	$(BIN)/pytest -m 'not slow'
 
 test-slow: install
 	$(BIN)/pytest -m slow
-
-test-chaos: install
-	$(BIN)/pytest -m chaos
 
 clean:
 	rm -rf .venv build *.egg-info runs

@@ -7,7 +7,7 @@ from ..conftest import ROOT
 
 
 @pytest.mark.ray
-@pytest.mark.chaos
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_twenty_kills_leave_the_same_bytes_as_none() -> None:
     command = [sys.executable, "-m", "jobs.benchmark", "chaos", "--kills", "20", "--seed", "0"]
