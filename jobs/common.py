@@ -44,8 +44,21 @@ class CorpusSettings:
     """A longer line of JSON is one skipped row, never held whole."""
 
     def to_corpus(self) -> Corpus:
-        """The corpus that these settings describe; `sample` is the embedded one."""
+        """The corpus that these settings describe; `sample` is the embedded one.
+
+        Raises
+        ------
+        ValueError
+            If columns are named for the embedded one, which has its own.
+        """
         if self.corpus == (sample.SAMPLE,):
+            if (self.text_column, self.id_column, self.domain_column, self.domain_from_path) != (
+                "text",
+                None,
+                None,
+                None,
+            ):
+                raise ValueError("corpus sample has its own columns; leave out the settings of columns and domains.")
             folder = str(sample.corpus_folder())
             return Corpus(sources=(folder,), id_column="id", domain_column="domain", where=self.where, limit=self.limit)
         return Corpus(

@@ -49,6 +49,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ({"corpus": "{root}/corpus/a.txt"}, "nothing at"),
         ({"text-column": "body"}, "has no column 'body'"),
         ({"id-column": "uid"}, "has no column 'uid'"),
+        ({"corpus": "sample", "text-column": "body"}, "sample has its own columns"),
         ({"where": "size >"}, "can't be used"),
         ({"where": "lang = (SELECT 1)"}, "a subquery"),
         ({"domain-from-path": "(x"}, "is not a regular expression"),
