@@ -52,12 +52,7 @@ class CorpusSettings:
             If columns are named for the embedded one, which has its own.
         """
         if self.corpus == (sample.SAMPLE,):
-            if (self.text_column, self.id_column, self.domain_column, self.domain_from_path) != (
-                "text",
-                None,
-                None,
-                None,
-            ):
+            if self.text_column != "text" or self.id_column or self.domain_column or self.domain_from_path:
                 raise ValueError("corpus sample has its own columns; leave out the settings of columns and domains.")
             folder = str(sample.corpus_folder())
             return Corpus(sources=(folder,), id_column="id", domain_column="domain", where=self.where, limit=self.limit)

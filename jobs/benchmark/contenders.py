@@ -8,7 +8,6 @@ from threading import Event
 from typing import Literal
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -25,6 +24,7 @@ from raypipe.run.stage import Annotate, Sizes
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.influence import Influence
 from raypipe.storage import Folder
+from raypipe.train.meter import memory_bytes
 
 Contender = Literal["plain32", "plain", "sorted", "alone", "ray"]
 FILES = 32
@@ -115,7 +115,7 @@ def contend(bench: Bench, who: Contender) -> Measured:
     }
     measured = runs[who]()
     if who != "ray":  # there it is the worker's, not this process's
-        measured.figures["peak_memory_gb"] = _peak_gb(bench.device)
+        measured.figures["peak_memory_gb"] = memory_bytes() / 1e9
     return measured
 
 
@@ -182,31 +182,3 @@ def _committed_losses(folder: Folder) -> np.ndarray:
             tables.append(pq.read_table(file, columns=["loss", "loss_masked"]))
     table = pa.concat_tables(tables)
     return np.stack([table[name].to_numpy() for name in ("loss", "loss_masked")], axis=1)
-
-
-def matmul_peak(device: str, dtype: str) -> float:
-    """Operations a second of a large matrix product on this device, the best of several."""
-    n = 8192 if device == "cuda" else 1536
-    a, b = (torch.randn(n, n, device=device).to(getattr(torch, dtype)) for _ in range(2))
-    best = float("inf")
-    for _ in range(8):
-        _wait(device)
-        started = time.perf_counter()
-        a @ b
-        _wait(device)
-        best = min(best, time.perf_counter() - started)
-    return 2.0 * n**3 / best
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def _peak_gb(device: str) -> float:
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e9
-    memory = psutil.Process().memory_info()
-    status = Path("/proc/self/status").read_text() if Path("/proc/self/status").exists() else ""
-    peak = next((line for line in status.splitlines() if line.startswith("VmHWM")), None)
-    return int(peak.split()[1]) / 1e6 if peak else memory.rss / 1e9

@@ -16,8 +16,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from jobs.benchmark.contenders import Bench, Contender, Measured, contend, matmul_peak
+from jobs.benchmark.contenders import Bench, Contender, Measured, contend
 from jobs.benchmark.shapes import SHAPES
+from raypipe.train.flops import measured_peak
 
 T = TypeVar("T")
 NAMES: dict[str, str] = {
@@ -79,7 +80,7 @@ def main(config: Config) -> int:
             batch_size=config.batch_size, token_budget=config.token_budget, seed=config.seed,
         )  # fmt: skip
         runs = [_round(bench, config.contenders, at) for at in range(1, config.runs + 1)]
-        peak = apart(matmul_peak, bench.device, bench.dtype)
+        peak = apart(measured_peak, torch.device(bench.device), bench.dtype)
     contenders = {who: summarise([run[who] for run in runs], bench.shape, peak) for who in config.contenders}
     reference = runs[0][config.contenders[0]].losses
     for who in config.contenders:
