@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from raypipe.corpus.rows import BATCH, as_string, joined, judge, source_table
+from raypipe.corpus.rows import BATCH, as_string, joined, judge, reasons_of, source_table
 from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
 from raypipe.corpus.where import Condition
 
@@ -160,23 +160,32 @@ def _needed(corpus: Corpus, shard: Shard, schema: pa.Schema, condition: Conditio
 def _batch_table(
     corpus: Corpus, shard: Shard, batch: pa.RecordBatch, row: int, condition: Condition | None
 ) -> pa.Table:
-    judged = [judge(value) for value in _values(batch, corpus.text_column)]
-    reasons = [reason for _, reason in judged]
+    texts, reasons = _texts(batch, corpus.text_column)
     if condition is not None:
         alive = [i for i, reason in enumerate(reasons) if reason is None]
         rows = pa.table(batch.select(condition.columns_of(batch.schema))).take(alive)
         for i, reason in zip(alive, condition.of_table(rows, n_rows=len(alive)), strict=True):
             reasons[i] = reason
-    ids = _strings(batch, corpus.id_column) if corpus.id_column else [None] * len(judged)
-    domains: list[str | None] = [shard.domain or corpus.path_domain(shard.path)] * len(judged)
+    ids = _strings(batch, corpus.id_column) if corpus.id_column else [None] * len(reasons)
+    domains: list[str | None] = [shard.domain or corpus.path_domain(shard.path)] * len(reasons)
     if shard.domain is None and corpus.domain_column is not None:
         domains = _strings(batch, corpus.domain_column)
     return source_table(
         ids=[f"{shard.path}:{row + i}" if name is None else name for i, name in enumerate(ids)],
         domains=["unknown" if domain is None else domain for domain in domains],
-        texts=[text for text, _ in judged],
+        texts=texts,
         reasons=reasons,
     )
+
+
+def _texts(batch: pa.RecordBatch, name: str) -> tuple[pa.LargeBinaryArray, list[str | None]]:
+    """A column's texts, judged, and the reasons for those that are none."""
+    array = _column(batch, name)
+    if _is_one(array.type, *_STRINGS, *_BINARIES):
+        array = array.cast(pa.large_binary())
+        return array, reasons_of(array)
+    judged = [judge(value) for value in _python_values(array)]
+    return pa.array([text for text, _ in judged], pa.large_binary()), [reason for _, reason in judged]
 
 
 def _strings(batch: pa.RecordBatch, name: str) -> list[str | None]:
@@ -185,15 +194,23 @@ def _strings(batch: pa.RecordBatch, name: str) -> list[str | None]:
 
 def _values(batch: pa.RecordBatch, name: str) -> list[object]:
     """A column as Python values; strings as bytes, for they may not be the UTF-8 that the file says."""
-    array = batch.column(name) if name in batch.schema.names else _nested(batch, name)
-    array = array.storage if isinstance(array, pa.ExtensionArray) else array
-    array = array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
+    return _python_values(_column(batch, name))
+
+
+def _python_values(array: pa.Array) -> list[object]:
     if _is_one(array.type, *_STRINGS):
         array = array.cast(pa.large_binary())
     elif types.is_temporal(array.type):  # nanoseconds have no Python value
         array = array.cast(pa.string())
     values: list[object] = array.to_pylist()
     return values
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column without the dictionary or extension type around it."""
+    array = batch.column(name) if name in batch.schema.names else _nested(batch, name)
+    array = array.storage if isinstance(array, pa.ExtensionArray) else array
+    return array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
 
 
 def _nested(batch: pa.RecordBatch, name: str) -> pa.Array:

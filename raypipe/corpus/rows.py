@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe import columns
 
@@ -45,20 +47,64 @@ def text_hash(text: bytes) -> int:
     return int.from_bytes(blake2b(text).digest()[:8], "little", signed=True)
 
 
+def reasons_of(texts: pa.LargeBinaryArray) -> list[str | None]:
+    """The reasons that `judge` gives for a column's rows.
+
+    Python looks only at rows that may be no text. One that begins with a visible ASCII character is one, if it is
+    UTF-8, and that Arrow checks for all rows at once.
+    """
+    try:
+        texts.cast(pa.large_string())
+        doubtful = np.flatnonzero(~_begins_visibly(texts))
+    except pa.ArrowInvalid:
+        doubtful = np.arange(len(texts))
+    reasons: list[str | None] = [None] * len(texts)
+    for at in doubtful.tolist():
+        reasons[at] = judge(texts[at].as_py())[1]
+    return reasons
+
+
+def _begins_visibly(texts: pa.LargeBinaryArray) -> np.ndarray:
+    """[n] whether a row's first byte is a visible ASCII character."""
+    offsets, content = _layout(texts)
+    has_text = (offsets[1:] > offsets[:-1]) & texts.is_valid().to_numpy(zero_copy_only=False)
+    first = np.frombuffer(content, np.uint8)[offsets[:-1][has_text]]
+    visible = np.zeros(len(texts), bool)
+    visible[has_text] = (first > 0x20) & (first < 0x7F)
+    return visible
+
+
+def _layout(texts: pa.LargeBinaryArray) -> tuple[np.ndarray, memoryview]:
+    """Where each row of a column begins, [n + 1], in its bytes."""
+    _, offsets, content = texts.buffers()
+    begins = np.frombuffer(offsets, np.int64, len(texts) + 1, texts.offset * 8) if len(texts) else np.zeros(1, np.int64)
+    return begins, memoryview(content if content is not None else b"")
+
+
+def _hashes(texts: pa.LargeBinaryArray) -> pa.Array:
+    """`text_hash` of each row, null where the text is."""
+    offsets, content = _layout(texts)
+    digests = b"".join(blake2b(content[start:stop]).digest()[:8] for start, stop in pairwise(offsets.tolist()))
+    return pa.array(np.frombuffer(digests, "<i8"), mask=texts.is_null().to_numpy(zero_copy_only=False))
+
+
 def source_table(
-    *, ids: Sequence[str], domains: Sequence[str], texts: Sequence[bytes | None], reasons: Sequence[str | None]
+    *,
+    ids: Sequence[str],
+    domains: Sequence[str],
+    texts: Sequence[bytes | None] | pa.LargeBinaryArray,
+    reasons: Sequence[str | None],
 ) -> pa.Table:
-    """A table of `columns.SOURCE`; a row with a reason keeps no text."""
-    kept = [None if reason else text for text, reason in zip(texts, reasons, strict=True)]
-    digests = b"".join(blake2b(text).digest()[:8] if text is not None else bytes(8) for text in kept)
-    missing = np.fromiter((text is None for text in kept), bool, len(kept))
-    lengths = np.fromiter((len(text) if text is not None else 0 for text in kept), np.int64, len(kept))
+    """A table of `columns.SOURCE` from texts that were judged; a row with a reason keeps no text."""
+    kept = texts if isinstance(texts, pa.LargeBinaryArray) else pa.array(texts, pa.large_binary())
+    if reasons.count(None) < len(reasons):
+        kept = pc.if_else(pa.array([reason is None for reason in reasons]), kept, pa.scalar(None, kept.type))
     arrays = [
         pa.array(ids, pa.string()),
-        pa.array(np.frombuffer(digests, "<i8"), pa.int64(), mask=missing),
+        _hashes(kept),
         pa.array(domains, pa.string()),
-        pa.array(kept, pa.large_binary()).view(pa.large_string()),  # each was checked by `judge`
-        pa.array(lengths),
+        kept.view(pa.large_string()),  # each was checked by `judge`
+        pc.fill_null(pc.binary_length(kept), 0),
         pa.array(reasons, pa.string()),
     ]
     return pa.Table.from_arrays(arrays, schema=columns.SOURCE)

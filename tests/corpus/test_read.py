@@ -6,11 +6,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raypipe import columns
 from raypipe.corpus import Corpus, Shard, UnreadableFile, plan_shards, read_shard, read_stream
 from raypipe.corpus import read as read_module
-from raypipe.corpus.rows import judge, source_table, text_hash
+from raypipe.corpus.rows import judge, reasons_of, source_table, text_hash
 from tests.corpus.reading import read_all
 
 
@@ -158,3 +160,20 @@ def test_judge_says_why_a_value_is_no_text():
     assert judge("é") == judge("é".encode()) == ("é".encode(), None)
     reasons = [judge(value)[1] for value in (None, 3, [], "", "\n\u3000", b" ", b"\xff", "\ud800")]
     assert reasons == ["null text", "not a string", "not a string", "empty", "empty", "empty", "not UTF-8", "not UTF-8"]
+
+
+TEXTS = st.one_of(
+    st.none(), st.binary(max_size=6), st.text(max_size=6).map(str.encode), st.sampled_from([b"\x1c", b" x"])
+)
+
+
+@given(texts=st.lists(TEXTS, max_size=12), cut=st.integers(0, 12))
+def test_a_whole_column_is_judged_and_hashed_as_its_rows_are(texts: list[bytes | None], cut: int):
+    column, texts = pa.array(texts, pa.large_binary())[cut:], texts[cut:]
+    reasons = reasons_of(column)
+    assert reasons == [judge(text)[1] for text in texts]
+    kept = [text if reason is None else None for text, reason in zip(texts, reasons, strict=True)]
+    table = source_table(ids=[""] * len(texts), domains=[""] * len(texts), texts=column, reasons=reasons)
+    assert table["text"].to_pylist() == [text and text.decode() for text in kept]
+    assert table["text_hash"].to_pylist() == [None if text is None else text_hash(text) for text in kept]
+    assert table["n_bytes"].to_pylist() == [len(text or b"") for text in kept]
