@@ -12,9 +12,11 @@ from jobs.common import CorpusSettings, ModelSettings, RunSettings, note_run, ru
 from jobs.find_heads import ProbeSettings, detect
 from raypipe import sample
 from raypipe.corpus import Corpus, plan_shards
+from raypipe.lm.decoder import check_architecture
 from raypipe.models import open_model
 from raypipe.run.calibrate import calibrate
 from raypipe.run.card import read_card
+from raypipe.run.cluster import Wanted
 from raypipe.run.forecast import Forecast, forecast
 from raypipe.run.lock import Lock
 from raypipe.run.op import Pool
@@ -90,6 +92,7 @@ def score(
     made_with = (read_card(run / stage) or {}).get("identity", {})
     sizes = _sizes(config, made_with)
     plan = plan_shards(corpus, **asdict(sizes or FIRST_LOOK))  # wrong paths and columns end here, before any device
+    check_early(config, wanted)
     op = make_op(config, run, made_with, lambda: wanted.pool)
     op.check()
     sizes = sizes or calibrate(op, corpus, plan, wanted.pool).sizes
@@ -111,10 +114,26 @@ def foresee(config: Config, run: Folder) -> Forecast:
     """What scoring the corpus with these settings would take."""
     corpus, wanted = config.to_corpus(), config.to_wanted()
     plan = plan_shards(corpus, **asdict(FIRST_LOOK))
+    check_early(config, wanted)
     op = make_op(config, run, {}, lambda: wanted.pool)
     op.check()
     rate = calibrate(op, corpus, plan, wanted.pool)
     return forecast(corpus, plan, rate, workers=wanted.pool.max_workers)
+
+
+def check_early(config: Any, wanted: Wanted) -> None:
+    """Refuse a model that can't be read, or workers that this machine can't hold, before Ray is started.
+
+    Raises
+    ------
+    ValueError
+        With what is wrong.
+    """
+    model = open_model(config.model)
+    check_architecture(model.config(), max_tokens=config.max_tokens)
+    model.tokenizer_sha256()
+    model.sha256()
+    wanted.check_here()
 
 
 def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:

