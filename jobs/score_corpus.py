@@ -130,10 +130,9 @@ def check_early(config: Any, wanted: Wanted) -> None:
         With what is wrong.
     """
     model = open_model(config.model)
-    check_architecture(model.config(), max_tokens=config.max_tokens)
-    model.tokenizer_sha256()
-    model.sha256()
+    model.check()
     wanted.check_here()
+    check_architecture(model.config(), max_tokens=config.max_tokens)
 
 
 def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:

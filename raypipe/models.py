@@ -31,6 +31,19 @@ class LocalModel:
     folder: Path
     revision: str | None
 
+    def check(self) -> None:
+        """See that the weights are whole and the tokenizer is there, without an import and without reading the weights.
+
+        Raises
+        ------
+        ValueError
+            With the file, and what is wrong with it.
+        """
+        self.tokenizer_sha256()
+        for path in self.folder.glob("*.safetensors"):
+            with path.open("rb") as file:
+                _header(file, path)
+
     def config(self) -> Any:
         """Its transformers configuration; no weights are read.
 
