@@ -70,7 +70,7 @@ def run_training(config: Any, training: Training, stage: str, stopping: threadin
         card["status"] = "incomplete"
         cards.write_card(folder, card)
         print(stop, file=sys.stderr)
-        return status["code"] or 143
+        return status["code"]
     card |= {"status": "finished", "counts": asdict(state)}
     card["times"]["finished"] = cards.now()
     cards.write_card(folder, card)

@@ -60,6 +60,7 @@ class Ledger:
         self.processes: dict[Identity, Activity] = {}
         self.slowest_s = 0.0
         self.is_stopping = False
+        self.leaving: frozenset[str] = frozenset()
 
     def hello(self, who: Identity) -> None:
         """A worker starts to load what it needs."""
@@ -75,9 +76,12 @@ class Ledger:
             self._now(who)
 
     def begin(self, who: Identity, key: str) -> int | None:
-        """A worker takes up a shard: which attempt at it this is, from 1; None if no new shard may start."""
+        """A worker takes up a shard: which attempt at it this is, from 1; None: none may start, 0: not on its node."""
         if self.is_stopping:
             return None
+        if who.node in self.leaving:
+            self.forget(who)
+            return 0
         self.attempts[key] += 1
         for other in [
             other for other, doing in self.processes.items() if doing.phase == "working" and doing.key == key
@@ -120,6 +124,10 @@ class Ledger:
     def stop(self) -> None:
         """From now on no new shard starts."""
         self.is_stopping = True
+
+    def leave(self, nodes: frozenset[str]) -> None:
+        """From now on no new shard starts on these nodes: they are about to be taken away."""
+        self.leaving = nodes
 
     def forget(self, who: Identity) -> None:
         """A process is known to be gone."""

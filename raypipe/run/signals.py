@@ -21,8 +21,11 @@ def kept_handlers() -> Iterator[None]:
 
 @contextmanager
 def orderly_stop() -> Iterator[tuple[threading.Event, dict[str, int]]]:
-    """An event set by the first SIGTERM or SIGINT, and the exit status that goes with it; a second one acts at once."""
-    event, status = threading.Event(), {"code": 0}
+    """An event set by the first SIGTERM or SIGINT, and the exit status of a stopped job; a second one acts at once.
+
+    Whoever else sets the event (the last node is about to be taken away) means what a SIGTERM means.
+    """
+    event, status = threading.Event(), {"code": 128 + signal.SIGTERM}
     before = {number: signal.getsignal(number) for number in STOPPING}
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -151,7 +151,7 @@ class Annotate:
             self.op, self.corpus, pending, folder=self.folder, pool=pool,
             part_rows=self.sizes.part_rows, ledger=ledger, done=state.parts_done,
         )  # fmt: skip
-        with Watchdog(ledger, self.patience) as dog, Reporter(self.run, meter) as reporter:
+        with Watchdog(ledger, self.patience, self.stopping.set) as dog, Reporter(self.run, meter) as reporter:
             note = Noter(self._write, card, meter, dog, pool)
             shift = Shift(
                 self.stage, getattr(self.op, "token_budget", None), ledger, dog, meter, reporter,

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raypipe.run import nodes
 from raypipe.run.ledger import Activity, Identity, Sighting
 
 log = logging.getLogger(__name__)
@@ -48,15 +50,16 @@ class Patience:
 
 
 class Watchdog:
-    """Looks at the ledger every second while a stage runs."""
+    """Looks at the ledger, and at the nodes, every second while a stage runs."""
 
-    def __init__(self, ledger: Any, patience: Patience) -> None:
-        self.ledger, self.patience = ledger, patience
+    def __init__(self, ledger: Any, patience: Patience, stop: Callable[[], None] = lambda: None) -> None:
+        self.ledger, self.patience, self.stop = ledger, patience, stop
         self.killed: list[str] = []
         """What was killed and why, one line each."""
         self.n_workers, self.slowest_s = 0, 0.0
         self.worked = self.moved = time.monotonic()
         """When a worker was last seen with a shard, and when any process was last seen at work."""
+        self._leaving: frozenset[str] = frozenset()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="watchdog")
 
@@ -72,6 +75,7 @@ class Watchdog:
         while not self._ended.wait(CHECK_EVERY_S):
             try:
                 self._look()
+                self._look_at_nodes()
             except (ray.exceptions.RayError, TimeoutError) as error:
                 log.warning("the watchdog could not look: %s", error)
 
@@ -86,6 +90,18 @@ class Watchdog:
         for one in seen:
             if self.patience.is_over(one.activity, one.silent_s, slowest_s=self.slowest_s):
                 self._end(one)
+
+    def _look_at_nodes(self) -> None:
+        """A node that is about to be taken away gets no new shard; without another to go on with, the job stops."""
+        leaving = nodes.leaving()
+        if leaving == self._leaving:
+            return
+        self._leaving = leaving
+        log.warning("about to be taken away, and given no new shard: node %s", ", ".join(sorted(leaving)) or "none")
+        if nodes.is_last(leaving):
+            self.stop()
+        else:
+            ray.get(self.ledger.leave.remote(leaving), timeout=30)
 
     def _end(self, one: Sighting) -> None:
         doing = f"{one.activity.phase} {one.activity.key}".strip()

@@ -180,26 +180,52 @@ def test_a_store_that_is_down_for_a_while_costs_time_only(tmp_path: Path, start:
 
 CLUSTER = """
 import json, os, sys, time
-from pathlib import Path
+import psutil, ray
 from ray.cluster_utils import Cluster
+from ray.core.generated import autoscaler_pb2
+
+PREEMPTION = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+
+def workers_of(raylet):
+    found = psutil.Process(raylet.pid).children()
+    living = [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in living if "MapWorker" in process.name()]
+
+def raylet_of(node):
+    return node.all_processes["raylet"][0].process
+
+def take_away(node):  # as a cloud does: a notice first
+    raylet = raylet_of(node)
+    had = len(workers_of(raylet))
+    gcs = ray._raylet.GcsClient(address=cluster.address)
+    accepted, why = gcs.drain_node(node.node_id, PREEMPTION, "spot", int(time.time() * 1000) + 600_000)
+    assert accepted, why
+    deadline = time.monotonic() + 60
+    while workers_of(raylet) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    print(json.dumps({"had": had, "left": len(workers_of(raylet)), "alive": raylet.poll() is None}), flush=True)
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
+pair = [cluster.add_node(num_cpus=2) for _ in range(2)]
 print(cluster.address, flush=True)
 sys.stdin.readline()
-for node in nodes:
-    node.all_processes["raylet"][0].process.kill()
+cluster.add_node(num_cpus=2)
+second, first = sorted(pair, key=lambda node: len(workers_of(raylet_of(node))))
+take_away(first)
+sys.stdin.readline()
+raylet_of(second).kill()
+for node in (first, second):
     cluster.remove_node(node, allow_graceful=False)
-    cluster.add_node(num_cpus=2)
-    print("killed", flush=True)
-    sys.stdin.readline()
+cluster.add_node(num_cpus=2)
+print("killed", flush=True)
+sys.stdin.readline()
 cluster.shutdown()
 """
 
 
 @pytest.mark.slow
-def test_killed_raylets_of_a_cluster_cost_no_row(
-    tmp_path: Path, start: Start, tmp_path_factory: pytest.TempPathFactory
+def test_nodes_of_a_cluster_that_are_taken_away_with_and_without_notice_cost_no_row(
+    tmp_path: Path, start: Start
 ) -> None:
     import tempfile
 
@@ -209,18 +235,26 @@ def test_killed_raylets_of_a_cluster_cost_no_row(
         cluster = subprocess.Popen(
             [sys.executable, "-c", CLUSTER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+
+        def told(n_files: int) -> str:
+            """What the cluster says to the next fault, once so many files are there."""
+            wait_for_files(tmp_path / "run", n_files, driver)
+            cluster.stdin.write("\n")
+            cluster.stdin.flush()
+            return cluster.stdout.readline().strip()
+
         try:
             address = cluster.stdout.readline().strip()
             driver = start(tmp_path, 0.5, RAY_ADDRESS=address, RAY_TMPDIR=home)
-            for n_files in (3, 8):
-                wait_for_files(tmp_path / "run", n_files, driver)
-                cluster.stdin.write("\n")
-                cluster.stdin.flush()
-                assert cluster.stdout.readline().strip() == "killed"
+            noticed = json.loads(told(2))
+            assert noticed["had"] > 0
+            assert noticed == {"had": noticed["had"], "left": 0, "alive": True}  # before the node is gone
+            assert told(9) == "killed"
             assert driver.wait(timeout=240) == 0, logs(tmp_path)
         finally:
             cluster.communicate("\n\n", timeout=60)
     assert_scored(tmp_path, texts)
+    assert "about to be taken away" in logs(tmp_path)
     assert list((tmp_path / "run").rglob("*nonce*")) == []
 
 

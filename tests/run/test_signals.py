@@ -22,7 +22,7 @@ def test_without_a_signal_nothing_is_set_and_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with orderly_stop() as (event, status):
         assert signal.getsignal(signal.SIGTERM) != before
-    assert (event.is_set(), status["code"], signal.getsignal(signal.SIGTERM)) == (False, 0, before)
+    assert (event.is_set(), status["code"], signal.getsignal(signal.SIGTERM)) == (False, 143, before)
 
 
 def test_handlers_that_a_library_replaces_are_put_back() -> None:
