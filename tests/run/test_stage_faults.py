@@ -10,8 +10,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import ray
+from ray._private.internal_api import node_stats
 
 from raypipe.corpus import Corpus
 from raypipe.run.commit import recount
@@ -180,8 +183,19 @@ def test_shards_larger_than_the_object_store_in_sum_are_spilled_and_scored(tmp_p
     texts = [f"{row} " + "long " * 400_000 for row in range(110)]  # 220 MB of text, twice that once prepared
     for number in range(11):
         write_lines(tmp_path / f"corpus/part-{number:02d}.jsonl", texts[10 * number : 10 * number + 10])
+    before = spilled_bytes()
+    ballast = [ray.put(np.full(20 << 20, number, np.uint8)) for number in range(6)]  # of a store of 150 MiB
     make_stage(tmp_path, sizes=replace(make_stage(tmp_path).sizes, shard_bytes=8 << 20))()
+    assert spilled_bytes() - before > 20 << 20  # it did happen
     assert_scored(tmp_path, texts)
+    assert [int(ray.get(held)[-1]) for held in ballast] == list(range(6))
+
+
+def spilled_bytes() -> int:
+    """What this machine's object store has written to disk so far."""
+    node = ray.nodes()[0]
+    stats = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"], include_memory_info=False)
+    return int(stats.store_stats.spilled_bytes_total)
 
 
 def test_a_request_to_stop_commits_what_is_in_flight_and_the_same_command_goes_on(tmp_path: Path) -> None:
