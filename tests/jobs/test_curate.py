@@ -17,11 +17,13 @@ from raypipe.score.influence import Influence
 from tests.score.conftest import tiny_folder  # noqa: F401
 
 pytestmark = pytest.mark.ray
+SECRET = "planted-and-never-written"
 HOSTILE = ["</script><script>alert(1)</script>", "\x1b[31mred\x00", "\u202egnp.exe", "x" * 5000]
 
 
 def run(*arguments, timeout=400):
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "HF_HUB_OFFLINE": "1"}
+    planted = {"AWS_SECRET_ACCESS_KEY": f"aws-{SECRET}", "HF_TOKEN": f"hf_{SECRET}"}
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "HF_HUB_OFFLINE": "1", **planted}
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
 
@@ -95,6 +97,10 @@ def test_rows_in_are_rows_out_scored_as_in_one_process(corpus, heads_file, tiny_
     assert note["status"] == "finished"
     assert next(control["value"] for control in note["controls"]) == 0.0
     assert (out / "report.html").read_text().count("<script") == 0
+    everything = {file.name: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    assert {"report.html", "card.json", "run.json"} < set(everything)
+    assert [name for name, content in everything.items() if SECRET.encode() in content] == []
+    assert SECRET not in first.stdout + first.stderr
     written = [file.stat().st_mtime_ns for file in files]
     again = run(*command)
     assert again.returncode == 0, again.stderr
