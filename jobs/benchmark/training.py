@@ -5,7 +5,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.storage import Folder
 from raypipe.train.checkpoint import Checkpoints
 from raypipe.train.engine import Precision
@@ -79,9 +83,12 @@ def main(config: Config) -> None:
     rows = Rows(config, share)
     loops: dict[str, Callable[[Config, Rows], Clock]] = {"bare": bare, "raypipe": raypipe}
     seconds: dict[str, list[np.ndarray]] = {name: [] for name in loops}
-    for turn in range(config.turns):
-        for name in list(loops) if turn % 2 == 0 else list(reversed(loops)):
-            seconds[name].append(loops[name](config, rows).medians())
+    with ExitStack() as stack:
+        # a process each: raypipe's settings of the allocator must not serve the other loop as well
+        own = {name: stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for name in loops}
+        for turn in range(config.turns):
+            for name in list(loops) if turn % 2 == 0 else list(reversed(loops)):
+                seconds[name].append(own[name].submit(loops[name], config, rows).result().medians())
     ratios = np.array(seconds["bare"]) / np.array(seconds["raypipe"])  # [turns, 2]
     model = new_model(_shape(config), seed=0, initialisation="normal")
     flops = step_flops(matrix_parameters(model), model.config, rows.documents[: share.n_sequences])
@@ -118,6 +125,7 @@ class Clock:
 
 def raypipe(config: Config, rows: Rows) -> Clock:
     """Each step of raypipe's loop, with its journal and meter."""
+    keep_freed_memory()  # as a training worker does
     workers = Workers.of_this_process()
     causal, precision = new_model(_shape(config), seed=0, initialisation="normal"), Precision(config.dtype)
     Precision(config.dtype, config.checkpoint_activations, config.compile).apply(causal)

@@ -21,6 +21,7 @@ from ray.train.torch import TorchTrainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.run.op import Pool
 from raypipe.storage import Folder
 from raypipe.train.checkpoint import Checkpoints, State
@@ -125,6 +126,7 @@ def work(config: dict[str, Any]) -> Outcome:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # transformers imports DeepSpeed wherever it is installed
     if training.n_threads is not None:
         torch.set_num_threads(training.n_threads)
+    keep_freed_memory()
     workers = Workers.of_this_process()
     try:
         return Outcome(_work(training, workers))

@@ -61,14 +61,13 @@ def attend_packed(
     if query.device.type == "cuda" and query.dtype in (torch.bfloat16, torch.float16):
         return _varlen(query, key, value, cuts, scaling), None
     is_grouped = query.shape[1] != key.shape[1]
-    parts = []
-    for start, stop in pairwise(cuts):
-        q, k, v = (heads[:, :, start:stop] for heads in (query, key, value))
-        parts.append(
-            F.scaled_dot_product_attention(
-                q, k, v, is_causal=True, enable_gqa=is_grouped, scale=scaling, dropout_p=dropout
-            )
-        )
+    sizes = [stop - start for start, stop in pairwise(cuts)]
+    # split, not slices: going back, each slice would fill gradients of the whole length with zeros
+    documents = zip(*(heads.split(sizes, dim=2) for heads in (query, key, value)), strict=True)
+    parts = [
+        F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=is_grouped, scale=scaling, dropout_p=dropout)
+        for q, k, v in documents
+    ]
     return torch.cat(parts, dim=2).transpose(1, 2), None
 
 

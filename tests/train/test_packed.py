@@ -8,6 +8,7 @@ from raypipe.train.classification_head import ClassificationHead
 from raypipe.train.engine import Precision
 from raypipe.train.feed import Document
 from raypipe.train.next_token import LanguageModel, NextToken
+from raypipe.train.packed import attend_packed
 from tests.train.parts import tiny_model
 from tests.train.synthetic import VOCABULARY
 
@@ -109,3 +110,16 @@ def test_a_head_gives_what_transformers_gives_for_each_document(n):
         label = torch.tensor([document.label if n == 1 else int(document.label)])
         expected = plain(input_ids=ids, attention_mask=torch.ones_like(ids), labels=label).loss
         assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_going_back_through_many_documents_fills_no_gradient_of_the_whole_length():
+    """A slice's gradient is as long as what was sliced: with n documents n times the length, for nothing."""
+    heads = [torch.randn(1, 2, 12, 4, requires_grad=True) for _ in range(3)]
+    out, _ = attend_packed(torch.nn.Module(), *heads, None, cuts=[0, 3, 5, 12])
+    seen, todo = set(), [out.grad_fn]
+    while todo:
+        node = todo.pop()
+        seen.add(type(node).__name__)
+        todo += [below for below, _ in node.next_functions if below is not None]
+    assert "SplitWithSizesBackward0" in seen
+    assert not any("Slice" in name for name in seen)
