@@ -78,6 +78,8 @@ class ModelSettings:
     """Documents are scored on their first N tokens."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of weights and activations; auto: bfloat16 on a GPU, float32 on a CPU. Losses are float32 always."""
+    compile: bool = False
+    """Compile the layers (torch.compile) when a worker starts: takes a minute or so, pays on GPUs."""
     token_budget: int | None = None
     """Tokens that go through the model together; None: by device and model."""
     seed: int = 0

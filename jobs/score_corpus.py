@@ -155,6 +155,7 @@ def make_op(config: Any, run: Folder, made_with: dict[str, Any], pool: Callable[
         max_tokens=config.max_tokens,
         dtype=dtype,
         token_budget=budget or max(config.max_tokens, GPU_BUDGET if pool().num_gpus else CPU_BUDGET),
+        compiler="inductor" if config.compile else None,
     )
 
 
@@ -192,6 +193,7 @@ def _identity(config: Any, op: ForwardPass, corpus: Corpus, sizes: Sizes) -> dic
         "dtype": op.dtype,
         "token_budget": op.token_budget,
         "op_version": op.version,
+        **({"compiler": op.compiler} if op.compiler else {}),  # fused products round in other places
         **asdict(sizes),
         **columns,
     }

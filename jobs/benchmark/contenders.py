@@ -52,11 +52,12 @@ class Bench:
     cap: int
     batch_size: int
     token_budget: int
+    compile: bool
 
     @classmethod
     def make(
         cls, folder: Path, *, shape: str, dtype: str, documents: int | None, batch_size: int | None,
-        token_budget: int | None, seed: int,
+        token_budget: int | None, seed: int, compile: bool = False,
     ) -> "Bench":  # fmt: skip
         """Write the model and the documents; None means what suits the device."""
         on_gpu = torch.cuda.is_available()
@@ -69,6 +70,7 @@ class Bench:
         return cls(
             folder, shape, name, "cuda" if on_gpu else "cpu", made, cap,
             batch_size=batch_size or (16 if on_gpu else 8), token_budget=token_budget or (32_768 if on_gpu else 4096),
+            compile=compile,
         )  # fmt: skip
 
     @property
@@ -95,6 +97,7 @@ class Bench:
             max_tokens=self.cap,
             dtype=self.dtype,
             token_budget=self.token_budget,
+            compiler="inductor" if self.compile else None,
         )
 
 

@@ -56,6 +56,8 @@ class Config:
     """Documents a batch of the plain loops; None: 8 on a CPU, 16 on a GPU."""
     token_budget: int | None = None
     """Tokens a batch of raypipe; None: 4,096 on a CPU, 32,768 on a GPU."""
+    compile: bool = False
+    """raypipe's layers are compiled; the plain loops never are."""
     seed: int = 0
     """Of lengths, tokens and weights."""
     contenders: tuple[Contender, ...] = ("plain", "sorted", "alone", "ray")
@@ -78,6 +80,7 @@ def main(config: Config) -> int:
         bench = Bench.make(
             Path(temporary), shape=config.shape, dtype=config.dtype, documents=config.documents,
             batch_size=config.batch_size, token_budget=config.token_budget, seed=config.seed,
+            compile=config.compile,
         )  # fmt: skip
         runs = [_round(bench, config.contenders, at) for at in range(1, config.runs + 1)]
         peak = apart(measured_peak, torch.device(bench.device), bench.dtype)
@@ -87,7 +90,8 @@ def main(config: Config) -> int:
         contenders[who]["loss_error"] = max(differ(run[who].losses, reference) for run in runs)
     bars = check_bars({who: figures["tokens_per_s"] for who, figures in contenders.items()}, config)
     result = {
-        "shape": bench.shape, "dtype": bench.dtype, "device": _device_name(bench.device), "runs": config.runs,
+        "shape": bench.shape, "dtype": bench.dtype, "compiled": bench.compile,
+        "device": _device_name(bench.device), "runs": config.runs,
         "documents": len(bench.documents), "tokens": bench.tokens, "matmul_peak_flops": peak,
         "contenders": contenders, "bars": bars,
     }  # fmt: skip

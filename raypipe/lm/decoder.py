@@ -79,6 +79,11 @@ class Layer(nn.Module):
         gate, up = F.linear(self._norm(hidden, self.norm_middle), self.gate_up, self.gate_up_bias).chunk(2, dim=-1)
         return hidden + self._norm(F.linear(F.silu(gate) * up, self.down, self.down_bias), self.norm_mlp)
 
+    def compile_halves(self, backend: str) -> None:
+        """Compile what precedes and what follows attention, so that norms, rotary and SwiGLU are fused."""
+        for name in ("project", "finish"):
+            setattr(self, name, torch.compile(getattr(self, name), backend=backend, dynamic=True))
+
     def _norm(self, x: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
         return x if weight is None else F.rms_norm(x, (x.shape[-1],), weight, self.shape.norm_epsilon)
 
@@ -93,6 +98,8 @@ def rotate(x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.
     half = x.shape[-1] // 2
     cos, sin = (table[None, :, None, :half] for table in rotary)  # both halves of a table are the same
     first, second = x[..., :half], x[..., half:]
+    if torch.compiler.is_compiling():  # fused with what is around it; a slice as `out` would break the graph
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     torch.mul(first, cos, out=out[..., :half]).addcmul_(second, sin, value=-1)  # two passes over memory instead of five
     torch.mul(second, cos, out=out[..., half:]).addcmul_(first, sin)
@@ -100,9 +107,12 @@ def rotate(x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.
 
 
 class Decoder(nn.Module):
-    """A causal language model without its loss head: packed documents -> last hidden states of every variant."""
+    """A causal language model without its loss head: packed documents -> last hidden states of every variant.
 
-    def __init__(self, model: Any, *, max_tokens: int) -> None:
+    With a `compiler` (a backend of torch.compile) what surrounds attention is compiled, once for all layers.
+    """
+
+    def __init__(self, model: Any, *, max_tokens: int, compiler: str | None = None) -> None:
         super().__init__()
         self.shape = shape_of(model.config)
         self.embedding: torch.Tensor = model.get_input_embeddings().weight
@@ -114,6 +124,8 @@ class Decoder(nn.Module):
         for index, layer in enumerate(model.model.layers):
             self._layers.append(Layer(layer, self.shape))
             model.model.layers[index] = nn.Identity()  # its weights are copied: memory holds one layer twice, no more
+        for layer in self.layers if compiler is not None else []:
+            layer.compile_halves(compiler or "")
         self.requires_grad_(False)
         self.layer_calls = 0.0
         """Layers run so far, in units of one variant over one batch: what the tests count."""

@@ -13,7 +13,7 @@ import torch
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
 from raypipe.lm.decoder import Decoder, Head, check_architecture
 from raypipe.lm.host_memory import keep_freed_memory
-from raypipe.lm.loss import token_losses
+from raypipe.lm.loss import Losses, chunk_losses, token_losses
 from raypipe.lm.packing import pack, plan_batches
 from raypipe.models import DeviceLost, open_model
 from raypipe.score.influence import Influence
@@ -47,10 +47,14 @@ class ForwardPass:
     token_budget: int = 4096
     """Tokens that go through the model together."""
 
+    compiler: str | None = None
+    """Backend of torch.compile for the layers and the loss: inductor on GPUs; None: as they are."""
+
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
     version: ClassVar[int] = 1
     padding: int = field(default=0, init=False, repr=False, compare=False)
     decoder: Decoder | None = field(default=None, init=False, repr=False, compare=False)
+    _of_chunk: Losses = field(default_factory=lambda: chunk_losses, init=False, repr=False, compare=False)
 
     @property
     def adds(self) -> pa.Schema:
@@ -101,7 +105,10 @@ class ForwardPass:
         keep_freed_memory()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         weights = open_model(self.model).weights(dtype=self.dtype, device=device)
-        self.decoder = Decoder(weights, max_tokens=self.max_tokens)
+        self.decoder = Decoder(weights, max_tokens=self.max_tokens, compiler=self.compiler)
+        if self.compiler is not None:  # now, where loading and compiling have a time limit of their own
+            self._of_chunk = torch.compile(chunk_losses, backend=self.compiler, dynamic=True)
+            self.per_token([np.arange(12), np.arange(5)])
 
     def batches(self, prepared: pa.Table) -> list[np.ndarray]:
         """Rows that go through the model together; rows with a reason are in none."""
@@ -143,7 +150,7 @@ class ForwardPass:
         self.padding += batch.padding
         hidden = decoder(batch, [self.heads] if masked else [])
         names = ("nll", "nll_masked")
-        losses = [token_losses(h[batch.sources], decoder.head, batch.targets) for h in hidden]
+        losses = [token_losses(h[batch.sources], decoder.head, batch.targets, of_chunk=self._of_chunk) for h in hidden]
         return {name: loss.cpu().numpy() for name, loss in zip(names, losses, strict=False)}
 
 

@@ -31,6 +31,29 @@ def test_every_architecture_equals_transformers_and_explicit_uniform_weights(nam
             torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_compiled_layers_are_the_same_model(name):
+    """Traced as for any compiler, run as they are: what is checked is the graph, not a code generator."""
+    documents = random_documents([37, 2, 90])
+    plain = losses_of(Decoder(tiny_model(name), max_tokens=128), documents, [HEADS])
+    compiled = losses_of(Decoder(tiny_model(name), max_tokens=128, compiler="aot_eager"), documents, [HEADS])
+    for one, other in zip(plain, compiled, strict=True):
+        torch.testing.assert_close(torch.cat(one), torch.cat(other), rtol=1e-5, atol=1e-5)
+
+
+def test_layers_are_compiled_once_and_not_again_for_other_lengths():
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    decoder, stats = Decoder(tiny_model(), max_tokens=128, compiler="aot_eager"), torch._dynamo.utils.counters
+    losses_of(decoder, random_documents([12, 5]), [HEADS])
+    graphs = stats["stats"]["unique_graphs"]
+    assert 0 < graphs <= 5  # before and after attention, of one and of two variants, with and without neutralised heads
+    for sizes in ([40, 33, 2], [90], [1, 1, 1, 70]):
+        losses_of(decoder, random_documents(sizes), [HEADS])
+    assert stats["stats"]["unique_graphs"] == graphs
+    assert not stats["graph_break"]
+
+
 def test_neutralising_heads_changes_the_losses():
     intact, masked = losses_of(Decoder(tiny_model(), max_tokens=128), random_documents([60]), [HEADS])
     assert (intact[0] - masked[0]).abs().max() > 1e-3

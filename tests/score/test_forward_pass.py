@@ -124,6 +124,21 @@ def test_a_window_knows_the_text_it_stands_for(tiny_folder):
     assert 0 < len(window.text) < len(text)
 
 
+def test_a_compiled_forward_pass_is_ready_after_setup_and_gives_the_same_losses(op, tiny_folder):
+    compiled = ForwardPass(
+        str(tiny_folder), (Influence(),), ((1, 1),), max_tokens=32, token_budget=64, compiler="aot_eager"
+    )
+    compiled.setup(n_threads=1)
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    prepared = op.prepare(source(TEXTS))
+    for rows in op.batches(prepared):
+        documents = [ids.values.to_numpy() for ids in prepared.take(rows)["token_ids"].combine_chunks()]
+        plain, found = op.per_token(documents), compiled.per_token(documents)
+        for name in ("nll", "nll_masked"):
+            np.testing.assert_allclose(found[name], plain[name], rtol=1e-5, atol=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs > 0
+
+
 def test_memory_that_does_not_suffice_is_a_memory_error(op, monkeypatch):
     def fails(documents):
         raise torch.OutOfMemoryError("no room")
