@@ -12,6 +12,8 @@ import ray
 
 MAX_DEATHS = 3
 """A shard whose process died so often is no longer given to the pool; it runs alone."""
+TICK_S = 5.0
+"""Between two signs of life of a process that is set up."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Activity:
     cost: int = 0
     """Tokens done so far."""
     reported: float = field(default_factory=time.monotonic)
+    ticked: float = field(default_factory=time.monotonic)
+    """When its process last showed that it isn't stopped."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Sighting:
     activity: Activity
     silent_s: float
     """Seconds since its last report."""
+    still_s: float
+    """Seconds since its last sign of life of any kind."""
 
 
 class Ledger:
@@ -71,9 +77,9 @@ class Ledger:
         self._now(who, phase="idle", key="")
 
     def alive(self, who: Identity) -> None:
-        """A sign of life; while one works or reads only its results count, for a process that hangs may still tick."""
-        if who in self.processes and self.processes[who].phase in ("idle", "waiting"):
-            self._now(who)
+        """A process isn't stopped; that is no report, for one that hangs may still tick."""
+        if who in self.processes:
+            self.processes[who].ticked = time.monotonic()
 
     def begin(self, who: Identity, key: str) -> int | None:
         """A worker takes up a shard: which attempt at it this is, from 1; None: none may start, 0: not on its node."""
@@ -136,7 +142,11 @@ class Ledger:
     def snapshot(self) -> tuple[list[Sighting], float]:
         """Each process and how long it has been silent; and the slowest batch of the stage so far, in seconds."""
         now = time.monotonic()
-        return [Sighting(who, doing, now - doing.reported) for who, doing in self.processes.items()], self.slowest_s
+        seen = [
+            Sighting(who, doing, now - doing.reported, now - max(doing.reported, doing.ticked))
+            for who, doing in self.processes.items()
+        ]
+        return seen, self.slowest_s
 
     def _now(self, who: Identity, **changes: str) -> Activity:
         activity = self.processes.setdefault(who, Activity())

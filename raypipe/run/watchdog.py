@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import psutil
@@ -14,10 +15,11 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.run import nodes
-from raypipe.run.ledger import Activity, Identity, Sighting
+from raypipe.run.ledger import TICK_S, Activity, Identity, Sighting
 
 log = logging.getLogger(__name__)
 CHECK_EVERY_S = 1.0
+MISSED_TICKS = 3
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Patience:
     """How long what may be silent."""
 
     batch_s: float = 60.0
-    """A worker between batches: this, or `times` the slowest batch of the stage; one that waits: this."""
+    """A worker between batches: this, or `times` the slowest batch of the stage; a process that is stopped: this."""
     times: float = 5.0
     """Multiple of the slowest batch."""
     setup_s: float = 900.0
@@ -37,16 +39,16 @@ class Patience:
         """How long a batch may take once the slowest so far took so long; nobody knows before the first is done."""
         return max(self.batch_s, self.times * slowest_s) if slowest_s else max(self.batch_s, self.setup_s)
 
-    def is_over(self, activity: Activity, silent_s: float, *, slowest_s: float) -> bool:
-        """Whether a process that was silent for so long counts as hung."""
+    def is_over(self, activity: Activity, silent_s: float, still_s: float, *, slowest_s: float) -> bool:
+        """Whether a process counts as hung: `silent_s` without a report, `still_s` without any sign of life."""
+        if activity.phase != "setup" and still_s > max(self.batch_s, MISSED_TICKS * TICK_S):
+            return True
         limits = {
             "setup": self.setup_s,
             "reading": self.setup_s,
             "working": self.batch_limit_s(slowest_s),
-            "idle": self.batch_s,
-            "waiting": self.batch_s,
         }
-        return silent_s > limits[activity.phase]
+        return silent_s > limits.get(activity.phase, inf)  # idle, waiting: for as long as others need
 
 
 class Watchdog:
@@ -88,7 +90,7 @@ class Watchdog:
         if {"setup", "working", "reading"}.intersection(phases):
             self.moved = time.monotonic()
         for one in seen:
-            if self.patience.is_over(one.activity, one.silent_s, slowest_s=self.slowest_s):
+            if self.patience.is_over(one.activity, one.silent_s, one.still_s, slowest_s=self.slowest_s):
                 self._end(one)
 
     def _look_at_nodes(self) -> None:

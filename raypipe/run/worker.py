@@ -20,12 +20,12 @@ from raypipe.columns import KEYS
 from raypipe.corpus import Corpus, Shard, UnreadableFile, read_shard, read_stream
 from raypipe.models import DeviceLost
 from raypipe.run.commit import commit, file_name
-from raypipe.run.ledger import MAX_DEATHS, Identity
+from raypipe.run.ledger import MAX_DEATHS, TICK_S, Identity
 from raypipe.run.op import Op
 from raypipe.run.rows import BrokenOp, prepare, through
 from raypipe.storage import Folder
 
-REPORT_EVERY_S, TICK_S = 0.5, 5.0
+REPORT_EVERY_S = 0.5
 
 # A shard on its way to a worker: one row of this, so that it is never bundled with another or cut.
 READ = pa.schema(

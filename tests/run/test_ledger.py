@@ -51,21 +51,21 @@ def test_phases_follow_what_a_process_says() -> None:
     assert phases(ledger) == {}
 
 
-def test_only_batches_count_as_a_sign_of_life_while_a_worker_works() -> None:
+def test_a_sign_of_life_is_no_report() -> None:
     ledger = Ledger()
     ledger.ready(WHO)
     ledger.begin(WHO, "a")
     ledger.processes[WHO].reported -= 100
+    ledger.processes[WHO].ticked -= 100
+    assert ledger.snapshot()[0][0].still_s >= 100
     ledger.alive(WHO)
     assert ledger.snapshot()[0][0].silent_s >= 100
+    assert ledger.snapshot()[0][0].still_s < 50
     ledger.report(WHO, 10, 2.5)
     (one,), slowest_s = ledger.snapshot()
     assert one.silent_s < 50
     assert (one.activity.cost, slowest_s) == (10, 2.5)
-    ledger.done(WHO, "a")
-    ledger.processes[WHO].reported -= 100
-    ledger.alive(WHO)
-    assert ledger.snapshot()[0][0].silent_s < 50
+    assert one.still_s < 50
     ledger.alive(OTHER)  # one that nobody knows any more
     assert len(ledger.snapshot()[0]) == 1
 
