@@ -105,36 +105,38 @@ def make(config: Any, arm: Arm, seed: int, steps: int, workers: Workers, share: 
 
 
 def task_of(config: Any, arm: Arm, seed: int, steps: int) -> SoftLabelHead:
-    """The model under the task; the same settings give the same new weights."""
+    """The model under the task; the same settings give the same new weights, of the head and of adapters."""
+    import torch
+
     own = settings_of(config, arm, seed)
-    classifier = classifier_of(config, arm, own.seed)
-    part(Precision, own).apply(classifier)
-    if own.probe:
-        classifier.requires_grad_(False)
-        classifier.score.requires_grad_(True)
-    return SoftLabelHead(part(Lora, own).apply(classifier, head="score"), arm.loss, n_steps=steps)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(own.seed)
+        classifier = classifier_of(config, arm)
+        part(Precision, own).apply(classifier)
+        if own.probe:
+            classifier.requires_grad_(False)
+            classifier.score.requires_grad_(True)
+        return SoftLabelHead(part(Lora, own).apply(classifier, head="score"), arm.loss, n_steps=steps)
 
 
-def classifier_of(config: Any, arm: Arm, seed: int) -> Any:
+def classifier_of(config: Any, arm: Arm) -> Any:
     """An arm's model with a new head of two classes: from weights, or a weak one from scratch."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
     names: dict[str, Any] = {"num_labels": 2, "id2label": {0: "no", 1: "yes"}, "label2id": {"no": 0, "yes": 1}}
     ref = config.weak if arm.role == "weak" else config.strong
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if arm.role == "weak" and ref in SHAPES:
-            vocabulary = load_rows(config).vocabularies["weak"]
-            length = config.length + config.transcript_tokens
-            shape = config_of(ref, vocabulary_size=vocabulary.size, length=length, end=vocabulary.end)
-            shape.update(names)
-            return AutoModelForSequenceClassification.from_config(shape, dtype=torch.float32)
-        if arm.role == "weak" and config.weak_layers is not None:
-            names["num_hidden_layers"] = config.weak_layers
-        return AutoModelForSequenceClassification.from_pretrained(
-            open_model(ref).folder, **names, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-        )
+    if arm.role == "weak" and ref in SHAPES:
+        vocabulary = load_rows(config).vocabularies["weak"]
+        length = config.length + config.transcript_tokens
+        shape = config_of(ref, vocabulary_size=vocabulary.size, length=length, end=vocabulary.end)
+        shape.update(names)
+        return AutoModelForSequenceClassification.from_config(shape, dtype=torch.float32)
+    if arm.role == "weak" and config.weak_layers is not None:
+        names["num_hidden_layers"] = config.weak_layers
+    return AutoModelForSequenceClassification.from_pretrained(
+        open_model(ref).folder, **names, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+    )
 
 
 def export(

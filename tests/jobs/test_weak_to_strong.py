@@ -11,6 +11,7 @@ import torch
 
 from jobs import debate, weak_to_strong_arm
 from jobs.weak_to_strong import Config, arms_of, main
+from jobs.weak_to_strong_arm import task_of
 from jobs.weak_to_strong_rows import PREDICTIONS, Arm, documents_of, halves_of, load_rows, soft_labels
 from raypipe.run import trainer
 from raypipe.run.card import IdentityChanged
@@ -145,6 +146,34 @@ def test_no_student_learns_a_truth_a_test_row_or_a_row_of_its_teacher(whole):
     assert sorted(labels) == sorted(mixed)
     assert (labels != mixed).mean() > 0.9
     assert not set(halves.second) & {*halves.first, *halves.test}
+
+
+def test_new_weights_are_a_function_of_the_seed_and_the_draw(whole):
+    config, weak, strong = replace(whole, lora_rank=4), Arm("w", "weak"), Arm("s", "strong")
+
+    def weights(arm, seed):
+        return torch.cat([weight.flatten() for weight in task_of(config, arm, seed, 1).module.parameters()])
+
+    for arm in (weak, strong):
+        first = weights(arm, 0)
+        torch.rand(1)  # what was drawn before doesn't matter
+        assert torch.equal(first, weights(arm, 0))
+        assert not torch.equal(first, weights(arm, 1))
+        assert not torch.equal(first, weights(replace(arm, draw=1), 0))
+
+
+def test_adapters_and_probes_are_for_the_strong_model_and_layers_for_the_weak_one(whole):
+    def learnt(config, role):
+        named = task_of(config, Arm("x", role), 0, 1).module.named_parameters()
+        return {name for name, weight in named if weight.requires_grad}
+
+    probe, lora = replace(whole, probe=True), replace(whole, lora_rank=4)
+    assert learnt(probe, "strong") == {"classifier.score.weight"}
+    assert all("lora_" in name or "score" in name for name in learnt(lora, "strong"))
+    assert learnt(probe, "weak") == learnt(lora, "weak") == learnt(whole, "weak")
+    cut = replace(whole, weak=whole.strong, weak_layers=1)
+    layers = {name.split(".")[3] for name in learnt(cut, "weak") if ".layers." in name}
+    assert layers == {"0"}
 
 
 def test_judges_use_debates_and_lose_them_when_exchanged_and_students_never_see_them(world, tmp_path, monkeypatch):
