@@ -68,7 +68,7 @@ def weak_labels(config: Any, rows: BinaryRows, arms: Sequence[Arm], seeds: Seque
     """How right the labels of the second half are, by who gave them; debates are read here and nowhere else."""
     weak = [arm for arm in arms if arm.role == "weak"]
     teams: dict[str, tuple[str, ...]] = {arm.name: (arm.name,) for arm in weak}
-    teams |= {f"{arm.name}'s": arm.teachers for arm in arms if len(arm.teachers) > 1}
+    teams |= {f"teachers of {arm.name}": arm.teachers for arm in arms if len(arm.teachers) > 1}
     return {name: accuracy(correct(config, rows, team, seeds, part="second")) for name, team in teams.items()}
 
 
@@ -97,12 +97,12 @@ def table_of(results: Json) -> str:
     first, second = (f"{min(rows[half]):,}-{max(rows[half]):,}" for half in ("first", "second"))
     lines = [
         f"{len(seeds)} seeds; {first} rows with truth, {second} with weak labels, the same {rows['test']:,} to test",
-        f"{'test accuracy':28} {'mean':>6} {'95 % over seeds':>16}   PGR    95 % over seeds",
+        f"{'test accuracy':34} {'mean':>6} {'95 % over seeds':>16}   PGR    95 % over seeds",
     ]
     for name, found in results["test_accuracy"].items():
-        lines.append(f"{name:28} {_accuracy(found)}   {_pgr(results['recovered'].get(name))}".rstrip())
+        lines.append(f"{name:34} {_accuracy(found)}   {_pgr(results['recovered'].get(name))}".rstrip())
     lines.append("accuracy of weak labels")
-    lines += [f"{name:28} {_accuracy(found)}" for name, found in results["weak_labels"].items()]
+    lines += [f"{name:34} {_accuracy(found)}" for name, found in results["weak_labels"].items()]
     if withheld := [found["withheld"] for found in results["recovered"].values() if found["withheld"]]:
         lines.append(f"PGR is withheld: {withheld[0]}.")
     for name, found in results["controls"].items():

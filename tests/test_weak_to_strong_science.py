@@ -4,6 +4,8 @@ The weak model sees a few noisy features of a row; the strong one sees many that
 evidence for either label: absent in a third of the cases, else right in four of five, drawn anew for each transcript.
 """
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,16 @@ class World:
     def judged(self, m):
         """What a weak model sees with transcript m: [n, 5]."""
         return np.concatenate([self.weak, self.evidence[m][:, None]], axis=1)
+
+    @cache  # noqa: B019 (one world a module)
+    def labelled(self, seed):
+        """P(label 1) of the second half: without debate, one judge, four draws on one transcript, four transcripts."""
+        halves = split_halves(self.keys, seed=seed, test_share=0.3)
+        first, second, y = halves.first, halves.second, truth(self.y[halves.first])
+        none = learn(self.weak[first], y, seed=seed)(self.weak[second])
+        draws = [learn(self.judged(0)[first], y, seed=seed + 100 * d)(self.judged(0)[second]) for d in range(4)]
+        judges = [draws[0], *(learn(self.judged(m)[first], y, seed=seed)(self.judged(m)[second]) for m in range(1, 4))]
+        return second, {"none": none, "one": draws[0], "draws": np.mean(draws, 0), "ensemble": np.mean(judges, 0)}
 
 
 @pytest.fixture(scope="module")
@@ -104,19 +116,9 @@ def test_a_student_recovers_much_of_the_gap_under_every_loss(world, loss):
     assert found.interval[0] < found.pgr < found.interval[1]
 
 
-def labelled(world, seed):
-    """P(label 1) of the second half: without debate, one judge, four draws on one transcript, four transcripts."""
-    halves = split_halves(world.keys, seed=seed, test_share=0.3)
-    first, second, y = halves.first, halves.second, truth(world.y[halves.first])
-    none = learn(world.weak[first], y, seed=seed)(world.weak[second])
-    draws = [learn(world.judged(0)[first], y, seed=seed + 100 * d)(world.judged(0)[second]) for d in range(4)]
-    judges = [learn(world.judged(m)[first], y, seed=seed)(world.judged(m)[second]) for m in range(4)]
-    return second, {"none": none, "one": draws[0], "draws": np.mean(draws, 0), "ensemble": np.mean(judges, 0)}
-
-
 def test_four_transcripts_beat_four_draws_on_one(world):
     for seed in SEEDS:
-        second, labels = labelled(world, seed)
+        second, labels = world.labelled(seed)
         accuracy = {name: right(p, world.y[second]).mean() for name, p in labels.items()}
         assert accuracy["ensemble"] > accuracy["draws"] + 0.03
         assert abs(accuracy["draws"] - accuracy["one"]) < 0.02
@@ -126,7 +128,7 @@ def test_four_transcripts_beat_four_draws_on_one(world):
 def test_students_of_the_ensemble_are_better_and_see_no_debate(world):
     scores = {"none": [], "draws": [], "ensemble": []}
     for seed in SEEDS:
-        _, labels = labelled(world, seed)
+        _, labels = world.labelled(seed)
         for name in scores:
             scores[name].append(taught(world, seed, labels[name]).mean())
     mean = {name: np.mean(values) for name, values in scores.items()}
@@ -141,7 +143,7 @@ def test_with_exchanged_debates_a_judge_falls_back_to_none(world):
         for half in (halves.first, halves.second):
             mixed[half, -1] = mixed[half[exchanged(world.keys[half], seed=seed)], -1]
         judge = learn(mixed[halves.first], truth(world.y[halves.first]), seed=seed)
-        second, labels = labelled(world, seed)
+        second, labels = world.labelled(seed)
         y = world.y[second]
         gains.append(right(judge(mixed[second]), y).mean() - right(labels["none"], y).mean())
     assert abs(np.mean(gains)) < 0.01
