@@ -52,10 +52,32 @@ class TrainSettings(Schedule, Optimiser, Precision, Zero):
 
 
 def run_training(config: Any, training: Training, stage: str, stopping: threading.Event, status: dict[str, int]) -> int:
-    """Train with a card beside the files, as every stage has; at the end the run's report is written anew."""
+    """Train a stage of a run; at the end the run's report is written anew."""
     folder = training.folder
     if config.restart == stage:
         restart(folder, ask=not config.yes)
+    try:
+        state = train_stage(config, training, stage, stopping)
+    except Stopped as stop:
+        write_report(Folder(config.output))  # of what there is so far
+        print(stop, file=sys.stderr)
+        return status["code"]
+    print(f"{state.step:,} steps, {state.tokens:,} tokens: {folder.uri}/model, order {state.order}")
+    print(f"Report: {write_report(Folder(config.output)).removeprefix('file://')}")
+    return 0
+
+
+def train_stage(config: Any, training: Training, stage: str, stopping: threading.Event) -> State:
+    """Train to the end with a card beside the files, as every stage has.
+
+    Raises
+    ------
+    IdentityChanged
+        If the folder holds another training.
+    Stopped
+        If `stopping` was set; a checkpoint is there.
+    """
+    folder = training.folder
     card = cards.read_card(folder)
     cards.check_identity(stage, card, training.identity)
     started = cards.now()
@@ -66,17 +88,14 @@ def run_training(config: Any, training: Training, stage: str, stopping: threadin
         state = fit(
             training, n_workers=config.workers, pool=_pool(config), max_failures=config.max_failures, stopping=stopping
         )
-    except Stopped as stop:
+    except Stopped:
         card["status"] = "incomplete"
         cards.write_card(folder, card)
-        print(stop, file=sys.stderr)
-        return status["code"]
+        raise
     card |= {"status": "finished", "counts": asdict(state)}
     card["times"]["finished"] = cards.now()
     cards.write_card(folder, card)
-    print(f"{state.step:,} steps, {state.tokens:,} tokens: {folder.uri}/model, order {state.order}")
-    print(f"Report: {write_report(Folder(config.output)).removeprefix('file://')}")
-    return 0
+    return state
 
 
 def plan_of(config: Any, steps: int) -> Plan:

@@ -23,6 +23,7 @@ class Document:
     """Of the source file."""
     has_loss: np.ndarray | None = None  # [t] bool: tokens that are to be learnt; None: all
     label: float | None = None
+    soft_label: np.ndarray | None = None  # [k] shares of the classes, that sum to 1
 
 
 @dataclass(frozen=True)

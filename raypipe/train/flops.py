@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -34,8 +35,12 @@ def step_flops(n_matrix_parameters: int, config: Any, documents: Sequence[Docume
     return 6.0 * n_matrix_parameters * tokens + 6.0 * int(config.num_hidden_layers) * width * squares
 
 
+@cache
 def measured_peak(device: torch.device, dtype: str) -> float:
-    """FLOPs a second of a large matrix product on this device, the best of a few: what MFU is a share of."""
+    """FLOPs a second of a large matrix product on this device, the best of a few: what MFU is a share of.
+
+    Measured once a process: one may train many models.
+    """
     size = 8192 if device.type == "cuda" else 1024
     a = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
     best = 0.0

@@ -1,0 +1,144 @@
+"""Debates about rows, for weak-to-strong learning: python -m jobs.debate --data rows.parquet --output RUN."""
+
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from jobs import settings
+from jobs.binary_data import BinarySettings, say_skipped
+from jobs.common import RunSettings, run_job
+from jobs.training import part, restart
+from raypipe.debate.debate import Question, hold_debates
+from raypipe.debate.transcripts import file_name, missing_ranges, write_transcripts
+from raypipe.lm.sampling import Sampler
+from raypipe.models import open_model
+from raypipe.run import card as cards
+from raypipe.run.lock import Lock
+from raypipe.run.signals import orderly_stop
+from raypipe.storage import Folder
+from raypipe.train.binary_rows import BinaryColumns, BinaryRows
+from raypipe.train.halves import split_halves
+
+STAGE = "debate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebateSettings(Question):
+    """Who debates, and how."""
+
+    debater: str = "sample"
+    """Causal LM that argues both sides: folder, org/name[@revision], GGUF file, or `sample`."""
+    transcripts: int = 4
+    """Debates about each row, of seeds 1, 2 ..."""
+    max_new_tokens: int = 96
+    """Tokens of a turn at most."""
+    temperature: float = 0.7
+    """Of sampling; 0: the likeliest token always."""
+    batch_rows: int = 8
+    """Prompts that go through the debater together."""
+    rows_per_file: int = 64
+    """Rows of a file of transcripts: what a kill costs at most."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the debater; auto: bfloat16 on a GPU, float32 on a CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(DebateSettings, BinarySettings, RunSettings):
+    """Settings of debate."""
+
+
+def main(config: Config) -> int:
+    """Hold the debates that aren't there yet, about all rows but the test's; writes RUN/debate/seed-*/*.parquet."""
+    run, stage = Folder(config.output), f"{STAGE}-{config.name}" if config.name else STAGE
+    with Lock(run), orderly_stop() as (stopping, status):
+        if config.restart == stage:
+            restart(run / stage, ask=not config.yes)
+        if config.transcripts < 1 or config.batch_rows < 1:
+            raise ValueError(
+                f"transcripts and batch_rows must be at least 1, got {config.transcripts} and {config.batch_rows}."
+            )
+        rows = debated(config)
+        identity = _identity(config, rows)
+        card = cards.read_card(run / stage)
+        cards.check_identity(stage, card, identity)
+        card = card or {"stage": stage, "kind": "debate", "identity": identity, "times": {"started": cards.now()}}
+        cards.write_card(run / stage, card | {"status": "running", "versions": cards.versions()})
+        is_done = hold(config, rows, run / stage, stopping)
+        ended = {"status": "finished" if is_done else "incomplete", "counts": _counts(config, rows)}
+        card["times"]["finished"] = cards.now()
+        cards.write_card(run / stage, card | ended | {"versions": cards.versions()})
+    if not is_done:
+        print("stopped between two files; go on with the same command.", file=sys.stderr)
+        return status["code"] or 143
+    print(f"{len(rows.rows):,} rows, {config.transcripts} debates each: {(run / stage).uri}")
+    return 0
+
+
+def debated(config: Config) -> BinaryRows:
+    """All rows but the test's, which no debate is ever about."""
+    rows = config.load()
+    say_skipped(rows)
+    halves = split_halves(rows.text_hash, seed=0, test_share=config.test_share)
+    return rows.of(np.sort(np.concatenate([halves.first, halves.second])))
+
+
+def hold(config: Config, rows: BinaryRows, folder: Folder, stopping: threading.Event) -> bool:
+    """Write the files that are missing; False if it was stopped before the last."""
+    sampler = None
+    for seed in range(1, config.transcripts + 1):
+        for span in missing_ranges(folder, seed=seed, n_rows=len(rows.rows), rows_per_file=config.rows_per_file):
+            if stopping.is_set():
+                return False
+            sampler = sampler or open_sampler(config)
+            _write(config, rows.of(span), folder, file_name(seed, span), seed, sampler)
+            print(f"seed {seed}: {span.stop:,} of {len(rows.rows):,} rows", file=sys.stderr)
+    return True
+
+
+def open_sampler(config: Config) -> Sampler:
+    """The debater on this process's device."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = {"cuda": "bfloat16", "cpu": "float32"}[device] if config.dtype == "auto" else config.dtype
+    model = open_model(config.debater)
+    return Sampler(
+        model.weights(dtype=dtype, device=device),
+        model.tokenizer(),
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+    )
+
+
+def _write(config: Config, rows: BinaryRows, folder: Folder, name: str, seed: int, sampler: Sampler) -> None:
+    """The debates of one file; what goes through the model together is a function of the file's rows alone."""
+    held = []
+    for start in range(0, len(rows.rows), config.batch_rows):
+        batch = rows.of(range(start, min(start + config.batch_rows, len(rows.rows))))
+        texts = [row.text for row in batch.rows]
+        held += hold_debates(texts, batch.text_hash, sampler, part(Question, config), seed=seed)
+    places = [(row.path, row.row) for row in rows.rows]
+    write_transcripts(folder, name, held, places=places, text_hash=rows.text_hash)
+
+
+def _counts(config: Config, rows: BinaryRows) -> dict[str, int]:
+    return {"rows": len(rows.rows), "transcripts": config.transcripts * len(rows.rows)}
+
+
+def _identity(config: Config, rows: BinaryRows) -> dict[str, Any]:
+    """Whatever can change a transcript; more debates a row change none that is there."""
+    names = ("max_new_tokens", "temperature", "batch_rows", "rows_per_file", "dtype")
+    return {
+        "rows_sha256": rows.sha256,
+        "debater_sha256": open_model(config.debater).sha256(),
+        **asdict(part(Question, config)),
+        **asdict(part(BinaryColumns, config)),
+        **{name: getattr(config, name) for name in names},
+    }
+
+
+if __name__ == "__main__":
+    run_job(lambda: main(settings.parse(Config)))

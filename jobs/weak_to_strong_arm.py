@@ -1,0 +1,200 @@
+"""One training of weak-to-strong learning: its documents, its model, and the predictions it is made for."""
+
+import json
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from hashlib import sha256
+from typing import Any, cast
+
+import numpy as np
+
+from jobs.training import engine_settings, lineage, part, plan_of, train_stage, training_identity
+from jobs.weak_to_strong_rows import (
+    PREDICTIONS,
+    Arm,
+    arm_folder,
+    documents_of,
+    halves_of,
+    load_rows,
+    soft_labels,
+    stage_of,
+    write_predictions,
+)
+from raypipe.models import open_model
+from raypipe.run import card as cards
+from raypipe.run.trainer import Training
+from raypipe.storage import Folder
+from raypipe.train.binary_rows import BinaryRows
+from raypipe.train.checkpoint import State
+from raypipe.train.classification_head import SequenceModel
+from raypipe.train.engine import Precision
+from raypipe.train.export import export_model, set_weights
+from raypipe.train.feed import ExampleFeed, Feed, Share
+from raypipe.train.halves import Halves
+from raypipe.train.lora import Lora
+from raypipe.train.predict import class_probabilities
+from raypipe.train.shapes import SHAPES, config_of
+from raypipe.train.soft_label_head import SoftLabelHead
+from raypipe.train.soft_losses import Confidence
+from raypipe.train.task import Task
+from raypipe.train.workers import Workers
+
+
+def train_arm(config: Any, arm: Arm, seed: int, stopping: threading.Event) -> bool:
+    """Train an arm unless it is finished; whether there was anything to do.
+
+    Raises
+    ------
+    Stopped
+        If `stopping` was set; the same command goes on.
+    IdentityChanged
+        If the folder holds the arm as trained with other settings or data.
+    """
+    folder, stage = arm_folder(config, arm.name, seed), stage_of(config)
+    training = plan_arm(config, arm, seed)
+    card = cards.read_card(folder)
+    cards.check_identity(stage, card, training.identity)
+    if card is not None and card["status"] == "finished":
+        return False
+    print(f"seed {seed}: {arm.name}: {training.plan.n_steps:,} steps", file=sys.stderr)
+    train_stage(settings_of(config, arm, seed), training, stage, stopping)
+    for entry in (folder / "checkpoints").files(recursive=True):  # a finished training is never gone on with
+        (folder / "checkpoints").delete(entry.path)
+    return True
+
+
+def settings_of(config: Any, arm: Arm, seed: int) -> Any:
+    """The job's settings as this training has them: its own seed, and a weak model's rate without adapters."""
+    own = replace(config, seed=seed + 10_000 * arm.draw)
+    if arm.role == "strong":
+        return own
+    rate = config.learning_rate if config.weak_learning_rate is None else config.weak_learning_rate
+    return replace(own, learning_rate=rate, lora_rank=0, probe=False)
+
+
+def plan_arm(config: Any, arm: Arm, seed: int) -> Training:
+    """All that workers need."""
+    own, rows = settings_of(config, arm, seed), load_rows(config).rows
+    halves = halves_of(config, rows, seed)
+    n = len(halves.second if arm.teachers else halves.first)
+    epochs = config.epochs if arm.role == "strong" or config.weak_epochs is None else config.weak_epochs
+    steps = max(1, round(epochs * n / config.batch_examples))
+    identity = _identity(config, own, arm, seed, rows, steps)
+    return Training(
+        folder=arm_folder(config, arm.name, seed),
+        make=partial(make, config, arm, seed, steps),
+        export=partial(export, config, arm, seed, steps, identity),
+        plan=plan_of(own, steps),
+        n_sequences=config.batch_examples,
+        micro=config.micro_batch,
+        identity=identity,
+        **engine_settings(own),
+    )
+
+
+def make(config: Any, arm: Arm, seed: int, steps: int, workers: Workers, share: Share) -> tuple[Task, Feed]:
+    """The task and its rows, on a worker."""
+    task = task_of(config, arm, seed, steps)
+    halves = halves_of(config, load_rows(config).rows, seed)
+    learnt = halves.second if arm.teachers else halves.first
+    documents = documents_of(config, arm, seed, learnt, labels=soft_labels(config, arm, seed, halves))
+    return task, ExampleFeed(documents, [], share, settings_of(config, arm, seed).seed, task.count)
+
+
+def task_of(config: Any, arm: Arm, seed: int, steps: int) -> SoftLabelHead:
+    """The model under the task; the same settings give the same new weights, of the head and of adapters."""
+    import torch
+
+    own = settings_of(config, arm, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(own.seed)
+        classifier = classifier_of(config, arm)
+        part(Precision, own).apply(classifier)
+        if own.probe:
+            classifier.requires_grad_(False)
+            classifier.score.requires_grad_(True)
+        return SoftLabelHead(part(Lora, own).apply(classifier, head="score"), arm.loss, n_steps=steps)
+
+
+def classifier_of(config: Any, arm: Arm) -> Any:
+    """An arm's model with a new head of two classes: from weights, or a weak one from scratch."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    names: dict[str, Any] = {"num_labels": 2, "id2label": {0: "no", 1: "yes"}, "label2id": {"no": 0, "yes": 1}}
+    ref = config.weak if arm.role == "weak" else config.strong
+    if arm.role == "weak" and ref in SHAPES:
+        vocabulary = load_rows(config).vocabularies["weak"]
+        length = config.length + config.transcript_tokens
+        shape = config_of(ref, vocabulary_size=vocabulary.size, length=length, end=vocabulary.end)
+        shape.update(names)
+        return AutoModelForSequenceClassification.from_config(shape, dtype=torch.float32)
+    if arm.role == "weak" and config.weak_layers is not None:
+        names["num_hidden_layers"] = config.weak_layers
+    return AutoModelForSequenceClassification.from_pretrained(
+        open_model(ref).folder, **names, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+    )
+
+
+def export(
+    config: Any, arm: Arm, seed: int, steps: int, identity: dict[str, Any], weights: dict[str, Any], state: State
+) -> None:
+    """The predictions that an arm is trained for; the model too, where it is asked for."""
+    folder, module = arm_folder(config, arm.name, seed), cast(SequenceModel, task_of(config, arm, seed, steps).module)
+    set_weights(module, weights)
+    rows = load_rows(config).rows
+    halves = halves_of(config, rows, seed)
+    numbers = _predicted(arm, halves)
+    documents = documents_of(config, arm, seed, numbers)
+    probability = class_probabilities(module, documents, batch=config.micro_batch)[:, 1]
+    write_predictions(folder, numbers, probability)
+    if config.save_models:
+        export_model(
+            module.classifier,
+            load_rows(config).vocabularies[arm.role].tokenizer,
+            folder=folder / "model",
+            lineage=lineage(settings_of(config, arm, seed), identity, state),
+            title=f"{arm.name} of weak-to-strong learning, seed {seed}",
+        )
+
+
+def _predicted(arm: Arm, halves: Halves) -> np.ndarray:
+    """What an arm is asked for: a weak model labels the second half; without a debate, models are tested."""
+    if arm.role == "strong":
+        return halves.test
+    return halves.second if arm.transcript is not None else np.concatenate([halves.second, halves.test])
+
+
+def _identity(config: Any, own: Any, arm: Arm, seed: int, rows: BinaryRows, steps: int) -> dict[str, Any]:
+    """Whatever can change a prediction."""
+    ref = config.weak if arm.role == "weak" else config.strong
+    names = ("length", "test_share", "batch_examples")
+    identity = {
+        "arm": arm.name,
+        "split_seed": seed,
+        "loss": {"kind": type(arm.loss).__name__, **asdict(arm.loss)},
+        "rows_sha256": rows.sha256,
+        "tokenizer_sha256": load_rows(config).vocabularies[arm.role].sha256,
+        "model": ref if ref in SHAPES and arm.role == "weak" else open_model(ref).sha256(),
+        "layers": config.weak_layers if arm.role == "weak" else None,
+        "teachers": _digests(config, arm.teachers, seed),
+        **{name: getattr(own, name) for name in names},
+        **asdict(part(Lora, own)),
+        "probe": own.probe,
+        "n_steps": steps,
+        **training_identity(own),
+    }
+    if arm.transcript is not None:
+        card = cards.read_card(Folder(config.output) / config.debate) or {"identity": None}
+        identity |= {"debate": card["identity"], "transcript_tokens": config.transcript_tokens}
+    if isinstance(arm.loss, Confidence):  # its quantile is over what goes through the model together
+        identity |= {"micro_batch": config.micro_batch, "workers": config.workers}
+    return dict(json.loads(json.dumps(identity)))
+
+
+def _digests(config: Any, teachers: Sequence[str], seed: int) -> list[str]:
+    """Of the teachers' predictions: another teacher is another training."""
+    return [sha256(arm_folder(config, name, seed).read(PREDICTIONS)).hexdigest() for name in teachers]

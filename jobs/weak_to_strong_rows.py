@@ -1,0 +1,163 @@
+"""What a model of weak-to-strong learning is given: rows, debates, and the labels that its teachers predicted."""
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raypipe.debate.debate import Question, Transcript
+from raypipe.debate.transcripts import read_transcripts
+from raypipe.run import card as cards
+from raypipe.storage import Folder
+from raypipe.train.binary_rows import BinaryRows
+from raypipe.train.feed import Document
+from raypipe.train.halves import Halves, exchanged, split_halves
+from raypipe.train.shapes import SHAPES
+from raypipe.train.soft_losses import PLAIN, SoftLoss
+from raypipe.train.tokenizer import Vocabulary, open_vocabulary
+
+PREDICTIONS = "predictions.parquet"
+SCHEMA = pa.schema([("row", pa.int64()), ("probability", pa.float32())])
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model, what it learns from, and what it sees."""
+
+    name: str
+    """Of its folder."""
+    role: Literal["weak", "strong"]
+    loss: SoftLoss = PLAIN
+    teachers: tuple[str, ...] = ()
+    """Arms whose mean predictions are its labels, of the second half; none: it learns the truth of the first."""
+    has_shuffled_labels: bool = False
+    """Each row gets another row's label: a control."""
+    transcript: int | None = None
+    """Seed of the debates that follow its texts; such an arm never sees a test row."""
+    has_shuffled_transcripts: bool = False
+    """Each text is followed by another text's debate: a control."""
+    draw: int = 0
+    """Trainings that differ by nothing else have other draws of new weights and order."""
+
+
+def stage_of(config: Any) -> str:
+    """The stage of the run that holds all trainings."""
+    return f"weak_to_strong-{config.name}" if config.name else "weak_to_strong"
+
+
+def arm_folder(config: Any, name: str, seed: int) -> Folder:
+    """Where an arm's card, metrics and predictions are."""
+    return Folder(config.output) / f"{stage_of(config)}/seed-{seed}/{name}"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The rows that all arms share, and the tokenizers of both models."""
+
+    rows: BinaryRows
+    vocabularies: dict[str, Vocabulary]
+    """By role."""
+
+
+@lru_cache(maxsize=1)
+def load_rows(config: Any) -> Loaded:
+    """The rows that fit both models; the others are counted."""
+    from_scratch = config.weak in SHAPES
+    vocabularies = {
+        "strong": open_vocabulary(config.strong),
+        "weak": open_vocabulary(config.strong if from_scratch else config.weak),
+    }
+    rows = config.load()
+    fits = np.ones(len(rows.rows), bool)
+    for vocabulary in vocabularies.values():
+        sizes = [len(one.ids) for one in vocabulary.backend.encode_batch([row.text for row in rows.rows])]
+        fits &= (np.array(sizes) <= config.length) & (np.array(sizes) > 0)
+    rows.skipped[f"longer than {config.length} tokens"] += int((~fits).sum())
+    return Loaded(rows.of(np.flatnonzero(fits)), vocabularies)
+
+
+def halves_of(config: Any, rows: BinaryRows, seed: int) -> Halves:
+    """The rows of a seed's halves and of the test."""
+    return split_halves(rows.text_hash, seed=seed, test_share=config.test_share)
+
+
+def soft_labels(config: Any, arm: Arm, seed: int, halves: Halves) -> np.ndarray:
+    """What an arm learns: the mean of its teachers on the second half [b, 2], or the truth of the first [a, 2]."""
+    rows = load_rows(config).rows
+    if arm.teachers:
+        learnt = halves.second
+        second = np.mean([read_predictions(config, name, seed, learnt) for name in arm.teachers], axis=0)
+    else:
+        learnt = halves.first
+        second = rows.labels[learnt].astype(float)
+    if arm.has_shuffled_labels:
+        second = second[exchanged(rows.text_hash[learnt], seed=seed)]
+    return np.stack([1 - second, second], axis=1)
+
+
+def documents_of(
+    config: Any, arm: Arm, seed: int, numbers: np.ndarray, *, labels: np.ndarray | None = None
+) -> list[Document]:
+    """Rows as an arm's model sees them."""
+    loaded = load_rows(config)
+    rows, backend = loaded.rows.of(numbers), loaded.vocabularies[arm.role].backend
+    ids = [list(one.ids) for one in backend.encode_batch([row.text for row in rows.rows])]
+    if arm.transcript is not None:
+        said = backend.encode_batch(transcript_texts(config, arm, seed, rows), add_special_tokens=False)
+        ids = [text + one.ids[: config.transcript_tokens] for text, one in zip(ids, said, strict=True)]
+    soft = [None] * len(ids) if labels is None else list(labels)
+    return [
+        Document(np.array(one, np.int32), "all", row.path, row.row, soft_label=label)
+        for one, row, label in zip(ids, rows.rows, soft, strict=True)
+    ]
+
+
+def transcript_texts(config: Any, arm: Arm, seed: int, rows: BinaryRows) -> list[str]:
+    """What follows each text: the debate about it, or about another text where the arm is that control."""
+    asked = question_of(Folder(config.output) / config.debate)
+    texts = ["\n\n" + held.text(asked) for held in debates_about(config, rows, int(arm.transcript or 0))]
+    if not arm.has_shuffled_transcripts:
+        return texts
+    return [texts[other] for other in exchanged(rows.text_hash, seed=seed)]
+
+
+def debates_about(config: Any, rows: BinaryRows, transcript: int) -> list[Transcript]:
+    """The debate of a seed about each row.
+
+    Raises
+    ------
+    ValueError
+        If a row hasn't been debated.
+    """
+    folder = Folder(config.output) / config.debate
+    found = read_transcripts(folder, seed=transcript)
+    if missing := [row for row in rows.rows if row.text_hash not in found]:
+        raise ValueError(
+            f"every row must have a debate of seed {transcript} in {folder.uri}, {len(missing):,} have none (the "
+            f"first: {missing[0].path}:{missing[0].row}); give both jobs the same rows and test_share."
+        )
+    return [found[row.text_hash] for row in rows.rows]
+
+
+def question_of(folder: Folder) -> Question:
+    """The question that a stage's debates were about."""
+    identity = (cards.read_card(folder) or {"identity": {}})["identity"]
+    return Question(**{name: identity[name] for name in asdict(Question()) if name in identity})
+
+
+def write_predictions(folder: Folder, numbers: np.ndarray, probability: np.ndarray) -> None:
+    """Probability of label 1 by row number, in one file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"row": numbers, "probability": probability.astype(np.float32)}, schema=SCHEMA), sink)
+    folder.write(PREDICTIONS, sink.getvalue())
+
+
+def read_predictions(config: Any, name: str, seed: int, numbers: np.ndarray) -> np.ndarray:
+    """Probability of label 1 that an arm gives to these rows: [n] -> [n] float64."""
+    with arm_folder(config, name, seed).open(PREDICTIONS) as source:
+        table = pq.read_table(source, schema=SCHEMA)
+    known = dict(zip(table["row"].to_pylist(), table["probability"].to_pylist(), strict=True))
+    return np.array([known[int(number)] for number in numbers], np.float64)

@@ -1,0 +1,1 @@
+"""Arguments about a question, from a causal language model."""

@@ -1,0 +1,125 @@
+"""The debate job, in this process: a tiny random Llama argues, its transcripts are fixed, files aren't redone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from jobs import debate
+from jobs.debate import Config, debated, main
+from raypipe.debate.debate import Question, Transcript, turn_prompt
+from raypipe.debate.transcripts import read_transcripts
+from raypipe.run.card import IdentityChanged, read_card
+from raypipe.storage import Folder
+from raypipe.train.halves import split_halves
+from raypipe.train.shapes import config_of, new_model
+from raypipe.train.tokenizer import open_vocabulary, train_tokenizer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """Thirty rows and a debater of random weights."""
+    folder = tmp_path_factory.mktemp("debate")
+    train_tokenizer(
+        [turn_prompt("the leaf is green", Transcript(1, ()), Question())], vocabulary_size=350, folder=folder
+    )
+    vocabulary = open_vocabulary(str(folder))
+    shape = config_of("tiny", vocabulary_size=vocabulary.size, length=64, end=vocabulary.end)
+    new_model(shape, seed=0, initialisation="normal").save_pretrained(folder)
+    rows = [{"text": f"the leaf {n} is green", "label": n % 2} for n in range(30)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Config(
+        data=(str(folder / "rows.jsonl"),), debater=str(folder), output=str(folder / "run"), transcripts=2,
+        max_new_tokens=5, rows_per_file=8, batch_rows=4, test_share=0.3, question="Is it green?",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(config):
+    assert main(config) == 0
+    return files(config)
+
+
+def files(config):
+    return {str(path.relative_to(config.output)): path for path in Path(config.output, "debate").rglob("*.parquet")}
+
+
+def tables(config):
+    return {name: pq.read_table(path).to_pylist() for name, path in files(config).items()}
+
+
+def test_every_row_but_the_tests_is_debated_once_a_seed(config, whole):
+    rows = debated(config)
+    test = split_halves(config.load().text_hash, seed=0, test_share=0.3).test
+    keys = {int(config.load().text_hash[at]) for at in test}
+    for seed in (1, 2):
+        found = read_transcripts(Folder(config.output) / "debate", seed=seed)
+        assert list(found) == rows.text_hash.tolist()
+        assert not keys & set(found)
+        assert all(len(held.turns) == 3 and any(held.turns) for held in found.values())
+    one, two = (read_transcripts(Folder(config.output) / "debate", seed=seed) for seed in (1, 2))
+    assert one != two
+    card = read_card(Folder(config.output) / "debate")
+    assert (card["status"], card["counts"]) == ("finished", {"rows": len(rows.rows), "transcripts": 2 * len(rows.rows)})
+
+
+def test_the_same_settings_give_the_same_transcripts_elsewhere(config, whole, tmp_path):
+    again = replace(config, output=str(tmp_path), transcripts=1)
+    assert main(again) == 0
+    assert tables(again) == {name: rows for name, rows in tables(config).items() if "seed-1" in name}
+
+
+def test_only_missing_files_are_held_again_and_come_out_the_same(config, whole, monkeypatch):
+    before, names = tables(config), sorted(whole)
+    times = {name: whole[name].stat().st_mtime_ns for name in names}
+    whole[names[1]].unlink()
+    asked = []
+    hold_debates = debate.hold_debates
+    monkeypatch.setattr(debate, "hold_debates", lambda texts, *rest, **more: (
+        asked.extend(texts), hold_debates(texts, *rest, **more))[1])  # fmt: skip
+    assert main(config) == 0
+    assert asked == [f"the leaf {row['row']} is green" for row in before[names[1]]]
+    assert tables(config) == before
+    assert all(files(config)[name].stat().st_mtime_ns == times[name] for name in names if name != names[1])
+
+
+def test_a_stop_leaves_whole_files_and_the_same_command_goes_on(config, whole, tmp_path, monkeypatch):
+    import threading
+
+    stopped, event = replace(config, output=str(tmp_path)), threading.Event()
+    open_sampler = debate.open_sampler
+
+    def stop_soon(config):
+        event.set()  # in the first file
+        return open_sampler(config)
+
+    monkeypatch.setattr(debate, "open_sampler", stop_soon)
+    assert not debate.hold(stopped, debated(stopped), Folder(stopped.output) / "debate", event)
+    assert list(files(stopped)) == ["debate/seed-1/00000000-00000008.parquet"]
+    monkeypatch.setattr(debate, "open_sampler", open_sampler)
+    assert main(stopped) == 0
+    assert tables(stopped) == tables(config)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"temperature": 0.1}, IdentityChanged, "temperature was 0.7 and is now 0.1.*--restart debate"),
+        ({"question": "Is it red?"}, IdentityChanged, "question was 'Is it green.' and is now 'Is it red.'"),
+        ({"transcripts": 0}, ValueError, "transcripts and batch_rows must be at least 1, got 0 and 4"),
+        ({"debater": "nobody"}, ValueError, "model must be a folder, .* got 'nobody'"),
+        ({"name": "long", "max_new_tokens": 3000}, ValueError, r"the model's 2048 positions, got \d+ \+ 3000 tokens"),
+        ({"name": "cold", "temperature": -1.0}, ValueError, "temperature at least 0, got 5 and -1.0"),
+    ],
+)
+def test_other_or_wrong_settings_are_refused(config, whole, changed, error, message):
+    with pytest.raises(error, match=message):
+        main(replace(config, **changed))

@@ -1,0 +1,239 @@
+"""The weak-to-strong job, in this process: a whole run, a stopped one, debates, and wrong input."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jobs import debate, weak_to_strong_arm
+from jobs.weak_to_strong import Config, arms_of, main
+from jobs.weak_to_strong_arm import task_of
+from jobs.weak_to_strong_rows import PREDICTIONS, Arm, documents_of, halves_of, load_rows, soft_labels
+from raypipe.run import trainer
+from raypipe.run.card import IdentityChanged
+from tests.jobs.weak_to_strong_parts import Witness, settings, strong_model, texts, write_rows
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Rows and the strong model."""
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "strong").mkdir()
+    return write_rows(folder / "rows.jsonl", texts(300, seed=1)), strong_model(folder / "strong")
+
+
+@pytest.fixture(scope="module")
+def whole(world, tmp_path_factory):
+    """A finished run of two seeds."""
+    config = settings(*world, tmp_path_factory.mktemp("whole"), seeds=2, losses=("xent", "logconf"))
+    assert main(config) == 0
+    return config
+
+
+def results(config: Config) -> dict:
+    return json.loads(Path(config.output, "weak_to_strong/results.json").read_text())
+
+
+def predictions(config: Config, seed: int) -> dict[str, bytes]:
+    folder = Path(config.output, f"weak_to_strong/seed-{seed}")
+    return {path.parent.name: path.read_bytes() for path in folder.glob(f"*/{PREDICTIONS}")}
+
+
+def cards(config: Config) -> dict[str, str]:
+    return {str(path): path.read_text() for path in Path(config.output).glob("weak_to_strong/*/*/card.json")}
+
+
+def trained(monkeypatch, *, stop_after=None):
+    """Which arms are trained from now on; after so many the job is asked to stop."""
+    seen, train_stage = [], weak_to_strong_arm.train_stage
+
+    def listen(config, training, stage, stopping):
+        seen.append(training.identity["arm"])
+        state = train_stage(config, training, stage, stopping)
+        if len(seen) == stop_after:
+            stopping.set()
+        return state
+
+    monkeypatch.setattr(weak_to_strong_arm, "train_stage", listen)
+    return seen
+
+
+def test_the_student_comes_between_weak_and_ceiling_and_controls_fall_to_chance(whole):
+    found = results(whole)
+    accuracy = {name: one["mean"] for name, one in found["test_accuracy"].items()}
+    assert accuracy["weak"] + 0.05 < accuracy["ceiling"]
+    assert accuracy["strong-shuffled-labels"] < accuracy["weak"] - 0.1
+    assert found["controls"]["shuffled labels against the majority"]["passed"]
+    recovered = found["recovered"]["strong-xent"]
+    assert recovered["pgr"] > 0
+    expected = (accuracy["strong-xent"] - accuracy["weak"]) / (accuracy["ceiling"] - accuracy["weak"])
+    assert recovered["pgr"] == pytest.approx(expected)
+    assert set(found["recovered"]) == {"strong-xent", "strong-logconf"}
+
+
+def test_the_table_shows_what_the_results_hold(whole):
+    table = Path(whole.output, "weak_to_strong/table.txt").read_text()
+    tested = table.split("accuracy of weak labels")[0].splitlines()[2:]
+    for name, found in results(whole)["test_accuracy"].items():
+        (line,) = [line for line in tested if line.split()[0] == name]
+        assert f"{found['mean']:.3f}" in line
+    assert f"{results(whole)['recovered']['strong-xent']['pgr']:5.2f}" in table
+
+
+def test_a_finished_run_trains_nothing_again_and_more_losses_only_what_is_new(whole, tmp_path, monkeypatch):
+    config = replace(whole, output=str(tmp_path / "copy"))
+    shutil.copytree(whole.output, config.output)
+    before, seen = cards(config), trained(monkeypatch)
+    assert main(config) == 0
+    assert seen == []
+    assert main(replace(config, seeds=1, losses=("xent", "logconf", "product"))) == 0
+    assert seen == ["strong-product"]
+    assert {path: cards(config)[path] for path in before} == before
+
+
+def test_a_run_stopped_between_trainings_goes_on_to_the_same_bytes(whole, tmp_path, monkeypatch):
+    config = replace(whole, output=str(tmp_path), seeds=1)
+    seen = trained(monkeypatch, stop_after=2)
+    assert main(config) == 143
+    assert seen == ["weak", "ceiling"]
+    assert not (tmp_path / "weak_to_strong/results.json").exists()
+    assert main(config) == 0
+    assert seen == ["weak", "ceiling", "strong-xent", "strong-logconf", "strong-shuffled-labels"]
+    assert predictions(config, 0) == predictions(whole, 0)
+
+
+def test_a_training_stopped_at_a_step_goes_on_to_the_same_bytes(whole, tmp_path, monkeypatch):
+    """The confidence loss depends on the step: it must be gone on with where it was."""
+    config = replace(whole, output=str(tmp_path / "copy"), seeds=1)
+    shutil.copytree(whole.output, config.output)
+    folder = Path(config.output, "weak_to_strong/seed-0/strong-logconf")
+    shutil.rmtree(folder)
+    calls = iter(range(1000))
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "_asked", lambda folder, workers: lambda: "stop" if next(calls) == 6 else None)
+        assert main(config) == 143
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["00000007"]
+    assert not (folder / PREDICTIONS).exists()
+    assert main(config) == 0
+    assert predictions(config, 0) == predictions(whole, 0)
+    assert not [path for path in (folder / "checkpoints").rglob("*") if path.is_file()]  # done with
+
+
+def test_other_settings_or_rows_are_refused(whole, world, tmp_path):
+    with pytest.raises(
+        IdentityChanged, match=r"'weak_to_strong' .*learning_rate was 0.001 and is now 0.01.*--name NEW"
+    ):
+        main(replace(whole, learning_rate=0.01, weak_learning_rate=2e-3))
+    with pytest.raises(IdentityChanged, match="rows_sha256 was"):
+        main(replace(whole, data=(write_rows(tmp_path / "other.jsonl", texts(300, seed=2)),)))
+
+
+def test_no_student_learns_a_truth_a_test_row_or_a_row_of_its_teacher(whole):
+    halves = halves_of(whole, load_rows(whole).rows, 0)
+    student, shuffled = (Arm("x", "strong", teachers=("weak",), has_shuffled_labels=is_so) for is_so in (False, True))
+    labels, mixed = (soft_labels(whole, arm, 0, halves)[:, 1] for arm in (student, shuffled))
+    assert len(labels) == len(halves.second)
+    assert not set(np.round(labels, 6)) & {0.0, 1.0}  # soft ones, not the truth
+    assert sorted(labels) == sorted(mixed)
+    assert (labels != mixed).mean() > 0.9
+    assert not set(halves.second) & {*halves.first, *halves.test}
+
+
+def test_new_weights_are_a_function_of_the_seed_and_the_draw(whole):
+    config, weak, strong = replace(whole, lora_rank=4), Arm("w", "weak"), Arm("s", "strong")
+
+    def weights(arm, seed):
+        return torch.cat([weight.flatten() for weight in task_of(config, arm, seed, 1).module.parameters()])
+
+    for arm in (weak, strong):
+        first = weights(arm, 0)
+        torch.rand(1)  # what was drawn before doesn't matter
+        assert torch.equal(first, weights(arm, 0))
+        assert not torch.equal(first, weights(arm, 1))
+        assert not torch.equal(first, weights(replace(arm, draw=1), 0))
+
+
+def test_adapters_and_probes_are_for_the_strong_model_and_layers_for_the_weak_one(whole):
+    def learnt(config, role):
+        named = task_of(config, Arm("x", role), 0, 1).module.named_parameters()
+        return {name for name, weight in named if weight.requires_grad}
+
+    probe, lora = replace(whole, probe=True), replace(whole, lora_rank=4)
+    assert learnt(probe, "strong") == {"classifier.score.weight"}
+    assert all("lora_" in name or "score" in name for name in learnt(lora, "strong"))
+    assert learnt(probe, "weak") == learnt(lora, "weak") == learnt(whole, "weak")
+    cut = replace(whole, weak=whole.strong, weak_layers=1)
+    layers = {name.split(".")[3] for name in learnt(cut, "weak") if ".layers." in name}
+    assert layers == {"0"}
+
+
+def test_judges_use_debates_and_lose_them_when_exchanged_and_students_never_see_them(world, tmp_path, monkeypatch):
+    data, strong = world
+    monkeypatch.setattr(debate, "open_sampler", lambda config: Witness(trust=1.0))
+    held = debate.Config(data=(data,), debater=strong, output=str(tmp_path), test_share=0.4, transcripts=2)
+    assert debate.main(held) == 0
+    config = settings(data, strong, tmp_path, seeds=1, losses=("xent",), debate="debate", transcript_tokens=64)
+    assert main(config) == 0
+    found = results(config)
+    labels = {name: one["mean"] for name, one in found["weak_labels"].items()}
+    assert min(labels["judge-1"], labels["judge-2"], labels["judge-1-draw-1"]) > labels["weak"] + 0.05
+    assert labels["judge-shuffled"] < labels["judge-1"] - 0.2
+    assert found["controls"]["shuffled debates against none"]["passed"]
+    assert set(found["recovered"]) == {
+        "strong-xent", "strong-debate-single", "strong-debate-draws", "strong-debate-ensemble"
+    }  # fmt: skip
+    rows = halves_of(config, load_rows(config).rows, 0).second[:5]
+    seen = {arm.name: documents_of(config, arm, 0, rows) for arm in arms_of(config, 2)}
+    lengths = {name: [len(document.ids) for document in documents] for name, documents in seen.items()}
+    assert all(judge > plain for judge, plain in zip(lengths["judge-1"], lengths["weak"], strict=True))
+    assert {tuple(size) for name, size in lengths.items() if "judge" not in name} == {tuple(lengths["weak"])}
+
+
+def test_debates_of_other_rows_are_refused_before_any_training(world, tmp_path, monkeypatch):
+    data, strong = world
+    config = settings(data, strong, tmp_path, debate="debate")
+    with pytest.raises(ValueError, match=r"debate must name a finished stage; .* isn't there: hold it"):
+        main(config)
+    monkeypatch.setattr(debate, "open_sampler", lambda config: Witness(trust=1.0))
+    held = debate.Config(data=(data,), debater=strong, output=str(tmp_path), test_share=0.6, transcripts=1)
+    assert debate.main(held) == 0
+    seen = trained(monkeypatch)
+    with pytest.raises(ValueError, match=r"must have a debate of seed 1 .* have none .*the same rows and test_share"):
+        main(config)
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"epochs": 0.0}, "epochs must be above 0, got 0.0"),
+        ({"losses": ()}, "losses must name at least one loss"),
+        ({"aux_coef": 2.0}, r"aux_coef must be in \[0, 1\], got 2.0"),
+        ({"alpha": 0.0}, "alpha must be above 0"),
+        ({"batch_examples": 20}, "20 sequences must be a multiple of .*nearest is 16 or 32"),
+        ({"probe": True, "lora_rank": 4}, "probe trains the head only, but lora_rank is 4"),
+        ({"weak_layers": 1}, "weak is the shape 'tiny'"),
+        ({"weak": "small"}, "model must be a folder, .* got 'small'"),
+        ({"length": 5000}, "length must be at most the 2048 positions"),
+        ({"test_share": 1.0}, "test_share must be above 0 and below 1"),
+        ({"max_rows": 3}, "must have at least 2 rows each"),
+        ({"max_characters": 3}, "no text of 300 is at most 3 characters"),
+        ({"label_column": "truth"}, "no column 'truth'"),
+        ({"data": ("/nowhere/x.jsonl",)}, "nothing at /nowhere/x.jsonl"),
+    ],
+)
+def test_wrong_settings_are_refused_before_any_training(world, tmp_path, monkeypatch, changed, message):
+    seen = trained(monkeypatch)
+    with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
+        main(replace(settings(*world, tmp_path), **changed))
+    assert seen == []
