@@ -72,7 +72,7 @@ def main(config: Config) -> int:
         cards.write_card(run / stage, card | ended | {"versions": cards.versions()})
     if not is_done:
         print("stopped between two files; go on with the same command.", file=sys.stderr)
-        return status["code"] or 143
+        return status["code"]
     print(f"{len(rows.rows):,} rows, {config.transcripts} debates each: {(run / stage).uri}")
     return 0
 

@@ -94,7 +94,7 @@ def main(config: Config) -> int:
                 train_seed(config, arms_of(config, n_transcripts), seed, stopping)
         except Stopped as stop:
             print(stop, file=sys.stderr)
-            return status["code"] or 143
+            return status["code"]
         results = results_of(config, load_rows(config).rows, arms_of(config, n_transcripts), seeds_of(config))
         table = table_of(results)
         (run / stage).write("results.json", json.dumps(results, indent=1).encode())
