@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -51,8 +52,14 @@ class TrainSettings(Schedule, Optimiser, Precision, Zero):
     """Also write RUN/train/tensorboard."""
 
 
-def run_training(config: Any, training: Training, stage: str, stopping: threading.Event, status: dict[str, int]) -> int:
-    """Train with a card beside the files, as every stage has; at the end the run's report is written anew."""
+def run_training(
+    config: Any, training: Training, stage: str, stopping: threading.Event, status: dict[str, int],
+    *, first: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None,
+) -> int:  # fmt: skip
+    """Train with a card beside the files, as every stage has; at the end the run's report is written anew.
+
+    What is to be done `first`, before training, and `then`, after it, may raise Stopped too.
+    """
     folder = training.folder
     if config.restart == stage:
         restart(folder, ask=not config.yes)
@@ -63,9 +70,15 @@ def run_training(config: Any, training: Training, stage: str, stopping: threadin
     card |= {"status": "running", "versions": cards.versions(), "running": {"workers": config.workers}}
     cards.write_card(folder, card)
     try:
+        first()
         state = fit(
-            training, n_workers=config.workers, pool=_pool(config), max_failures=config.max_failures, stopping=stopping
+            training,
+            n_workers=config.workers,
+            pool=pool_of(config),
+            max_failures=config.max_failures,
+            stopping=stopping,
         )
+        then()
     except Stopped as stop:
         card["status"] = "incomplete"
         cards.write_card(folder, card)
@@ -120,7 +133,8 @@ def part(kind: type[P], config: Any) -> P:
     return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})  # type: ignore
 
 
-def _pool(config: Any) -> Pool:
+def pool_of(config: Any) -> Pool:
+    """The resources of the workers; with several the cluster is joined."""
     if config.workers == 1 and not config.gpus_per_worker:
         import torch
 
