@@ -19,7 +19,6 @@ from raypipe.storage import Folder
 from raypipe.train.choices.evaluation import evaluate
 from raypipe.train.choices.labels import Labels
 from raypipe.train.choices.majority import majority_answers
-from raypipe.train.choices.mixture import Mixture
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared, prepare
 from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import ChoiceColumns, read_questions
@@ -52,11 +51,9 @@ def as_examples(choices: Prepared) -> Examples:
     return Examples(choices.train, choices.validation, choices.left_out, [])
 
 
-def mixed_feed(config: Any, examples: Examples, share: Share, count: Callable[[Document], int]) -> ExampleFeed:
+def mixed_feed(config: Any, choices: Prepared, share: Share, count: Callable[[Document], int]) -> ExampleFeed:
     """Examples of all tasks, mixed as the settings say."""
-    tasks = [example.domain for example in examples.train]
-    order = Mixture(tasks, temperature=config.task_temperature, seed=config.seed)
-    return ExampleFeed(examples.train, examples.heldout, share, config.seed, count, order)
+    return ExampleFeed(choices.train, choices.validation, share, config.seed, count, choices.order)
 
 
 def choices_identity(config: Any, choices: Prepared) -> dict[str, Any]:

@@ -69,10 +69,8 @@ def main(config: Config) -> int:
         if config.learn != "choices":
             return run_training(config, plan_finetuning(config, run / stage), stage, stopping, status)
         choices = load_choices(config)
-        training, measure = (
-            plan_finetuning(config, run / stage, choices),
-            Evaluation(config, choices, run / stage, stopping),
-        )
+        training = plan_finetuning(config, run / stage, choices)
+        measure = Evaluation(config, choices, run / stage, stopping)
         return run_training(config, training, stage, stopping, status, first=measure.start, then=measure.finish)
 
 
@@ -103,8 +101,7 @@ def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = N
 
 def load(config: Config) -> Examples:
     """The examples of the settings' files."""
-    if config.learn == "choices":
-        return as_examples(load_choices(config))
+    assert config.learn != "choices"
     return read_examples(
         config.data,
         part(ExampleColumns, config),
@@ -117,10 +114,11 @@ def load(config: Config) -> Examples:
 
 def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
     """The task and its rows, on a worker."""
+    if config.learn == "choices":
+        learner = task_of(config, [])
+        return learner, mixed_feed(config, load_choices(config), share, learner.count)
     examples = load(config)
     task = task_of(config, examples.labels)
-    if config.learn == "choices":
-        return task, mixed_feed(config, examples, share, task.count)
     return task, ExampleFeed(examples.train, examples.heldout, share, config.seed, task.count)
 
 

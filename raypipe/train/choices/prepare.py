@@ -8,6 +8,7 @@ import numpy as np
 
 from raypipe.train.choices.class_cap import cap_majority
 from raypipe.train.choices.labels import Labels, find_labels
+from raypipe.train.choices.mixture import Mixture
 from raypipe.train.choices.prompt import Cut, Prompter
 from raypipe.train.choices.question import Question, fraction_of
 from raypipe.train.choices.read import Questions
@@ -38,6 +39,8 @@ class Prepared:
 
     train: list[Document]
     validation: list[Document]
+    order: Mixture
+    """Of `train`, by epoch."""
     labels: Labels
     learnt: list[tuple[Question, str]]
     """The training questions, in the order of `train`, with the answer that is learnt."""
@@ -91,6 +94,7 @@ def prepare(
     return Prepared(
         train=_examples(learnt, prompter),
         validation=_examples(known, prompter),
+        order=Mixture([q.task for q in train], temperature=settings.task_temperature, seed=seed),
         labels=labels,
         learnt=learnt,
         all_train=split.train,

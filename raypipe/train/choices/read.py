@@ -23,7 +23,7 @@ class ChoiceColumns:
     task_column: str = "task"
     """Name of the task (--learn choices)."""
     instruction_column: str = "instruction"
-    """What the text is, what to look for, by which rules (--learn choices)."""
+    """What the text is, what to look for, by which rules; may be empty (--learn choices)."""
     text_column: str = "text"
     """What the question is about (--learn choices)."""
     question_column: str = "question"
@@ -99,13 +99,15 @@ def question_of(values: Mapping[str, Any], columns: ChoiceColumns, *, path: str,
         If a column is missing.
     """
     _require(values, columns)
-    case = _text(values[columns.case_column or columns.text_column])
-    named = [columns.task_column, columns.instruction_column, columns.text_column, columns.question_column]
-    task, instruction, text, question = parts = [_text(values[name]) for name in named]
-    if None in parts:
-        return f"no {named[parts.index(None)]}"
-    if not case:
-        return f"no {columns.case_column or columns.text_column}"
+    named = (
+        columns.task_column,
+        columns.text_column,
+        columns.question_column,
+        columns.case_column or columns.text_column,
+    )
+    task, text, question, case = parts = [_text(values[name]) for name in named]
+    if "" in parts:
+        return f"no {named[parts.index('')]}"
     split = SPLITS.get(str(values[columns.split_column]).strip().lower()) if columns.split_column else None
     if columns.split_column and split is None:
         return f"{columns.split_column} isn't train, validation or test"
@@ -113,7 +115,8 @@ def question_of(values: Mapping[str, Any], columns: ChoiceColumns, *, path: str,
     answers = accepted(values[columns.answer_column], choices)
     if isinstance(answers, str):
         return answers
-    return Question(str(task), str(instruction), str(text), str(question), choices, answers, case, split, path, row)
+    instruction = _text(values[columns.instruction_column])
+    return Question(task, instruction, text, question, choices, answers, case, split, path, row)
 
 
 def accepted(answer: Any, choices: tuple[str, ...]) -> tuple[str, ...] | str:
@@ -155,5 +158,5 @@ def _require(values: Mapping[str, Any], columns: ChoiceColumns) -> None:
         )
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value).strip()
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
