@@ -195,3 +195,15 @@ def test_names_of_tasks_cant_write_to_the_terminal():
     table = choices.table_of({"ours": "m", "contenders": ["m"], "tasks": {"\x1b[2Jx": of}, "mean_over_tasks": of})
     assert "\x1b" not in table
     assert "50.0 [40.0, 60.0]" in table
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_two_workers_learn_and_one_of_them_answers(config, tmp_path):
+    config = replace(config, steps=4, micro_batch=8, heldout_every=2)
+    alone = replace(config, output=str(tmp_path / "alone"))
+    assert main(alone) == 0
+    assert main(replace(config, workers=2)) == 0
+    assert evaluation(config)["validation_loss"] == pytest.approx(evaluation(alone)["validation_loss"], abs=1e-4)
+    assert responses(config, "zero-shot") == responses(alone, "zero-shot")
