@@ -1,9 +1,10 @@
 """Exact match by task, its unweighted mean over tasks, and bootstrap intervals over cases.
 
-Source: Lawma (arXiv 2407.16615), section 4: accuracy of each task, the mean over tasks as the headline. The percentile
-bootstrap is B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
-Departure: the paper gives no intervals for the headline. Cases are drawn, with all their rows, as rows of one case in
+Source: Lawma (arXiv 2407.16615): accuracy of each task, the mean over tasks as the headline. The percentile bootstrap
+is B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+Departure: the intervals are ours. Cases are drawn, with all their rows, as rows of one case in
 several tasks aren't independent; the tasks are taken as given.
+An accuracy of exactly 0 or 1 has an interval of no width: resamples of it are all alike.
 Cost: O(resamples x cases x tasks) in products of matrices; [cases, tasks] float64 for each contender.
 """
 

@@ -1,6 +1,6 @@
 """The majority class of a task, down-sampled to at most all others together; with what undoes it in an accuracy.
 
-Source: Lawma (arXiv 2407.16615), section 3: in splits of more than 10 examples, the factor being kept.
+Source: Lawma (arXiv 2407.16615), its data generation: in splits of more than 10 examples, the factor being kept.
 Departures: a task whose rows all have one answer is left as it is, as nothing would remain; a row with several answers
 counts under its first. Which rows stay is a matter of their hash alone.
 """

@@ -1,6 +1,6 @@
 """Letters for choices, each a single token of the tokenizer at hand.
 
-Source: Lawma (arXiv 2407.16615), appendix on prompts: A to Z, beyond 26 choices other characters of one token.
+Source: Lawma (arXiv 2407.16615), its prompts: A to Z, beyond 26 choices other characters of one token.
 Departure: beyond 26 the labels go on after Z with pairs of capitals (AA, AB, ...), then with single letters of other
 alphabets, whatever the tokenizer has; the paper's are CJK characters for all choices of such a task.
 """

@@ -1,6 +1,6 @@
 """Questions as prompts, cut to a length, and as examples whose answer alone is learnt.
 
-Source: Lawma (arXiv 2407.16615), section 3 and appendix on prompts: instruction, text, question, lettered choices and a
+Source: Lawma (arXiv 2407.16615), its prompts: instruction, text, question, lettered choices and a
 cue, a blank line between the first three; a long text loses its end.
 Departures: the text can lose its middle instead (`cut`), for documents that end with what matters. The tokens are those
 of the whole prompt, so that whoever tokenises the text of a prompt gets what was trained on.

@@ -29,7 +29,7 @@ class Question:
         return f"{self.path}:{self.row}"
 
     def drawn_answer(self, seed: int) -> str:
-        """The answer that is learnt: one of those accepted, by hash of seed and row (Lawma, section 3)."""
+        """The answer that is learnt: one of those accepted, by hash of seed and row."""
         return self.answers[int(fraction_of(self.place, seed, "answer") * len(self.answers))]
 
 

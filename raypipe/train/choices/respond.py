@@ -1,6 +1,6 @@
 """What a language model answers: the choice whose label is likeliest, or the first integer that it writes.
 
-Source: Lawma (arXiv 2407.16615), section 4 and appendix on evaluation.
+Source: Lawma (arXiv 2407.16615), its evaluation of open models.
 Cost: one forward pass a prompt, packed; integers one more for each token written.
 """
 

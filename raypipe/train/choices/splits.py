@@ -1,6 +1,6 @@
 """Training, validation and test by case: what is asked of a test case in any task is never learnt in another.
 
-Source: Lawma (arXiv 2407.16615), section 3: one split of the cases for all tasks, about 70, 10 and 20 %.
+Source: Lawma (arXiv 2407.16615): one split of the cases for all tasks, about 70, 10 and 20 %.
 Departure: by hash of the case, so that a new case moves no other.
 """
 
