@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from jobs.training import part, pool_of
+from jobs.training import engine_settings, part, pool_of
 from raypipe.models import open_model
 from raypipe.report.escape import terminal_text
 from raypipe.run.once import on_a_worker
@@ -99,7 +99,8 @@ class Evaluation:
             return [response["answer"] for response in known["responses"]]
         print(f"{name}: {len(self.choices.test):,} test questions", file=sys.stderr)
         choices, config = self.choices, self.config
-        arguments = (model, config.model, config.dtype, choices.labels, choices.test, choices.prompts)
+        n_threads = engine_settings(config)["n_threads"]
+        arguments = (model, config.model, config.dtype, n_threads, choices.labels, choices.test, choices.prompts)
         if config.workers == 1:
             given = respond(*arguments, self.stopping.is_set)
         else:
@@ -121,12 +122,14 @@ class Evaluation:
 
 
 def respond(
-    model: str, tokenizer: str, dtype: str, labels: Labels, questions: list[Question], prompts: list[Document],
-    is_stopping: Callable[[], bool] = lambda: False,
+    model: str, tokenizer: str, dtype: str, n_threads: int | None, labels: Labels, questions: list[Question],
+    prompts: list[Document], is_stopping: Callable[[], bool] = lambda: False,
 ) -> list[str | None]:  # fmt: skip
     """What a model answers, on this machine's first device."""
     import torch
 
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     causal = open_model(model).weights(dtype=dtype, device=device)
     return Responder(causal, open_vocabulary(tokenizer), labels, is_stopping).answers(questions, prompts)

@@ -189,6 +189,26 @@ def test_rows_that_cant_be_used_are_said(config, tmp_path, capsys):
     assert evaluation(config)["left_out"] == {"answer isn't among the choices": 1}
 
 
+def test_a_stop_in_the_evaluation_leaves_the_run_to_go_on_with(config, monkeypatch):
+    def stopped(*_):
+        raise loop.Stopped("stopped in the evaluation")
+
+    config = replace(config, steps=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(choices, "respond", stopped)
+        assert main(config) == 143
+    assert json.loads((Folder(config.output) / "finetune").read("card.json"))["status"] == "incomplete"
+    assert main(config) == 0
+    assert evaluation(config)["steps"] == 1
+
+
+def test_a_model_in_a_bucket_is_fetched(s3_bucket):
+    folder = Folder(f"{s3_bucket}/run") / "model"
+    folder.write("config.json", b"{}")
+    with choices._here(folder) as local:
+        assert (Path(local) / "config.json").read_bytes() == b"{}"
+
+
 def test_names_of_tasks_cant_write_to_the_terminal():
     estimate = {"mean": 0.5, "low": 0.4, "high": 0.6}
     of = {"n": 3, "accuracy": {"m": estimate}, "natural": {"m": estimate}, "m minus": {}}
