@@ -1,5 +1,6 @@
 """What a model answers equals what transformers makes of it one prompt at a time."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +65,12 @@ def test_greedy_text_is_the_likeliest_token_each_time(causal, vocabulary):
 )
 def test_the_first_integer_counts(text, found):
     assert first_integer(text) == found
+
+
+def test_labels_beyond_a_questions_choices_dont_count(causal, vocabulary, monkeypatch):
+    questions, prompts = asked(vocabulary, 2)  # of two and of three choices
+    monkeypatch.setattr(Responder, "label_log_probabilities", lambda self, prompts: np.array([[-2.0, -1.0, -0.1]] * 2))
+    assert responder(causal, vocabulary).answers(questions, prompts) == ["blue", "green"]
 
 
 def test_integers_are_taken_from_what_is_written(causal, vocabulary, monkeypatch):
