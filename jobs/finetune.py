@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Literal
 
 from jobs import settings
+from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
 from jobs.common import RunSettings, run_job
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
 from raypipe.models import open_model
@@ -15,6 +16,8 @@ from raypipe.run.signals import orderly_stop
 from raypipe.run.trainer import Training
 from raypipe.storage import Folder
 from raypipe.train.checkpoint import State
+from raypipe.train.choices.prepare import ChoiceSettings, Prepared
+from raypipe.train.choices.read import ChoiceColumns
 from raypipe.train.classification_head import ClassificationHead
 from raypipe.train.engine import Precision
 from raypipe.train.examples import ExampleColumns, Examples, read_examples
@@ -28,17 +31,18 @@ from raypipe.train.workers import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneSettings(ExampleColumns, Lora):
+class FinetuneSettings(ExampleColumns, ChoiceColumns, ChoiceSettings, Lora):
     """What is learnt, from what."""
 
     data: tuple[str, ...]
     """Folders or files (.jsonl, .parquet) of examples. Repeatable."""
-    learn: Literal["answers", "class", "number"] = "answers"
-    """answers: next token, with a loss on answers only; class, number: a head on the state of the last token."""
+    learn: Literal["answers", "class", "number", "choices"] = "answers"
+    """answers: next token, with a loss on answers only; class, number: a head on the state of the last token;
+    choices: many classification tasks at once, answered with the letter of a choice, and evaluated."""
     model: str = "sample"
     """What to start from: folder, org/name[@revision], GGUF file, or `sample`."""
     length: int = 2048
-    """Longer examples are left out."""
+    """Tokens; longer examples are left out. Of choices the text is cut to fit."""
     batch_examples: int = 32
     """Examples of a step, all workers together."""
     micro_batch: int = 4
@@ -49,6 +53,8 @@ class FinetuneSettings(ExampleColumns, Lora):
     """Passes over the examples."""
     heldout_share: float = 0.05
     """Share of the examples that is measured, not learnt."""
+    take: Literal["last", "best"] = "last"
+    """Which weights are exported: the last step's, or those of the lowest held-out loss (see --heldout-every)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +66,26 @@ def main(config: Config) -> int:
     """Train, or go on training; writes RUN/finetune with metrics/, checkpoints/ and model/, then RUN/report.html."""
     run, stage = Folder(config.output), f"finetune-{config.name}" if config.name else "finetune"
     with Lock(run), orderly_stop() as (stopping, status):
-        return run_training(config, plan_finetuning(config, run / stage), stage, stopping, status)
+        if config.learn != "choices":
+            return run_training(config, plan_finetuning(config, run / stage), stage, stopping, status)
+        choices = load_choices(config)
+        training = plan_finetuning(config, run / stage, choices)
+        measure = Evaluation(config, choices, run / stage, stopping)
+        return run_training(config, training, stage, stopping, status, first=measure.start, then=measure.finish)
 
 
-def plan_finetuning(config: Config, folder: Folder) -> Training:
+def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = None) -> Training:
     """All that workers need; whatever is wrong with the settings or the data ends here."""
-    examples = load(config)
+    examples = load(config) if choices is None else as_examples(choices)
     for reason, n in examples.skipped.most_common():
         print(f"left out: {n:,} examples: {reason}", file=sys.stderr)
     Share(0, config.workers, config.batch_examples, config.micro_batch)
     if (config.steps is None) == (config.epochs is None):
         raise ValueError("give either --steps or --epochs.")
+    if config.take == "best" and not examples.heldout:
+        raise ValueError("--take best needs held-out examples to choose by, got none; raise --heldout-share.")
     steps = config.steps or max(1, round((config.epochs or 0) * len(examples.train) / config.batch_examples))
-    identity = _identity(config, examples, steps)
+    identity = _identity(config, examples, steps) | ({} if choices is None else choices_identity(config, choices))
     return Training(
         folder=folder,
         make=partial(make, config),
@@ -81,12 +94,14 @@ def plan_finetuning(config: Config, folder: Folder) -> Training:
         n_sequences=config.batch_examples,
         micro=config.micro_batch,
         identity=identity,
+        take=config.take,
         **engine_settings(config),
     )
 
 
 def load(config: Config) -> Examples:
     """The examples of the settings' files."""
+    assert config.learn != "choices"
     return read_examples(
         config.data,
         part(ExampleColumns, config),
@@ -99,6 +114,9 @@ def load(config: Config) -> Examples:
 
 def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
     """The task and its rows, on a worker."""
+    if config.learn == "choices":
+        learner = task_of(config, [])
+        return learner, mixed_feed(config, load_choices(config), share, learner.count)
     examples = load(config)
     task = task_of(config, examples.labels)
     return task, ExampleFeed(examples.train, examples.heldout, share, config.seed, task.count)
@@ -107,7 +125,7 @@ def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
 def task_of(config: Config, labels: list[str]) -> NextToken | ClassificationHead:
     """The model under the task; the same settings give the same new weights."""
     lora, precision = part(Lora, config), part(Precision, config)
-    if config.learn == "answers":
+    if config.learn in ("answers", "choices"):
         causal = open_model(config.model).weights(dtype="float32", device="cpu")
         precision.apply(causal)
         return NextToken(lora.apply(causal))

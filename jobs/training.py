@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -51,13 +52,19 @@ class TrainSettings(Schedule, Optimiser, Precision, Zero):
     """Also write RUN/train/tensorboard."""
 
 
-def run_training(config: Any, training: Training, stage: str, stopping: threading.Event, status: dict[str, int]) -> int:
-    """Train a stage of a run; at the end the run's report is written anew."""
+def run_training(
+    config: Any, training: Training, stage: str, stopping: threading.Event, status: dict[str, int],
+    *, first: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None,
+) -> int:  # fmt: skip
+    """Train a stage of a run; at the end the run's report is written anew.
+
+    What is to be done `first`, before training, and `then`, after it, may raise Stopped too.
+    """
     folder = training.folder
     if config.restart == stage:
         restart(folder, ask=not config.yes)
     try:
-        state = train_stage(config, training, stage, stopping)
+        state = train_stage(config, training, stage, stopping, first=first, then=then)
     except Stopped as stop:
         write_report(Folder(config.output))  # of what there is so far
         print(stop, file=sys.stderr)
@@ -67,8 +74,11 @@ def run_training(config: Any, training: Training, stage: str, stopping: threadin
     return 0
 
 
-def train_stage(config: Any, training: Training, stage: str, stopping: threading.Event) -> State:
-    """Train to the end with a card beside the files, as every stage has.
+def train_stage(
+    config: Any, training: Training, stage: str, stopping: threading.Event,
+    *, first: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None,
+) -> State:  # fmt: skip
+    """Train to the end, between `first` and `then`, with a card beside the files, as every stage has.
 
     Raises
     ------
@@ -85,9 +95,15 @@ def train_stage(config: Any, training: Training, stage: str, stopping: threading
     card |= {"status": "running", "versions": cards.versions(), "running": {"workers": config.workers}}
     cards.write_card(folder, card)
     try:
+        first()
         state = fit(
-            training, n_workers=config.workers, pool=_pool(config), max_failures=config.max_failures, stopping=stopping
+            training,
+            n_workers=config.workers,
+            pool=pool_of(config),
+            max_failures=config.max_failures,
+            stopping=stopping,
         )
+        then()
     except Stopped:
         card["status"] = "incomplete"
         cards.write_card(folder, card)
@@ -139,7 +155,8 @@ def part(kind: type[P], config: Any) -> P:
     return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})  # type: ignore
 
 
-def _pool(config: Any) -> Pool:
+def pool_of(config: Any) -> Pool:
+    """The resources of the workers; with several the cluster is joined."""
     if config.workers == 1 and not config.gpus_per_worker:
         import torch
 

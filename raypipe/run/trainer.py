@@ -65,6 +65,8 @@ class Training:
     zero: Zero | None = None
     """None: the plain engine."""
     keep: int = 2
+    take: Literal["last", "best"] = "last"
+    """Whose weights are exported: the last step's, or those of the lowest held-out loss."""
     tensorboard: bool = False
     n_threads: int | None = None
     """Of a worker's own arithmetic; None: as many as torch takes."""
@@ -152,6 +154,8 @@ def _work(training: Training, workers: Workers) -> State:
         meter=_meter(training, task, workers),
         asked=_asked(training.folder, workers),
     )
+    if training.take == "best":
+        state = checkpoints.restore_best(engine, task)
     weights = engine.weights()
     if workers.rank == 0:
         training.export(weights, state)

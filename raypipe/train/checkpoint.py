@@ -124,8 +124,25 @@ class Checkpoints:
         if self.workers.rank == 0:
             found = self._last_whole()
         found = self.workers.gather(found)[0]
+        return None if found is None else self._load(found, engine, task)
+
+    def restore_best(self, engine: Engine, task: Task) -> State:
+        """Load the checkpoint of the lowest held-out loss, on every worker.
+
+        Raises
+        ------
+        ValueError
+            If no held-out loss was measured.
+        """
+        found = self.workers.gather(self.best() if self.workers.rank == 0 else None)[0]
         if found is None:
-            return None
+            raise ValueError(
+                f"the best checkpoint of {self.folder.uri} must have a held-out loss, got none; hold examples out, "
+                "or take the last."
+            )
+        return self._load(found, engine, task)
+
+    def _load(self, found: int, engine: Engine, task: Task) -> State:
         manifest = self.manifest(found)
         with self._here(found, manifest) as local:
             engine.load(local, world=manifest.world)

@@ -28,7 +28,7 @@ class ExampleColumns:
     prompt_column: str = "prompt"
     """Text that an answer follows; or the text that a label is of."""
     answer_column: str = "answer"
-    """Text that is learnt."""
+    """Text that is learnt; of choices one of them or an integer, or a list of those that count as right."""
     label_column: str = "label"
     """Class (any value) or number, for a head."""
     domain_column: str | None = None

@@ -135,6 +135,8 @@ class ExampleFeed:
     seed: int
     count: Callable[[Document], int]
     """Terms of an example's loss."""
+    order: Callable[[int], np.ndarray] | None = None
+    """Numbers of the examples in the order of an epoch, as many as there are; None: each once, permuted."""
 
     def __post_init__(self) -> None:
         """Check that there is something to learn from, and count it."""
@@ -166,9 +168,12 @@ class ExampleFeed:
     def _example(self, position: int) -> int:
         epoch, at = divmod(position, len(self.examples))
         if epoch not in self._orders:
-            keys = hashed(np.arange(len(self.examples)), self.seed, epoch, "examples")
-            self._orders = {**dict(list(self._orders.items())[-1:]), epoch: np.argsort(keys, kind="stable")}
+            order = (self.order or self._permutation)(epoch)
+            self._orders = {**dict(list(self._orders.items())[-1:]), epoch: order}
         return int(self._orders[epoch][at])
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.argsort(hashed(np.arange(len(self.examples)), self.seed, epoch, "examples"), kind="stable")
 
 
 class Ahead:

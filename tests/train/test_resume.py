@@ -151,6 +151,20 @@ def test_the_best_checkpoint_outlives_the_last_ones(base, tmp_path):
     assert checkpoints.best() == 2
 
 
+def test_the_best_checkpoint_is_taken_up_instead_of_the_last(base, tmp_path):
+    checkpoints = Checkpoints(Folder(str(tmp_path)), HERE, {})
+    task = NextToken(tiny_model())
+    engine = engine_of(base, task, HERE)
+    weight = next(task.module.parameters())
+    for step, heldout in ((1, 3.0), (2, 1.0), (3, 2.0)):
+        torch.nn.init.constant_(weight, step)
+        checkpoints.save(State(step, heldout=heldout), engine, task)
+    assert checkpoints.restore_best(engine, task) == State(2, heldout=1.0)
+    assert (weight == 2).all()
+    with pytest.raises(ValueError, match="must have a held-out loss, got none; hold examples out, or take the last"):
+        Checkpoints(Folder(str(tmp_path / "none")), HERE, {}).restore_best(engine, task)
+
+
 def test_a_full_disk_keeps_the_last_good_checkpoint(base, whole, tmp_path, monkeypatch):
     run, write, is_full = variant(base, tmp_path), Folder.write, [True]
 

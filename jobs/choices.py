@@ -1,0 +1,175 @@
+"""What `finetune --learn choices` adds: its settings, its rows, and the evaluation before and after training."""
+
+import json
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jobs.training import engine_settings, part, pool_of
+from raypipe.models import open_model
+from raypipe.report.escape import terminal_text
+from raypipe.run.once import on_a_worker
+from raypipe.storage import Folder
+from raypipe.train.choices.evaluation import evaluate
+from raypipe.train.choices.labels import Labels
+from raypipe.train.choices.majority import majority_answers
+from raypipe.train.choices.prepare import ChoiceSettings, Prepared, prepare
+from raypipe.train.choices.question import Question
+from raypipe.train.choices.read import ChoiceColumns, read_questions
+from raypipe.train.choices.respond import Responder
+from raypipe.train.choices.tf_idf import tf_idf_answers
+from raypipe.train.examples import Examples
+from raypipe.train.feed import Document, ExampleFeed, Share
+from raypipe.train.tokenizer import open_vocabulary
+from raypipe.uris import local_path
+
+EVALUATION = "evaluation.json"
+START, OURS = "zero-shot", "finetuned"
+INTERVAL = "intervals hold 95 % of the resamples of cases"
+
+
+def load_choices(config: Any) -> Prepared:
+    """The questions of the settings' files, split and written out."""
+    return prepare(
+        read_questions(config.data, part(ChoiceColumns, config)),
+        open_vocabulary(config.model),
+        part(ChoiceSettings, config),
+        length=config.length,
+        validation_share=config.heldout_share,
+        seed=config.seed,
+    )
+
+
+def as_examples(choices: Prepared) -> Examples:
+    """What is trained on and validated with; the test isn't among them."""
+    return Examples(choices.train, choices.validation, choices.left_out, [])
+
+
+def mixed_feed(config: Any, choices: Prepared, share: Share, count: Callable[[Document], int]) -> ExampleFeed:
+    """Examples of all tasks, mixed as the settings say."""
+    return ExampleFeed(choices.train, choices.validation, share, config.seed, count, choices.order)
+
+
+def choices_identity(config: Any, choices: Prepared) -> dict[str, Any]:
+    """What of these settings can change a weight, beside the examples themselves."""
+    return {**asdict(part(ChoiceSettings, config)), "label_ids": choices.labels.ids.tolist()}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Answers of the starting model and of the finetuned one, and what they are worth."""
+
+    config: Any
+    choices: Prepared
+    folder: Folder
+    """Of the stage."""
+    stopping: threading.Event
+
+    def start(self) -> None:
+        """Let the starting model answer, before anything is learnt."""
+        self._answers(START, self.config.model)
+
+    def finish(self) -> None:
+        """Let the finetuned model answer, write evaluation.json and print the table."""
+        choices = self.choices
+        with _here(self.folder / "model") as tuned:
+            ours, lineage = self._answers(OURS, tuned), json.loads((Path(tuned) / "raypipe.json").read_bytes())
+        given = {
+            "majority": majority_answers(choices.all_train, choices.test),
+            "tf-idf": tf_idf_answers(*_pairs(choices.learnt), choices.test),
+            START: self._answers(START, self.config.model),
+            OURS: ours,
+        }
+        found = evaluate(choices.test, given, choices.weights, ours=OURS)
+        known = {"steps": lineage["steps"], "validation_loss": lineage["heldout_loss"], "questions": choices.counts,
+                 "left_out": dict(choices.left_out), "model": self.config.model, "interval": INTERVAL}  # fmt: skip
+        self.folder.write(EVALUATION, json.dumps({**known, **found}, indent=1).encode())
+        print(table_of(found))
+
+    def _answers(self, name: str, model: str) -> list[str | None]:
+        """The answers of a model, from the run folder where it has given them to the same prompts already."""
+        file, key = f"responses-{name}.json", self._key(model)
+        if self.folder.exists(file) and (known := json.loads(self.folder.read(file)))["key"] == key:
+            return [response["answer"] for response in known["responses"]]
+        print(f"{name}: {len(self.choices.test):,} test questions", file=sys.stderr)
+        choices, config = self.choices, self.config
+        n_threads = engine_settings(config)["n_threads"]
+        arguments = (model, config.model, config.dtype, n_threads, choices.labels, choices.test, choices.prompts)
+        if config.workers == 1:
+            given = respond(*arguments, self.stopping.is_set)
+        else:
+            given = on_a_worker(pool_of(config), respond, *arguments)
+        responses = [
+            {"path": q.path, "row": q.row, "task": q.task, "answer": answer, "accepted": q.answers}
+            for q, answer in zip(choices.test, given, strict=True)
+        ]
+        self.folder.write(file, json.dumps({"key": key, "responses": responses}).encode())
+        return given
+
+    def _key(self, model: str) -> str:
+        """Of everything that an answer depends on."""
+        digest = sha256(f"{open_model(model).sha256()} {self.config.dtype}".encode())
+        digest.update(self.choices.labels.ids.tobytes())
+        for question, prompt in zip(self.choices.test, self.choices.prompts, strict=True):
+            digest.update(prompt.ids.tobytes() + json.dumps(question.choices).encode())
+        return digest.hexdigest()
+
+
+def respond(
+    model: str, tokenizer: str, dtype: str, n_threads: int | None, labels: Labels, questions: list[Question],
+    prompts: list[Document], is_stopping: Callable[[], bool] = lambda: False,
+) -> list[str | None]:  # fmt: skip
+    """What a model answers, on this machine's first device."""
+    import torch
+
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    causal = open_model(model).weights(dtype=dtype, device=device)
+    return Responder(causal, open_vocabulary(tokenizer), labels, is_stopping).answers(questions, prompts)
+
+
+def table_of(found: dict[str, Any]) -> str:
+    """The evaluation for a terminal, in percent: a line a task, the mean, and what is shown by it."""
+    names, mean, ours = found["contenders"], found["mean_over_tasks"], found["ours"]
+    width = max(len("mean, natural"), *(len(terminal_text(task, max_chars=32)) for task in found["tasks"]))
+    lines = ["  ".join([f"{'task':<{width}}", f"{'n':>6}", *(f"{name:>19}" for name in names)])]
+    rows = [(task, of, "accuracy") for task, of in found["tasks"].items()]
+    for label, of, kind in [*rows, ("mean of tasks", mean, "accuracy"), ("mean, natural", mean, "natural")]:
+        cells = [f"{_percent(of[kind][name]):>19}" for name in names]
+        lines.append("  ".join([f"{terminal_text(label, max_chars=32):<{width}}", f"{of['n']:>6,}", *cells]))
+    differences = mean[f"{ours} minus"]
+    said = [f"{ours} minus {name}: {_points(of)}" for name, of in differences.items()]
+    return "\n".join([f"Exact match, %; {INTERVAL}.", *lines, *said])
+
+
+def _percent(estimate: dict[str, float]) -> str:
+    mean, low, high = (100 * estimate[name] for name in ("mean", "low", "high"))
+    return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _points(of: dict[str, Any]) -> str:
+    mean, low, high = (100 * of[name] for name in ("mean", "low", "high"))
+    return f"{mean:+.1f} points [{low:+.1f}, {high:+.1f}]" + ("" if of["shown"] else ": no difference shown")
+
+
+def _pairs(learnt: list[tuple[Question, str]]) -> tuple[list[Question], list[str]]:
+    return [question for question, _ in learnt], [answer for _, answer in learnt]
+
+
+@contextmanager
+def _here(folder: Folder) -> Iterator[str]:
+    """A folder of this machine with the files of a folder at any URI."""
+    if (path := local_path(folder.uri)) is not None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="raypipe-model-") as local:
+        for entry in folder.files():
+            (Path(local) / entry.path).write_bytes(folder.read(entry.path))
+        yield local
