@@ -123,15 +123,19 @@ def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
 
 
 def task_of(config: Config, labels: list[str]) -> NextToken | ClassificationHead:
-    """The model under the task; the same settings give the same new weights."""
+    """The model under the task; the same settings give the same new weights, of a head and of adapters."""
+    import torch
+
     lora, precision = part(Lora, config), part(Precision, config)
-    if config.learn in ("answers", "choices"):
-        causal = open_model(config.model).weights(dtype="float32", device="cpu")
-        precision.apply(causal)
-        return NextToken(lora.apply(causal))
-    classifier = classifier_of(config, labels)
-    precision.apply(classifier)
-    return ClassificationHead(lora.apply(classifier, head="score"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if config.learn in ("answers", "choices"):
+            causal = open_model(config.model).weights(dtype="float32", device="cpu")
+            precision.apply(causal)
+            return NextToken(lora.apply(causal))
+        classifier = classifier_of(config, labels)
+        precision.apply(classifier)
+        return ClassificationHead(lora.apply(classifier, head="score"))
 
 
 def classifier_of(config: Config, labels: list[str]) -> Any:
@@ -139,18 +143,15 @@ def classifier_of(config: Config, labels: list[str]) -> Any:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    n = len(labels) if config.learn == "class" else 1
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return AutoModelForSequenceClassification.from_pretrained(
-            open_model(config.model).folder,
-            num_labels=n,
-            id2label=dict(enumerate(labels)) if labels else {0: "value"},
-            label2id={label: at for at, label in enumerate(labels)} if labels else {"value": 0},
-            dtype=torch.float32,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
+    return AutoModelForSequenceClassification.from_pretrained(
+        open_model(config.model).folder,
+        num_labels=len(labels) if config.learn == "class" else 1,
+        id2label=dict(enumerate(labels)) if labels else {0: "value"},
+        label2id={label: at for at, label in enumerate(labels)} if labels else {"value": 0},
+        dtype=torch.float32,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
 
 
 def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: State) -> None:

@@ -97,6 +97,7 @@ def _context() -> DataContext:
     context.execution_no_progress_timeout_s = -1  # our watchdog knows what a shard takes; a fixed limit doesn't
     context.max_consecutive_actor_init_deaths = MAX_DEATHS  # one that is killed while it loads is replaced as well
     context.print_on_execution_start = False
+    context.memory_usage_poll_interval_s = None  # or each task starts a thread to watch its memory
     # with one shard in flight each, workers are never more than all busy: by default a pool wouldn't grow, nor last
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
     return context

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jobs.finetune import Config, main
+from jobs.finetune import Config, main, task_of
 from raypipe.storage import Folder
 from raypipe.train.journal import read_journal
 from raypipe.train.shapes import config_of, new_model
@@ -75,6 +75,17 @@ def test_classes_are_learnt_and_the_export_predicts_them(config, rank):
         ids = torch.tensor([vocabulary.backend.encode(f"{colour} 3: ").ids])
         right += model.config.id2label[int(model(input_ids=ids).logits.argmax())] == colour
     assert right == 3
+
+
+@pytest.mark.parametrize("learn", ["answers", "class"])
+def test_new_weights_are_the_same_on_every_worker(config, learn):
+    """Each makes its own: two that drew other adapters would train other models and average their gradients."""
+    config = replace(config, learn=learn, lora_rank=4)
+    first, second = (task_of(config, COLOURS).module.state_dict() for _ in range(2))
+    assert any("lora_A" in name for name in first)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = task_of(replace(config, seed=1), COLOURS).module.state_dict()
+    assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
 def test_numbers_are_learnt(config):
