@@ -14,7 +14,7 @@ from typing import Any
 from jobs.training import engine_settings, part, pool_of
 from raypipe.models import open_model
 from raypipe.report.escape import terminal_text
-from raypipe.run.once import on_a_worker
+from raypipe.run.once import Interrupted, on_a_worker
 from raypipe.storage import Folder
 from raypipe.train.choices.evaluation import evaluate
 from raypipe.train.choices.labels import Labels
@@ -26,6 +26,7 @@ from raypipe.train.choices.respond import Responder
 from raypipe.train.choices.tf_idf import tf_idf_answers
 from raypipe.train.examples import Examples
 from raypipe.train.feed import Document, ExampleFeed, Share
+from raypipe.train.loop import Stopped
 from raypipe.train.tokenizer import open_vocabulary
 from raypipe.uris import local_path
 
@@ -78,8 +79,8 @@ class Evaluation:
     def finish(self) -> None:
         """Let the finetuned model answer, write evaluation.json and print the table."""
         choices = self.choices
-        with _here(self.folder / "model") as tuned:
-            ours, lineage = self._answers(OURS, tuned), json.loads((Path(tuned) / "raypipe.json").read_bytes())
+        tuned = self.folder / "model"
+        ours, lineage = self._answers(OURS, tuned), json.loads(tuned.read("raypipe.json"))
         given = {
             "majority": majority_answers(choices.all_train, choices.test),
             "tf-idf": tf_idf_answers(*_pairs(choices.learnt), choices.test),
@@ -92,7 +93,7 @@ class Evaluation:
         self.folder.write(EVALUATION, json.dumps({**known, **found}, indent=1).encode())
         print(table_of(found))
 
-    def _answers(self, name: str, model: str) -> list[str | None]:
+    def _answers(self, name: str, model: str | Folder) -> list[str | None]:
         """The answers of a model, from the run folder where it has given them to the same prompts already."""
         file, key = f"responses-{name}.json", self._key(model)
         if self.folder.exists(file) and (known := json.loads(self.folder.read(file)))["key"] == key:
@@ -101,10 +102,7 @@ class Evaluation:
         choices, config = self.choices, self.config
         n_threads = engine_settings(config)["n_threads"]
         arguments = (model, config.model, config.dtype, n_threads, choices.labels, choices.test, choices.prompts)
-        if config.workers == 1:
-            given = respond(*arguments, self.stopping.is_set)
-        else:
-            given = on_a_worker(pool_of(config), respond, *arguments)
+        given = respond(*arguments, self.stopping.is_set) if config.workers == 1 else self._elsewhere(arguments)
         responses = [
             {"path": q.path, "row": q.row, "task": q.task, "answer": answer, "accepted": q.answers}
             for q, answer in zip(choices.test, given, strict=True)
@@ -112,9 +110,16 @@ class Evaluation:
         self.folder.write(file, json.dumps({"key": key, "responses": responses}).encode())
         return given
 
-    def _key(self, model: str) -> str:
+    def _elsewhere(self, arguments: tuple[Any, ...]) -> list[str | None]:
+        try:
+            return on_a_worker(pool_of(self.config), respond, *arguments, is_stopping=self.stopping.is_set)
+        except Interrupted as interrupted:
+            raise Stopped(str(interrupted)) from interrupted
+
+    def _key(self, model: str | Folder) -> str:
         """Of everything that an answer depends on."""
-        digest = sha256(f"{open_model(model).sha256()} {self.config.dtype}".encode())
+        with _here(model) as local:
+            digest = sha256(f"{open_model(local).sha256()} {self.config.dtype}".encode())
         digest.update(self.choices.labels.ids.tobytes())
         for question, prompt in zip(self.choices.test, self.choices.prompts, strict=True):
             digest.update(prompt.ids.tobytes() + json.dumps(question.choices).encode())
@@ -122,16 +127,17 @@ class Evaluation:
 
 
 def respond(
-    model: str, tokenizer: str, dtype: str, n_threads: int | None, labels: Labels, questions: list[Question],
+    model: str | Folder, tokenizer: str, dtype: str, n_threads: int | None, labels: Labels, questions: list[Question],
     prompts: list[Document], is_stopping: Callable[[], bool] = lambda: False,
 ) -> list[str | None]:  # fmt: skip
-    """What a model answers, on this machine's first device."""
+    """What a model answers, on this machine's first device; a folder of the run is fetched to it."""
     import torch
 
     if n_threads is not None:
         torch.set_num_threads(n_threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    causal = open_model(model).weights(dtype=dtype, device=device)
+    with _here(model) as local:
+        causal = open_model(local).weights(dtype=dtype, device=device)
     return Responder(causal, open_vocabulary(tokenizer), labels, is_stopping).answers(questions, prompts)
 
 
@@ -164,12 +170,15 @@ def _pairs(learnt: list[tuple[Question, str]]) -> tuple[list[Question], list[str
 
 
 @contextmanager
-def _here(folder: Folder) -> Iterator[str]:
-    """A folder of this machine with the files of a folder at any URI."""
-    if (path := local_path(folder.uri)) is not None:
+def _here(model: str | Folder) -> Iterator[str]:
+    """A model as `open_model` takes it: of a folder at any URI the files are fetched to this machine."""
+    if isinstance(model, str):
+        yield model
+        return
+    if (path := local_path(model.uri)) is not None:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="raypipe-model-") as local:
-        for entry in folder.files():
-            (Path(local) / entry.path).write_bytes(folder.read(entry.path))
+        for entry in model.files():
+            (Path(local) / entry.path).write_bytes(model.read(entry.path))
         yield local

@@ -98,15 +98,22 @@ def hold(config: Config, rows: BinaryRows, folder: Folder, stopping: threading.E
     return True
 
 
+def dtype_of(config: Config) -> str:
+    """Of the debater's weights here: bfloat16 on a GPU unless something else is asked for."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    return {True: "bfloat16", False: "float32"}[on_gpu] if config.dtype == "auto" else config.dtype
+
+
 def open_sampler(config: Config) -> Sampler:
     """The debater on this process's device."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = {"cuda": "bfloat16", "cpu": "float32"}[device] if config.dtype == "auto" else config.dtype
     model = open_model(config.debater)
     return Sampler(
-        model.weights(dtype=dtype, device=device),
+        model.weights(dtype=dtype_of(config), device=device),
         model.tokenizer(),
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
@@ -130,10 +137,14 @@ def _counts(config: Config, rows: BinaryRows) -> dict[str, int]:
 
 def _identity(config: Config, rows: BinaryRows) -> dict[str, Any]:
     """Whatever can change a transcript; more debates a row change none that is there."""
-    names = ("max_new_tokens", "temperature", "batch_rows", "rows_per_file", "dtype")
+    names = ("max_new_tokens", "temperature", "batch_rows", "rows_per_file")
+    debater = open_model(config.debater)
     return {
         "rows_sha256": rows.sha256,
-        "debater_sha256": open_model(config.debater).sha256(),
+        "debater_sha256": debater.sha256(),
+        "tokenizer_sha256": debater.tokenizer_sha256(),
+        "chat_template": debater.tokenizer().chat_template,
+        "dtype": dtype_of(config),
         **asdict(part(Question, config)),
         **asdict(part(BinaryColumns, config)),
         **{name: getattr(config, name) for name in names},

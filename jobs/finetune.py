@@ -82,6 +82,8 @@ def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = N
     Share(0, config.workers, config.batch_examples, config.micro_batch)
     if (config.steps is None) == (config.epochs is None):
         raise ValueError("give either --steps or --epochs.")
+    if (config.steps is not None and config.steps < 1) or (config.epochs is not None and config.epochs <= 0):
+        raise ValueError(f"steps must be at least 1, epochs above 0, got {config.steps or config.epochs}.")
     if config.take == "best" and not examples.heldout:
         raise ValueError("--take best needs held-out examples to choose by, got none; raise --heldout-share.")
     steps = config.steps or max(1, round((config.epochs or 0) * len(examples.train) / config.batch_examples))
@@ -176,11 +178,14 @@ def _identity(config: Config, examples: Examples, steps: int) -> dict[str, Any]:
     digest = sha256()
     for document in examples.train + examples.heldout:
         marked = b"" if document.has_loss is None else document.has_loss.tobytes()
-        digest.update(document.ids.tobytes() + marked + str(document.label).encode())
-    names = ("learn", "length", "batch_examples", "heldout_share")
+        digest.update(document.ids.tobytes() + marked + f"{document.label} {document.domain}".encode())
+    names = ["learn", "length", "batch_examples", "heldout_share"]
+    if config.lora_dropout > 0:  # who draws for which rows follows from these
+        names += ["workers", "micro_batch"]
     identity = {
         "model_sha256": open_model(config.model).sha256(),
         "examples_sha256": digest.hexdigest(),
+        "n_train": len(examples.train),
         "labels": examples.labels,
         **{name: getattr(config, name) for name in names},
         **asdict(part(Lora, config)),

@@ -190,7 +190,8 @@ def _identity(config: Any, own: Any, arm: Arm, seed: int, rows: BinaryRows, step
     if arm.transcript is not None:
         card = cards.read_card(Folder(config.output) / config.debate) or {"identity": None}
         identity |= {"debate": card["identity"], "transcript_tokens": config.transcript_tokens}
-    if isinstance(arm.loss, Confidence):  # its quantile is over what goes through the model together
+    # a quantile over what goes through the model together, and who draws for which rows, follow from these
+    if isinstance(arm.loss, Confidence) or config.lora_dropout > 0:
         identity |= {"micro_batch": config.micro_batch, "workers": config.workers}
     return dict(json.loads(json.dumps(identity)))
 

@@ -8,10 +8,28 @@ import ray
 from raypipe.run.op import Pool
 
 R = TypeVar("R")
+LOOK_EVERY_S = 1.0
 
 
-def on_a_worker(pool: Pool, function: Callable[..., R], *arguments: Any) -> R:
-    """What the function returns, run where a worker of the pool could."""
+class Interrupted(RuntimeError):
+    """The function was not waited for to its end."""
+
+
+def on_a_worker(
+    pool: Pool, function: Callable[..., R], *arguments: Any, is_stopping: Callable[[], bool] = lambda: False
+) -> R:
+    """What the function returns, run where a worker of the pool could.
+
+    Raises
+    ------
+    Interrupted
+        Once `is_stopping` says so.
+    """
     remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=1)(function)
-    result: R = ray.get(remote.remote(*arguments))
+    running = remote.remote(*arguments)
+    while not ray.wait([running], timeout=LOOK_EVERY_S)[0]:
+        if is_stopping():
+            ray.cancel(running)
+            raise Interrupted("stopped before it was done; go on with the same command.")
+    result: R = ray.get(running)
     return result

@@ -10,7 +10,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -93,9 +94,7 @@ def fit(training: Training, *, n_workers: int, pool: Pool, max_failures: int, st
     """
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     training.folder.delete(STOP)
-    watcher = threading.Thread(target=_pass_on, args=(stopping, training.folder), daemon=True)
-    watcher.start()
-    with _Bar(training):
+    with _passed_on(stopping, training.folder), _Bar(training):
         trainer = TorchTrainer(
             work,
             train_loop_config={"training": training},
@@ -140,7 +139,7 @@ def work(config: dict[str, Any]) -> Outcome:
 
 def _work(training: Training, workers: Workers) -> State:
     share = Share(workers.rank, workers.world, training.n_sequences, training.micro)
-    task, feed = training.make(workers, share)
+    task, feed = workers.together(lambda: training.make(workers, share))
     engine = _engine(training, task, workers, n_micro=share.n_micro)
     checkpoints = Checkpoints(training.folder / "checkpoints", workers, training.identity, training.keep)
     if workers.rank == 0:
@@ -157,9 +156,7 @@ def _work(training: Training, workers: Workers) -> State:
     if training.take == "best":
         state = checkpoints.restore_best(engine, task)
     weights = engine.weights()
-    if workers.rank == 0:
-        training.export(weights, state)
-    workers.gather(None)
+    workers.together(lambda: training.export(weights, state) if workers.rank == 0 else None)
     return state
 
 
@@ -207,10 +204,22 @@ def _asked(folder: Folder, workers: Workers) -> Callable[[], Request]:
     return ask
 
 
-def _pass_on(stopping: threading.Event, folder: Folder) -> None:
-    """Workers may be on other machines: they are told through the folder that they share."""
-    stopping.wait()
-    folder.write(STOP, b"")
+@contextmanager
+def _passed_on(stopping: threading.Event, folder: Folder) -> Iterator[None]:
+    """Workers may be on other machines: they are told to stop through the folder that they share."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            if stopping.wait(timeout=NOW_EVERY_S / 4):
+                folder.write(STOP, b"")
+                return
+
+    threading.Thread(target=watch, daemon=True, name="stop").start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 class _Bar:

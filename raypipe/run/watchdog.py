@@ -98,12 +98,12 @@ class Watchdog:
         leaving = nodes.leaving()
         if leaving == self._leaving:
             return
-        self._leaving = leaving
         log.warning("about to be taken away, and given no new shard: node %s", ", ".join(sorted(leaving)) or "none")
         if nodes.is_last(leaving):
             self.stop()
         else:
             ray.get(self.ledger.leave.remote(leaving), timeout=30)
+        self._leaving = leaving  # not before: what failed is tried again at the next look
 
     def _end(self, one: Sighting) -> None:
         doing = f"{one.activity.phase} {one.activity.key}".strip()

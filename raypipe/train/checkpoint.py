@@ -111,19 +111,26 @@ class Checkpoints:
         told = self.workers.gather((error, files))
         if lost := [what for what, _ in told if what]:
             self._refuse(state.step, lost[0])
-        if self.workers.rank == 0:
-            every = {name: known for _, part in told for name, known in part.items()}
-            manifest = Manifest(state, self.workers.world, self.identity, every)
+        every = {name: known for _, part in told for name, known in part.items()}
+        manifest = Manifest(state, self.workers.world, self.identity, every)
+        if lost := [what for what in self.workers.gather(self._finish(target, manifest)) if what]:
+            self._refuse(state.step, lost[0])
+
+    def _finish(self, target: Folder, manifest: Manifest) -> str:
+        """What makes a checkpoint one, written by the first worker; or why it couldn't be."""
+        if self.workers.rank > 0:
+            return ""
+        try:
             target.write(MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
             self._prune()
-        self.workers.gather(None)
+        except OSError as failure:
+            return str(failure)
+        return ""
 
     def restore(self, engine: Engine, task: Task) -> State | None:
         """Load the last checkpoint that is whole, on every worker; None if there is none."""
-        found = None
-        if self.workers.rank == 0:
-            found = self._last_whole()
-        found = self.workers.gather(found)[0]
+        last = self.workers.together(lambda: self._last_whole() if self.workers.rank == 0 else None)
+        found = self.workers.gather(last)[0]
         return None if found is None else self._load(found, engine, task)
 
     def restore_best(self, engine: Engine, task: Task) -> State:
@@ -204,7 +211,8 @@ class Checkpoints:
         is_first, local = self.workers.local_rank == 0, None
         if is_first:
             local = tempfile.mkdtemp(prefix="raypipe-checkpoint-")
-            _get_all(self.folder / name_of(step), manifest, Path(local))
+        source = self.folder / name_of(step)
+        self.workers.together(lambda: _get_all(source, manifest, Path(local)) if local else None)
         places = dict(place for place in self.workers.gather((self.workers.node, local)) if place[1] is not None)
         try:
             yield Path(places[self.workers.node])

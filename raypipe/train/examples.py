@@ -62,7 +62,7 @@ def read_rows(uri: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
                 for row, columns in enumerate(pq.ParquetFile(source).read().to_pylist()):
                     yield name, row, columns
         elif name.endswith((".jsonl", ".ndjson")):
-            for row, line in enumerate(folder.read(name).decode().splitlines()):
+            for row, line in enumerate(folder.read(name).decode("utf-8-sig").split("\n")):
                 if line.strip():
                     yield name, row, _parsed(line, f"{name}, line {row + 1}")
         else:

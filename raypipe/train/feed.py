@@ -78,6 +78,10 @@ class Share:
         ValueError
             With the nearest sizes that can.
         """
+        if self.world < 1 or self.micro < 1:
+            raise ValueError(
+                f"workers and micro_batch must be at least 1, got {self.world} and {self.micro}; the default is 1 each."
+            )
         unit = self.world * self.micro
         if self.n_sequences < 1 or self.n_sequences % unit:
             below, above = self.n_sequences // unit * unit, -(-self.n_sequences // unit) * unit

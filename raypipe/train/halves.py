@@ -53,7 +53,9 @@ def sample_rows(text_hash: np.ndarray, n: int) -> np.ndarray:
 
 
 def exchanged(text_hash: np.ndarray, *, seed: int) -> np.ndarray:
-    """For each row another one, no row for itself and each once: [n] int64 -> [n], the ground of shuffled controls.
+    """For each row another one, of another text where half the rows have one, each once: [n] int64 -> [n].
+
+    The ground of shuffled controls.
 
     Raises
     ------
@@ -64,5 +66,7 @@ def exchanged(text_hash: np.ndarray, *, seed: int) -> np.ndarray:
         raise ValueError(f"to exchange rows there must be at least 2, got {len(text_hash)}.")
     order = np.argsort(uniform(text_hash, seed=seed, purpose="weak-to-strong exchange"), kind="stable")
     partner = np.empty(len(order), np.int64)
-    partner[order] = np.roll(order, 1)
+    # copies of a text lie side by side: past as many as the commonest has, everybody meets another text
+    n_copies = int(np.unique(text_hash, return_counts=True)[1].max())
+    partner[order] = np.roll(order, min(n_copies, len(order) - 1))
     return partner

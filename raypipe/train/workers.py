@@ -2,12 +2,15 @@
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 import torch.distributed as dist
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,27 @@ class Workers:
         values: list[Any] = [None] * self.world
         dist.all_gather_object(values, value)
         return values
+
+    def together(self, action: Callable[[], R]) -> R:
+        """What an action gives on this worker; every worker calls it, and what fails on one is raised on all.
+
+        Without it the others would wait, in their next exchange, for one who is gone.
+
+        Raises
+        ------
+        ValueError
+            If the action raised an OSError, ValueError or KeyError on some worker.
+        """
+        result, failure = None, ""
+        try:
+            result = action()
+        except (OSError, ValueError, KeyError) as error:
+            if self.world == 1:
+                raise
+            failure = f"worker {self.rank} on {self.node}: {error.args[0] if isinstance(error, KeyError) else error}"
+        if lost := [one for one in self.gather(failure) if one]:
+            raise ValueError(lost[0])
+        return cast(R, result)
 
     def average(self, tensors: list[torch.Tensor], *, bucket_bytes: int = 64 << 20) -> None:
         """Replace tensors by their mean over all workers, a bucket of them at a time."""

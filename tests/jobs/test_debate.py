@@ -1,6 +1,7 @@
 """The debate job, in this process: a tiny random Llama argues, its transcripts are fixed, files aren't redone."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,3 +124,13 @@ def test_a_stop_leaves_whole_files_and_the_same_command_goes_on(config, whole, t
 def test_other_or_wrong_settings_are_refused(config, whole, changed, error, message):
     with pytest.raises(error, match=message):
         main(replace(config, **changed))
+
+
+def test_transcripts_of_another_chat_template_are_refused(config, whole, tmp_path):
+    other = tmp_path / "debater"
+    shutil.copytree(config.debater, other)
+    tokenizer = open_vocabulary(str(other)).tokenizer
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    tokenizer.save_pretrained(other)
+    with pytest.raises(IdentityChanged, match="chat_template was"):
+        main(replace(config, debater=str(other)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jobs.finetune import Config, main, task_of
+from jobs.finetune import Config, main, plan_finetuning, task_of
 from raypipe.storage import Folder
 from raypipe.train.journal import read_journal
 from raypipe.train.shapes import config_of, new_model
@@ -88,6 +88,15 @@ def test_new_weights_are_the_same_on_every_worker(config, learn):
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+def test_where_dropout_draws_its_zeros_is_part_of_what_was_trained(config):
+    plain, dropping = (replace(config, lora_rank=4, lora_dropout=share) for share in (0.0, 0.1))
+    identities = [plan_finetuning(one, Folder(config.output)).identity for one in (plain, dropping)]
+    assert [("micro_batch" in identity, "workers" in identity) for identity in identities] == [
+        (False,) * 2,
+        (True,) * 2,
+    ]
+
+
 def test_numbers_are_learnt(config):
     config = replace(config, learn="number", label_column="value", steps=30)
     assert main(config) == 0
@@ -110,6 +119,10 @@ def test_a_finished_run_stands_and_other_data_are_refused(config, tmp_path):
     ("changed", "message"),
     [
         ({"steps": None}, "either --steps or --epochs"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"steps": -5}, "steps must be at least 1"),
+        ({"steps": None, "epochs": -1.0}, "epochs above 0, got -1"),
+        ({"micro_batch": 0}, "workers and micro_batch must be at least 1"),
         ({"batch_examples": 6}, "6 sequences must be a multiple of 1 workers x 4 .*nearest is 4 or 8"),
         ({"lora_rank": -1}, "lora_rank must be at least 0"),
         ({"length": 2}, "no example .*longer than 2 tokens"),

@@ -97,6 +97,8 @@ def test_it_is_named_before_ray_starts(
         raise AssertionError("Ray was asked for")
 
     monkeypatch.setattr(cluster, "connect", fail)
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)  # by a test before this one
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     given: dict[str, Any] = {
         "corpus": corpus, "output": tmp_path / "run", "model": model, "scorer": "perplexity", "max-tokens": "64",
         "token-budget": "256", "dtype": "float32", "shard-bytes": "400",

@@ -1,7 +1,8 @@
 import pytest
 
+from raypipe.run import nodes
 from raypipe.run.ledger import Activity
-from raypipe.run.watchdog import Patience
+from raypipe.run.watchdog import Patience, Watchdog
 
 PATIENCE = Patience(batch_s=60, times=5, setup_s=900)
 
@@ -37,3 +38,22 @@ def test_one_that_waits_and_ticks_may_wait(phase: str) -> None:
 
 def test_short_patience_does_not_take_the_time_between_two_ticks_for_a_stop() -> None:
     assert not Patience(batch_s=1.0).is_over(Activity(phase="idle"), 9.0, 9.0, slowest_s=1.0)
+
+
+def test_a_notice_that_could_not_be_passed_on_is_passed_on_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    fails, stops = [True], []
+
+    def is_last(going: frozenset[str]) -> bool:
+        if fails.pop():
+            raise TimeoutError
+        return True
+
+    monkeypatch.setattr(nodes, "leaving", lambda: frozenset("a"))
+    monkeypatch.setattr(nodes, "is_last", is_last)
+    dog = Watchdog(None, PATIENCE, lambda: stops.append(1))
+    with pytest.raises(TimeoutError):
+        dog._look_at_nodes()
+    fails.append(False)
+    dog._look_at_nodes()
+    dog._look_at_nodes()  # nothing new
+    assert stops == [1]

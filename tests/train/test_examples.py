@@ -114,3 +114,12 @@ def test_wrong_files_and_columns_are_refused(tmp_path, vocabulary):
         read((str(tmp_path / "c.csv"),), vocabulary)
     with pytest.raises(ValueError, match=r"no example .* can be learnt from"):
         read(write(tmp_path / "d.jsonl", []), vocabulary)
+
+
+def test_lines_end_at_line_feeds_only(tmp_path, vocabulary):
+    """A line separator or a next-line sign is text; JSON may hold it as it is."""
+    texts = ["two\u2028words", "a\x85next", "plain"]
+    lines = [json.dumps({"prompt": text, "answer": "b"}, ensure_ascii=False) for text in texts]
+    (tmp_path / "x.jsonl").write_bytes(("\ufeff" + "\r\n".join(lines) + "\n").encode())
+    found = read((str(tmp_path / "x.jsonl"),), vocabulary)
+    assert [document.row for document in found.train] == [0, 1, 2]

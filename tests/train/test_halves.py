@@ -51,6 +51,14 @@ def test_every_row_gets_another_one_and_each_is_given_once(n):
         exchanged(KEYS[:1], seed=3)
 
 
+def test_a_row_whose_text_stands_twice_gets_another_text():
+    """Its copy's label would be the right one: no control at all."""
+    twice = np.concatenate([KEYS[:50], KEYS[:30], KEYS[:10]])
+    partner = exchanged(twice, seed=3)
+    assert sorted(partner) == list(range(len(twice)))
+    assert (twice[partner] != twice).all()
+
+
 def test_a_sample_is_part_of_every_larger_one():
     small, large = sample_rows(KEYS, 100), sample_rows(KEYS, 500)
     assert len(small) == 100
