@@ -156,7 +156,7 @@ def _work(training: Training, workers: Workers) -> State:
     if training.take == "best":
         state = checkpoints.restore_best(engine, task)
     weights = engine.weights()
-    workers.together(lambda: training.export(weights, state) if workers.rank == 0 else None)
+    workers.from_first(lambda: training.export(weights, state))
     return state
 
 

@@ -113,24 +113,25 @@ class Checkpoints:
             self._refuse(state.step, lost[0])
         every = {name: known for _, part in told for name, known in part.items()}
         manifest = Manifest(state, self.workers.world, self.identity, every)
-        if lost := [what for what in self.workers.gather(self._finish(target, manifest)) if what]:
-            self._refuse(state.step, lost[0])
+        why = self.workers.from_first(lambda: self._finish(target, manifest))
+        if why:
+            self._refuse(state.step, why)
 
     def _finish(self, target: Folder, manifest: Manifest) -> str:
-        """What makes a checkpoint one, written by the first worker; or why it couldn't be."""
-        if self.workers.rank > 0:
-            return ""
+        """What makes a checkpoint one; or why it couldn't be written."""
         try:
             target.write(MANIFEST, json.dumps(asdict(manifest), indent=1).encode())
-            self._prune()
         except OSError as failure:
             return str(failure)
+        try:
+            self._prune()
+        except OSError as failure:  # the new one is whole; sweep() takes what is left of the old
+            log.warning("old checkpoints of %s couldn't be deleted: %s", self.folder.uri, failure)
         return ""
 
     def restore(self, engine: Engine, task: Task) -> State | None:
         """Load the last checkpoint that is whole, on every worker; None if there is none."""
-        last = self.workers.together(lambda: self._last_whole() if self.workers.rank == 0 else None)
-        found = self.workers.gather(last)[0]
+        found = self.workers.from_first(self._last_whole)
         return None if found is None else self._load(found, engine, task)
 
     def restore_best(self, engine: Engine, task: Task) -> State:
@@ -141,7 +142,7 @@ class Checkpoints:
         ValueError
             If no held-out loss was measured.
         """
-        found = self.workers.gather(self.best() if self.workers.rank == 0 else None)[0]
+        found = self.workers.from_first(self.best)
         if found is None:
             raise ValueError(
                 f"the best checkpoint of {self.folder.uri} must have a held-out loss, got none; hold examples out, "

@@ -74,6 +74,16 @@ class Workers:
             raise ValueError(lost[0])
         return cast(R, result)
 
+    def from_first(self, action: Callable[[], R]) -> R:
+        """What an action gives on the first worker, on every worker; a failure there is raised on all.
+
+        Raises
+        ------
+        ValueError
+            As `together` does.
+        """
+        return cast(R, self.gather(self.together(lambda: action() if self.rank == 0 else None))[0])
+
     def average(self, tensors: list[torch.Tensor], *, bucket_bytes: int = 64 << 20) -> None:
         """Replace tensors by their mean over all workers, a bucket of them at a time."""
         if self.world == 1:

@@ -182,6 +182,18 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(base, whole, tmp_path, monke
     assert losses(run) == pytest.approx(whole[0], abs=1e-6)
 
 
+def test_an_old_checkpoint_that_cannot_be_deleted_does_not_cost_the_new_one(base, whole, tmp_path, monkeypatch):
+    run = variant(base, tmp_path)
+
+    def refused(self, name):
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(Folder, "delete", refused)
+    go(run)
+    assert Checkpoints(Folder(run.output) / "checkpoints", HERE, {}).steps() == [3, 6, 9]
+    assert losses(run) == pytest.approx(whole[0], abs=1e-6)
+
+
 def test_a_loss_that_is_nan_stops_with_the_documents_and_leaves_the_checkpoint(base, tmp_path):
     run = variant(base, tmp_path)
     task, calls = NextToken(tiny_model()), iter(range(1000))
