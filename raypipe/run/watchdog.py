@@ -78,8 +78,8 @@ class Watchdog:
             try:
                 self._look()
                 self._look_at_nodes()
-            except (ray.exceptions.RayError, TimeoutError) as error:
-                log.warning("the watchdog could not look: %s", error)
+            except Exception as error:  # whatever one look met: without a watchdog a hang would last for ever
+                log.warning("the watchdog could not look: %s: %s", type(error).__name__, error)
 
     def _look(self) -> None:
         seen, self.slowest_s = ray.get(self.ledger.snapshot.remote(), timeout=30)
