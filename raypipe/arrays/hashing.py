@@ -30,8 +30,12 @@ def mix64(x: np.ndarray) -> np.ndarray:
 
 def uniform(text_hash: np.ndarray, *, seed: int, purpose: str) -> np.ndarray:
     """[n] int64 -> [n] float64 in [0, 1), of 53 bits; purposes and seeds are independent of one another."""
-    stream = int.from_bytes(blake2b(f"{purpose}:{seed}".encode(), digest_size=8).digest(), "little")
-    return fractions(splitmix64(text_hash.view(np.uint64) ^ np.uint64(stream)))
+    return fractions(splitmix64(text_hash.view(np.uint64) ^ np.uint64(bits_of(f"{purpose}:{seed}"))))
+
+
+def bits_of(words: str) -> int:
+    """64 bits that depend on all of a text, from 0 on; half a surrogate pair counts like any character."""
+    return int.from_bytes(blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def fractions(bits: np.ndarray) -> np.ndarray:

@@ -9,11 +9,10 @@ Cost: three generations a transcript.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 
-from raypipe.arrays.hashing import uniform
+from raypipe.arrays.hashing import bits_of, uniform
 
 Complete = Callable[[Sequence[str], Sequence[int]], list[str]]
 """What a debater answers to prompts, each with its own seed."""
@@ -83,8 +82,7 @@ def turn_prompt(text: str, so_far: Transcript, question: Question) -> str:
 
 def turn_seed(seed: int, text_hash: int, turn: int) -> int:
     """63 bits for one turn about one text."""
-    digest = blake2b(f"debate:{seed}:{text_hash}:{turn}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+    return bits_of(f"debate:{seed}:{text_hash}:{turn}") >> 1
 
 
 def _side(first_side: int, turn: int) -> int:

@@ -9,12 +9,11 @@ import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
-from raypipe.arrays.hashing import uniform
+from raypipe.arrays.hashing import bits_of, uniform
 from raypipe.train.examples import read_rows
 
 CHOICE = "choice"
@@ -156,4 +155,4 @@ def _filled(template: str, values: dict[str, Any]) -> str:
 
 
 def _hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little", signed=True)
+    return int(np.uint64(bits_of(text)).view(np.int64))

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from raypipe.arrays.hashing import bits_of
 from raypipe.train.checkpoint import Checkpoints, State
 from raypipe.train.engine import Engine
 from raypipe.train.feed import Ahead, Batch, Document, Feed
@@ -156,8 +157,7 @@ def seen(state: State, batch: Batch) -> State:
 
 def seed_step(seed: int, step: int, rank: int) -> None:
     """Everything random of a step is a function of its number: no generator's state has to be kept."""
-    digest = hashlib.blake2b(f"{seed}:{step}:{rank}".encode(), digest_size=8).digest()
-    torch.manual_seed(int.from_bytes(digest, "little") >> 1)
+    torch.manual_seed(bits_of(f"{seed}:{step}:{rank}") >> 1)
 
 
 def diverged(state: State, batch: Batch, loss: float, checkpoints: Checkpoints) -> str:

@@ -13,12 +13,11 @@ Cost: O(rows) for an epoch and O(rows of it) for a window, both held; about 40 b
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 
-from raypipe.arrays.hashing import GOLDEN, fractions, mix64
+from raypipe.arrays.hashing import GOLDEN, bits_of, fractions, mix64
 from raypipe.train.listing import Mix
 
 WINDOWS_HELD = 4
@@ -202,8 +201,7 @@ def hashed(numbers: np.ndarray, seed: int, epoch: int, purpose: str) -> np.ndarr
 
     The numbers are places in a splitmix64 sequence that begins somewhere else for each of these.
     """
-    stream = blake2b(f"{purpose}:{seed}:{epoch}".encode(), digest_size=8).digest()
-    return mix64(numbers.astype(np.uint64) * GOLDEN + np.uint64(int.from_bytes(stream, "little")))
+    return mix64(numbers.astype(np.uint64) * GOLDEN + np.uint64(bits_of(f"{purpose}:{seed}:{epoch}")))
 
 
 def uniform(numbers: np.ndarray, seed: int, epoch: int, purpose: str) -> np.ndarray:

@@ -1,7 +1,8 @@
 """A question of a task about a text, and what is drawn at random for it: functions of where it stands."""
 
 from dataclasses import dataclass
-from hashlib import blake2b
+
+from raypipe.arrays.hashing import bits_of
 
 
 @dataclass(frozen=True)
@@ -35,5 +36,4 @@ class Question:
 
 def fraction_of(key: str, seed: int, purpose: str) -> float:
     """A number in [0, 1) that looks random and depends on nothing but these."""
-    digest = blake2b(f"{purpose}:{seed}:{key}".encode(errors="surrogatepass"), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") >> 11) * 2.0**-53
+    return (bits_of(f"{purpose}:{seed}:{key}") >> 11) * 2.0**-53
