@@ -18,7 +18,7 @@ from raypipe.storage import Folder
 from raypipe.train.checkpoint import State
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared
 from raypipe.train.choices.read import ChoiceColumns
-from raypipe.train.classification_head import ClassificationHead
+from raypipe.train.classification_head import ClassificationHead, new_classifier
 from raypipe.train.engine import Precision
 from raypipe.train.examples import ExampleColumns, Examples, read_examples
 from raypipe.train.export import export_model, set_weights
@@ -135,25 +135,9 @@ def task_of(config: Config, labels: list[str]) -> NextToken | ClassificationHead
             causal = open_model(config.model).weights(dtype="float32", device="cpu")
             precision.apply(causal)
             return NextToken(lora.apply(causal))
-        classifier = classifier_of(config, labels)
+        classifier = new_classifier(open_model(config.model).folder, labels or ["value"])
         precision.apply(classifier)
         return ClassificationHead(lora.apply(classifier, head="score"))
-
-
-def classifier_of(config: Config, labels: list[str]) -> Any:
-    """The model with a new linear head: an output a class, or one for a number."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    return AutoModelForSequenceClassification.from_pretrained(
-        open_model(config.model).folder,
-        num_labels=len(labels) if config.learn == "class" else 1,
-        id2label=dict(enumerate(labels)) if labels else {0: "value"},
-        label2id={label: at for at, label in enumerate(labels)} if labels else {"value": 0},
-        dtype=torch.float32,
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
 
 
 def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: State) -> None:

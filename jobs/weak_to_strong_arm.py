@@ -29,7 +29,7 @@ from raypipe.run.trainer import Training
 from raypipe.storage import Folder
 from raypipe.train.binary_rows import BinaryRows
 from raypipe.train.checkpoint import State
-from raypipe.train.classification_head import SequenceModel
+from raypipe.train.classification_head import SequenceModel, names_of, new_classifier
 from raypipe.train.engine import Precision
 from raypipe.train.export import export_model, set_weights
 from raypipe.train.feed import ExampleFeed, Feed, Share
@@ -41,6 +41,8 @@ from raypipe.train.soft_label_head import SoftLabelHead
 from raypipe.train.soft_losses import Confidence
 from raypipe.train.task import Task
 from raypipe.train.workers import Workers
+
+LABELS = ("no", "yes")
 
 
 def train_arm(config: Any, arm: Arm, seed: int, stopping: threading.Event) -> bool:
@@ -124,19 +126,16 @@ def classifier_of(config: Any, arm: Arm) -> Any:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    names: dict[str, Any] = {"num_labels": 2, "id2label": {0: "no", 1: "yes"}, "label2id": {"no": 0, "yes": 1}}
     ref = config.weak if arm.role == "weak" else config.strong
     if arm.role == "weak" and ref in SHAPES:
         vocabulary = load_rows(config).vocabularies["weak"]
         length = config.length + config.transcript_tokens
         shape = config_of(ref, vocabulary_size=vocabulary.size, length=length, end=vocabulary.end)
-        shape.update(names)
+        shape.update(names_of(LABELS))
         return AutoModelForSequenceClassification.from_config(shape, dtype=torch.float32)
-    if arm.role == "weak" and config.weak_layers is not None:
-        names["num_hidden_layers"] = config.weak_layers
-    return AutoModelForSequenceClassification.from_pretrained(
-        open_model(ref).folder, **names, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-    )
+    is_cut = arm.role == "weak" and config.weak_layers is not None
+    changes = {"num_hidden_layers": config.weak_layers} if is_cut else {}
+    return new_classifier(open_model(ref).folder, LABELS, **changes)
 
 
 def export(

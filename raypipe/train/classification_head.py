@@ -1,6 +1,7 @@
 """A class or a number from a document: a linear head on the state of its last token, as transformers has it."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,21 @@ from raypipe.train.feed import Document
 from raypipe.train.flops import matrix_parameters, step_flops
 from raypipe.train.packed import Packed, pack, use_packed_attention
 from raypipe.train.task import Stateless, Terms
+
+
+def names_of(labels: Sequence[Any]) -> dict[str, Any]:
+    """The settings of a transformers configuration for an output a label."""
+    return {"num_labels": len(labels), "id2label": dict(enumerate(labels)),
+            "label2id": {label: at for at, label in enumerate(labels)}}  # fmt: skip
+
+
+def new_classifier(folder: Path, labels: Sequence[Any], **changes: Any) -> Any:
+    """A model's weights under a new linear head, drawn from torch's generator; `changes` are its configuration's."""
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder, **names_of(labels), **changes, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+    )
 
 
 class SequenceModel(nn.Module):
