@@ -18,8 +18,9 @@ from raypipe.storage import Folder
 WAVE = 10_000
 """Shards handed to Ray Data at once: its driver keeps some 15 kB a block."""
 
-LOOK_EVERY_S = 0.025
-"""How long a worker may wait for its next shard: Ray Data's own loop looks at unfinished tasks every 0.1 s only."""
+LOOK_EVERY_S = 0.01
+"""Ray Data's loop waits until all tasks in flight are done, or for so long, by itself 0.1 s. With many workers it waits
+this long each turn, and a worker gets its next shard after two or three turns."""
 
 BLOCK = 20
 READER_CPUS = 0.5
