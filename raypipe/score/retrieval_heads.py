@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from raypipe.lm.decoder import Decoder, Head, Shape
+from raypipe.lm.decoder import Decoder, Head
+from raypipe.lm.layer import Shape
 from raypipe.lm.packing import pack, plan_batches
 from raypipe.score.probes import Probe
 

@@ -1,0 +1,95 @@
+"""The matrix products of a layer, in the weights' own number format or in 8-bit floats."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.functional import ScalingType
+
+FLOAT8 = torch.float8_e4m3fn
+LARGEST = torch.finfo(FLOAT8).max
+ROWS = ScalingType.RowWise
+MULTIPLE, MIN_CAPABILITY = 16, (8, 9)
+"""What a GPU's 8-bit product asks for: of both sizes of the weight, and of the compute capability (Ada, Hopper)."""
+
+
+class Product(nn.Module):
+    """x -> x W^T + b; linear layers that read the same input are one."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight), None if bias is None else nn.Parameter(bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., in] -> [..., out]."""
+        return F.linear(x, self.weight, self.bias)
+
+
+class Float8Product(nn.Module):
+    """A product of e4m3 numbers, added up in float32, out in bfloat16.
+
+    Each row of W and each token has a scale of its own, so that one large activation costs the precision of its own
+    token only. Where there is no kernel for 8-bit products (a CPU has one that only serves as a reference) the same
+    numbers are multiplied as bfloat16, which holds them exactly; the result is rounded once more.
+
+    Raises
+    ------
+    ValueError
+        If a size of W is no multiple of 16.
+    """
+
+    def __init__(self, product: Product) -> None:
+        super().__init__()
+        if any(size % MULTIPLE for size in product.weight.shape):
+            raise ValueError(f"sizes of a float8 product must be multiples of {MULTIPLE}, got {product.weight.shape}.")
+        weight, scale = quantise(product.weight.detach())
+        self.weight, self.scale = nn.Buffer(weight), nn.Buffer(scale)
+        self.bias = product.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., in] of any format -> [..., out] bfloat16."""
+        rows, scale = quantise(x.flatten(0, -2))
+        multiply = scaled_product if x.is_cuda else same_in_bfloat16
+        return multiply(rows, self.weight, scale, self.scale, self.bias).view(*x.shape[:-1], -1)
+
+
+def quantise(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """[n, in] -> e4m3 [n, in] and float32 scales [n, 1]; a row is the product of both, its largest number exactly."""
+    x = x.float()
+    scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny * LARGEST) / LARGEST
+    return (x / scale).to(FLOAT8), scale
+
+
+def scaled_product(
+    rows: torch.Tensor, weight: torch.Tensor, row_scale: torch.Tensor, weight_scale: torch.Tensor,
+    bias: torch.Tensor | None,
+) -> torch.Tensor:  # fmt: skip
+    """The device's own 8-bit product: e4m3 [n, in], [out, in], float32 scales [n, 1], [out, 1] -> bfloat16 [n, out]."""
+    product: torch.Tensor = F.scaled_mm(
+        rows, weight.t(), row_scale, ROWS, weight_scale.t(), ROWS, bias=bias, output_dtype=torch.bfloat16,
+        use_fast_accum=True,
+    )  # fmt: skip
+    return product
+
+
+def same_in_bfloat16(
+    rows: torch.Tensor, weight: torch.Tensor, row_scale: torch.Tensor, weight_scale: torch.Tensor,
+    bias: torch.Tensor | None,
+) -> torch.Tensor:  # fmt: skip
+    """`scaled_product` for devices without one."""
+    product = F.linear(rows.bfloat16(), weight.bfloat16()).float() * row_scale * weight_scale.t()
+    return (product if bias is None else product + bias).bfloat16()
+
+
+def check_float8(device: torch.device) -> None:
+    """Refuse a GPU without 8-bit products.
+
+    Raises
+    ------
+    ValueError
+        If its compute capability is below 8.9.
+    """
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
+        name, (major, minor) = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+        raise ValueError(
+            f"dtype float8 needs a GPU of compute capability 8.9 or newer, got {name} ({major}.{minor}); use bfloat16."
+        )
