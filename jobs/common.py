@@ -76,8 +76,9 @@ class ModelSettings:
     """Folder, org/name[@revision], GGUF file, or `sample`: the embedded SmolLM2-135M-Instruct."""
     max_tokens: int = 2048
     """Documents are scored on their first N tokens."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of weights and activations; auto: bfloat16 on a GPU, float32 on a CPU. Losses are float32 always."""
+    dtype: Literal["auto", "float32", "bfloat16", "float8"] = "auto"
+    """Of weights and activations; auto: bfloat16 on a GPU, float32 on a CPU. Losses are float32 always. float8 (Ada,
+    Hopper and newer GPUs): bfloat16 but for the layers' products; what that does to the order is measured first."""
     compile: bool = False
     """Compile the layers (torch.compile) when a worker starts: takes a minute or so, pays on GPUs."""
     token_budget: int | None = None

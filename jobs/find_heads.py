@@ -72,8 +72,8 @@ def detect(config: Any) -> dict[str, Any]:
         seed=config.seed,
     )
     device = "cuda" if torch.cuda.is_available() and config.gpus_per_worker != 0 else "cpu"
-    # probes decide what every later score means: they run in float32 unless asked otherwise
-    dtype = "float32" if config.dtype == "auto" else config.dtype
+    # probes decide what every later score means: they run in float32 unless bfloat16 is asked for, never in 8 bits
+    dtype = "bfloat16" if config.dtype == "bfloat16" else "float32"
     texts = some_texts(config.to_corpus(), limit=MAX_TEXTS)
     record = find_heads(config.model, texts, probing=probing, dtype=dtype, device=device)
     return {**record, "created": now(), "versions": versions()}

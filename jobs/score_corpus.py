@@ -10,11 +10,12 @@ from typing import Any, Literal
 from jobs import settings
 from jobs.common import CorpusSettings, ModelSettings, RunSettings, note_run, run_job, throw_away
 from jobs.find_heads import ProbeSettings, detect
+from jobs.settle import budgets_of, cost_of_8_bits, fastest, settle
 from raypipe import sample
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.lm.decoder import check_architecture
 from raypipe.models import open_model
-from raypipe.run.calibrate import calibrate
+from raypipe.report.words import in_8_bits
 from raypipe.run.card import read_card
 from raypipe.run.cluster import Wanted
 from raypipe.run.forecast import Forecast, forecast
@@ -47,6 +48,8 @@ class ScoreSettings(ProbeSettings):
     """Bytes of text a shard; None: about 30 s of one worker's work, measured at the first start."""
     shard_rows: int | None = None
     """Rows of a part of a compressed file; None: as many as take 30 s too."""
+    try_budgets: tuple[int, ...] = ()
+    """Token budgets to try at the first start, for 40 s in all; the fastest becomes the run's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,8 @@ def main(config: Config) -> int:
     counts = card["counts"]
     skipped = counts["rows"] - counts["scored"]
     print(f"{counts['rows']:,} rows: {counts['scored']:,} scored, {skipped:,} skipped, in {run.uri}")
+    for found in card.get("number_format", []):
+        print(in_8_bits(found))
     for key, why in card["set_aside"].items():
         print(f"set aside: {key}: {why}", file=sys.stderr)
     return 0 if is_complete(card) else 1
@@ -95,7 +100,8 @@ def score(
     check_early(config, wanted)
     op = make_op(config, run, made_with, lambda: wanted.pool)
     op.check()
-    sizes = sizes or calibrate(op, corpus, plan, wanted.pool).sizes
+    op, sizes = settle(config, op, corpus, plan, wanted.pool, made_with, sizes)
+    measured = {} if made_with else cost_of_8_bits(op, corpus, plan, wanted.pool)
     return Annotate(
         run,
         stage,
@@ -107,6 +113,7 @@ def score(
         stopping=stopping,
         is_owner=is_owner,
         retry_failed=config.retry == "failed",
+        measured=measured,
     )()
 
 
@@ -117,7 +124,7 @@ def foresee(config: Config, run: Folder) -> Forecast:
     check_early(config, wanted)
     op = make_op(config, run, {}, lambda: wanted.pool)
     op.check()
-    rate = calibrate(op, corpus, plan, wanted.pool)
+    _, rate = fastest(budgets_of(config, op, {}), corpus, plan, wanted.pool)
     return forecast(corpus, plan, rate, workers=wanted.pool.max_workers)
 
 

@@ -21,7 +21,7 @@ from raypipe.run.cluster import Wanted
 from raypipe.run.commit import commit, file_name
 from raypipe.run.rows import through
 from raypipe.run.stage import Annotate, Sizes
-from raypipe.score.forward_pass import ForwardPass
+from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.influence import Influence
 from raypipe.storage import Folder
 from raypipe.train.meter import memory_bytes
@@ -65,13 +65,19 @@ class Bench:
         scale, n = (1, 8192) if on_gpu else (4, 128)  # the lengths of the design; a quarter of them on CPUs
         cap = 4096 // scale
         made = make_documents(documents or n, median=600 / scale, sigma=0.9, cap=cap, seed=seed)
-        make_model(shape, folder / "model", max_tokens=cap, dtype=getattr(torch, name), seed=seed)
         _write(made, folder / "corpus")
-        return cls(
+        bench = cls(
             folder, shape, name, "cuda" if on_gpu else "cpu", made, cap,
             batch_size=batch_size or (16 if on_gpu else 8), token_budget=token_budget or (32_768 if on_gpu else 4096),
             compile=compile,
         )  # fmt: skip
+        make_model(shape, folder / "model", max_tokens=cap, dtype=getattr(torch, bench.plain_dtype), seed=seed)
+        return bench
+
+    @property
+    def plain_dtype(self) -> str:
+        """Of the model's files and the plain loops: transformers has no 8-bit products without a further library."""
+        return "bfloat16" if self.dtype == FLOAT8 else self.dtype
 
     @property
     def tokens(self) -> int:
@@ -111,8 +117,8 @@ def contend(bench: Bench, who: Contender) -> Measured:
     """One run in a process of its own: threads and memory are as the contender itself leaves them."""
     runs: dict[str, Callable[[], Measured]] = {
         "plain32": lambda: plain(bench, by_length=False, dtype="float32"),
-        "plain": lambda: plain(bench, by_length=False, dtype=bench.dtype),
-        "sorted": lambda: plain(bench, by_length=True, dtype=bench.dtype),
+        "plain": lambda: plain(bench, by_length=False, dtype=bench.plain_dtype),
+        "sorted": lambda: plain(bench, by_length=True, dtype=bench.plain_dtype),
         "alone": lambda: alone(bench, Folder(str(bench.folder / f"alone-{time.time_ns()}"))),
         "ray": lambda: through_ray(bench, Folder(str(bench.folder / f"ray-{time.time_ns()}"))),
     }

@@ -46,8 +46,8 @@ class Config:
 
     shape: Literal["135m", "360m", "1.3b", "1.7b", "tiny"] = "135m"
     """Model shape; weights are random."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """The same for all but plain32; auto: bfloat16 on a GPU, float32 on a CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "float8"] = "auto"
+    """For all but plain32; auto: bfloat16 on a GPU, float32 on a CPU. With float8 the loops are in bfloat16."""
     documents: int | None = None
     """Documents; None: 128 on a CPU, 8,192 on a GPU."""
     runs: int = 3

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedConfig
 
-from raypipe.lm.products import Float8Product, Product
+from raypipe.lm.products import MULTIPLE, Float8Product, Product
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,25 @@ def shape_of(config: PreTrainedConfig) -> Shape:
         vocabulary_size=config.vocab_size,
         norm_epsilon=config.rms_norm_eps,
     )
+
+
+def check_float8_sizes(config: PreTrainedConfig) -> None:
+    """Refuse a model whose layers have products that no GPU takes in 8-bit floats.
+
+    Raises
+    ------
+    ValueError
+        With the size that is no multiple of 16.
+    """
+    shape = shape_of(config)
+    queries, keys = shape.n_heads * shape.head_size, shape.n_kv_heads * shape.head_size
+    fused = queries + 2 * keys
+    sizes = {"hidden": shape.hidden_size, "ffn": shape.ffn_size, "query": queries, "query, key and value": fused}
+    for name, size in sizes.items():
+        if size % MULTIPLE:
+            raise ValueError(
+                f"{name} size must be a multiple of {MULTIPLE} for dtype float8, got {size}; use bfloat16."
+            )
 
 
 class Layer(nn.Module):

@@ -14,13 +14,14 @@ import numpy as np
 from raypipe.report.measures import BASELINES, MIN_ROWS, Correlation, medians
 from raypipe.report.read import Json
 from raypipe.report.run_numbers import Numbers
-from raypipe.report.words import count, fraction, listed, signed, value
+from raypipe.report.words import count, fraction, in_8_bits, listed, signed, value
 
 Level = Literal["warning", "note", "passed"]
 
 MAX_CORRELATION = 0.8
 MAX_DUPLICATES = 0.01
 MAX_REPEATED_LINES = 0.3
+MIN_FORMAT_CORRELATION = 0.99
 MIN_POSITIVE = 0.95
 MAX_SKIPPED = 0.05
 MAX_TRUNCATED = 0.2
@@ -37,7 +38,8 @@ class Finding:
 
 def findings(numbers: Numbers) -> list[Finding]:
     """All checks that the run allows: warnings first, then notes, then what passed."""
-    every = [*_state(numbers), *_cards(numbers), *_heads(numbers), *_controls(numbers), *_columns(numbers)]
+    parts = (_state, _cards, _heads, _controls, _number_format, _columns)
+    every = [finding for part in parts for finding in part(numbers)]
     return sorted(every, key=lambda finding: ("warning", "note", "passed").index(finding.level))
 
 
@@ -94,6 +96,17 @@ def _controls(numbers: Numbers) -> Iterator[Finding]:
         title = f"Control: {control['control']}"
         detail = f"{value(control['value'])} (bar {value(control['bar'])}), on documents of this corpus."
         yield Finding("passed" if control["passed"] else "warning", title, detail)
+
+
+def _number_format(numbers: Numbers) -> Iterator[Finding]:
+    """What 8-bit floats did to the order, as measured before the first shard."""
+    for found in numbers.files.scores_card.get("number_format", []):
+        holds = found["rank_correlation"] >= MIN_FORMAT_CORRELATION
+        yield Finding(
+            "passed" if holds else "warning",
+            "8-bit floats keep the order" if holds else "8-bit floats change the order",
+            f"{in_8_bits(found)} (bar {MIN_FORMAT_CORRELATION}).{'' if holds else ' Score with --dtype bfloat16.'}",
+        )
 
 
 def used_heads(numbers: Numbers) -> dict[str, Json]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+
+from raypipe.arrays.ranks import spearman
 
 BASELINES = {"length": "length", "loss": "loss", "zlib_ratio": "zlib ratio"}
 """Columns that a score may merely rebuild, and what we call them. length counts the scored tokens."""
@@ -15,20 +16,6 @@ MAX_RANKED = 50_000
 """Rows that are ranked for one correlation; its standard error is then below 0.005."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation over the rows where both are finite, ties at their mean rank.
-
-    NaN with fewer than three such rows, or where either is constant.
-    """
-    known = np.isfinite(x) & np.isfinite(y)
-    if known.sum() < 3:
-        return float("nan")
-    ranks = np.stack([rankdata(x[known]), rankdata(y[known])])
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    norms = np.sqrt((ranks**2).sum(axis=1))
-    return float(ranks[0] @ ranks[1] / norms.prod()) if norms.all() else float("nan")
 
 
 def by_domain(domain: np.ndarray, n_domains: int) -> list[np.ndarray]:

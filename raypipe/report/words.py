@@ -1,8 +1,9 @@
 """Numbers as people read them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 
 def count(n: float) -> str:
@@ -71,3 +72,14 @@ def listed(parts: Sequence[str], most: int) -> str:
     """`a, b and 3 more`."""
     shown, more = list(parts[:most]), len(parts) - most
     return f"{', '.join(shown)} and {more} more" if more > 0 else ", ".join(shown)
+
+
+def in_8_bits(found: Mapping[str, Any]) -> str:
+    """What a card says of a score in 8-bit floats (score/number_format.py), on one line."""
+    worst = (
+        "" if found["worst_domain"] is None else f", {found['worst_rank_correlation']:.4f} in {found['worst_domain']}"
+    )
+    return (
+        f"{found['score']} in 8-bit floats against bfloat16, {count(found['documents'])} documents of this corpus: "
+        f"{fraction(found['same_top'])} of the same best fifth, rank correlation {found['rank_correlation']:.4f}{worst}"
+    )

@@ -1,6 +1,7 @@
 """How fast one worker is on a sample of the corpus: what the size of a shard and a forecast follow from."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -51,41 +52,67 @@ def _rounded(value: float) -> int:
     return int(round(value / scale) * scale)
 
 
-def calibrate(op: Op, corpus: Corpus, plan: Plan, pool: Pool) -> Rate:
-    """Measure with rows from the beginnings of shards all over the corpus, on the resources of a worker.
+def calibrate(ops: Sequence[Op], corpus: Corpus, plan: Plan, pool: Pool) -> list[Rate]:
+    """Measure each Op with rows from the beginnings of shards all over the corpus, on the resources of a worker.
 
     Without GPUs workers share a machine's caches and memory, so that as many are measured side by side as will run.
+    The Ops share LIMIT_S. One whose batches don't fit into memory has a rate of 0 tokens/s.
     """
-    step = max(1, len(plan) // SAMPLE_SHARDS)
-    sampled = [replace(shard, max_rows=SAMPLE_ROWS) for shard in plan.shards[::step]]
-    remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=0)(_measure)
+    remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=0)(_measure_all)
     n_workers = 1 if pool.num_gpus else min(pool.max_workers, MAX_MEASURED)
-    rates: list[Rate] = ray.get([remote.remote(op, corpus, sampled, pool.n_threads) for _ in range(n_workers)])
-    return replace(rates[0], tokens_per_s=sum(rate.tokens_per_s for rate in rates) / n_workers)
+    shards = sampled_shards(plan)
+    found: list[list[Rate]] = ray.get([remote.remote(ops, corpus, shards, pool.n_threads) for _ in range(n_workers)])
+    return [
+        replace(rates[0], tokens_per_s=sum(rate.tokens_per_s for rate in rates) / n_workers)
+        for rates in zip(*found, strict=True)
+    ]
 
 
-def _measure(op: Op, corpus: Corpus, shards: list[Shard], n_threads: int) -> Rate:
+def sampled_shards(plan: Plan) -> list[Shard]:
+    """The beginnings of some shards all over the corpus."""
+    step = max(1, len(plan) // SAMPLE_SHARDS)
+    return [replace(shard, max_rows=SAMPLE_ROWS) for shard in plan.shards[::step]]
+
+
+def sampled_rows(corpus: Corpus, shards: Sequence[Shard], *, rows: int = SAMPLE_ROWS) -> pa.Table | None:
+    """columns.SOURCE of the first rows of these shards; None if none can be read."""
+    tables = [table.slice(0, rows) for shard in shards for table in _first_part(corpus, shard)]
+    return pa.concat_tables(tables) if tables else None
+
+
+def _measure_all(ops: Sequence[Op], corpus: Corpus, shards: list[Shard], n_threads: int) -> list[Rate]:
+    source = sampled_rows(corpus, shards)
+    return [_measure(op, source, n_threads, limit_s=LIMIT_S / len(ops)) for op in ops]
+
+
+def _measure(op: Op, source: pa.Table | None, n_threads: int, *, limit_s: float) -> Rate:
     started = time.monotonic()
     op.setup(n_threads=n_threads)
     setup_s = time.monotonic() - started
-    tables = [table.slice(0, SAMPLE_ROWS) for shard in shards for table in _first_part(corpus, shard)]
-    source = pa.concat_tables(tables) if tables else None
     if source is None or not len(source):
         return Rate(0.0, 0, 0, 0, setup_s)
     prepared = op.prepare(source)
+    text_bytes = int(pc.sum(source["n_bytes"]).as_py() or 0)
+    try:
+        tokens_per_s = _speed(op, prepared, limit_s=limit_s)
+    except MemoryError:
+        tokens_per_s = 0.0
+    return Rate(tokens_per_s, len(source), op.cost(prepared), text_bytes, setup_s)
+
+
+def _speed(op: Op, prepared: pa.Table, *, limit_s: float) -> float:
     batches = op.batches(prepared)
-    if batches:
-        op(prepared.take(batches[-1]))  # warm-up: first calls allocate and compile
+    if not batches:
+        return 0.0
+    op(prepared.take(batches[-1]))  # warm-up: first calls allocate and compile
     done, begun = 0, time.monotonic()
     for rows in batches:
         batch = prepared.take(rows)
         op(batch)
         done += op.cost(batch)
-        if time.monotonic() - begun > LIMIT_S:
+        if time.monotonic() - begun > limit_s:
             break
-    spent = time.monotonic() - begun
-    text_bytes = int(pc.sum(source["n_bytes"]).as_py() or 0)
-    return Rate(done / spent if done else 0.0, len(source), op.cost(prepared), text_bytes, setup_s)
+    return done / (time.monotonic() - begun)
 
 
 def _first_part(corpus: Corpus, shard: Shard) -> list[pa.Table]:

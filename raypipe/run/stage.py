@@ -66,6 +66,8 @@ class Annotate:
     """Whether the run folder is still ours to write to."""
     grace_s: float = GRACE_S
     """What shards in flight get after a request to stop."""
+    measured: Json = field(default_factory=dict)
+    """What was found out before the first start and goes into a new card."""
 
     def __post_init__(self) -> None:
         """Find the stage's folder.
@@ -141,6 +143,7 @@ class Annotate:
             "times": {"started": cards.now(), "wall_s": 0.0, "start_up_s": 0.0, "busy_s": 0.0, "waited_s": 0.0},
             "set_aside": {},
             "warnings": [],
+            **self.measured,
         }
 
     def _work(self, pending: list[Shard], state: State, card: Json) -> None:

@@ -13,6 +13,7 @@ import torch
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
 from raypipe.lm.decoder import Decoder, Head, check_architecture
 from raypipe.lm.host_memory import keep_freed_memory
+from raypipe.lm.layer import check_float8_sizes
 from raypipe.lm.loss import Losses, chunk_losses, token_losses
 from raypipe.lm.packing import pack, plan_batches
 from raypipe.models import DeviceLost, open_model
@@ -23,6 +24,7 @@ from raypipe.score.tokens import windows
 
 IDS = "token_ids"
 TOO_SHORT = "too short"
+FLOAT8 = "float8"
 
 
 @dataclass
@@ -42,7 +44,8 @@ class ForwardPass:
     """Documents are scored on their first tokens, this many."""
 
     dtype: str = "float32"
-    """Of weights and activations: float32 or bfloat16. Losses are float32 always."""
+    """Of weights and activations: float32, bfloat16, or float8: bfloat16 but for the products of the layers. Losses are
+    float32 always."""
 
     token_budget: int = 4096
     """Tokens that go through the model together."""
@@ -78,7 +81,10 @@ class ForwardPass:
             raise ValueError(f"max_tokens must be at least 2 (a loss needs a token before it), got {self.max_tokens}.")
         if self.token_budget < self.max_tokens:
             raise ValueError(f"token_budget must be at least max_tokens ({self.max_tokens}), got {self.token_budget}.")
-        check_architecture(open_model(self.model).config(), max_tokens=self.max_tokens)
+        config = open_model(self.model).config()
+        check_architecture(config, max_tokens=self.max_tokens)
+        if self.dtype == FLOAT8:
+            check_float8_sizes(config)
 
     def prepare(self, table: pa.Table) -> pa.Table:
         """Tokenise: columns.SOURCE -> the describing columns of scores/, token ids and reason, same rows and order."""
@@ -104,8 +110,10 @@ class ForwardPass:
         torch.set_num_threads(n_threads)
         keep_freed_memory()
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        weights = open_model(self.model).weights(dtype=self.dtype, device=device)
-        self.decoder = Decoder(weights, max_tokens=self.max_tokens, compiler=self.compiler)
+        in_8_bits = self.dtype == FLOAT8
+        weights = open_model(self.model).weights(dtype="bfloat16" if in_8_bits else self.dtype, device=device)
+        layers = range(weights.config.num_hidden_layers) if in_8_bits else ()
+        self.decoder = Decoder(weights, max_tokens=self.max_tokens, compiler=self.compiler, float8=layers)
         if self.compiler is not None:  # now, where loading and compiling have a time limit of their own
             self._of_chunk = torch.compile(chunk_losses, backend=self.compiler, dynamic=True)
             self.per_token([np.arange(12), np.arange(5)])

@@ -22,6 +22,7 @@ class Influence:
     """Relative rise of a document's loss when the heads are neutralised."""
 
     needs: ClassVar[tuple[str, ...]] = ("nll", "nll_masked")
+    score: ClassVar[str] = "influence"
     adds: ClassVar[pa.Schema] = pa.schema(
         [("loss", pa.float32()), ("loss_masked", pa.float32()), ("influence", pa.float32())]
     )

@@ -14,6 +14,7 @@ class Perplexity:
     """Exponential of a document's mean loss."""
 
     needs: ClassVar[tuple[str, ...]] = ("nll",)
+    score: ClassVar[str] = "perplexity"
     adds: ClassVar[pa.Schema] = pa.schema([("loss", pa.float32()), ("perplexity", pa.float32())])
 
     def __call__(self, per_token: PerToken, lengths: np.ndarray) -> dict[str, np.ndarray]:

@@ -15,6 +15,8 @@ class Statistic(Protocol):
 
     needs: ClassVar[tuple[str, ...]]
     adds: ClassVar[pa.Schema]
+    score: ClassVar[str]
+    """The column that documents are ordered by."""
 
     def __call__(self, per_token: PerToken, lengths: np.ndarray) -> dict[str, np.ndarray]:
         """Quantities [p], documents one after the other with `lengths` [n] >= 1 predicted tokens -> columns [n]."""

@@ -1,13 +1,14 @@
 """Floating-point operations of a training step, and the peak they are compared with."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
+from raypipe.lm.products import in_8_bits, quantise
 from raypipe.train.feed import Document
 
 
@@ -39,16 +40,23 @@ def step_flops(n_matrix_parameters: int, config: Any, documents: Sequence[Docume
 def measured_peak(device: torch.device, dtype: str) -> float:
     """FLOPs a second of a large matrix product on this device, the best of a few: what MFU is a share of.
 
-    Measured once a process: one may train many models.
+    `dtype` is a torch dtype's name, or float8. Measured once a process: one may train many models.
     """
     size = 8192 if device.type == "cuda" else 1024
-    a = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
-    best = 0.0
+    multiply, best = _product(size, device, dtype), 0.0
     for _ in range(6):
         started = time.perf_counter()
-        product = nn.functional.linear(a, a)
+        product = multiply()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         best = max(best, 2.0 * size**3 / (time.perf_counter() - started))
     del product
     return best
+
+
+def _product(size: int, device: torch.device, dtype: str) -> Callable[[], torch.Tensor]:
+    if dtype == "float8":
+        rows, scale = quantise(torch.randn(size, size, device=device))
+        return lambda: in_8_bits(rows, rows, scale, scale, None)
+    a = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
+    return lambda: nn.functional.linear(a, a)

@@ -107,3 +107,19 @@ def test_an_unfinished_run_says_so(make):
     run = json.loads(made.folder.read("run.json")) | {"status": "incomplete"}
     made.folder.write("run.json", json.dumps(run).encode())
     assert titles(made, "warning") == ["The run is incomplete"]
+
+
+@pytest.mark.parametrize(("correlation", "level"), [(0.995, "passed"), (0.97, "warning"), (float("nan"), "warning")])
+def test_what_8_bits_did_to_the_order_is_said_and_judged(make, correlation, level):
+    made = make(hostile=False, n_rows=600)
+    found = {
+        "score": "influence", "documents": 900, "rank_correlation": correlation, "worst_domain": "news",
+        "worst_rank_correlation": 0.961, "same_top": 0.989,
+    }  # fmt: skip
+    edit_card(made, "scores", number_format=[found])
+    title = "8-bit floats keep the order" if level == "passed" else "8-bit floats change the order"
+    assert title in titles(made, level)
+    detail = details(made)[title]
+    assert "900 documents of this corpus: 98.9 % of the same best fifth" in detail
+    assert "0.9610 in news (bar 0.99)" in detail
+    assert ("Score with --dtype bfloat16" in detail) is (level == "warning")

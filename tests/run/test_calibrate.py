@@ -1,6 +1,9 @@
 import pytest
 
-from raypipe.run.calibrate import MAX_SHARD_BYTES, MIN_SHARD_BYTES, Rate
+from raypipe.corpus.rows import source_table
+from raypipe.run.calibrate import MAX_SHARD_BYTES, MIN_SHARD_BYTES, Rate, _measure
+
+from .fake_op import TOO_LARGE, FakeOp
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,21 @@ def test_an_empty_sample_gives_sizes_all_the_same() -> None:
     sizes = Rate(0.0, rows=0, tokens=0, text_bytes=0, setup_s=1.0).sizes
     assert sizes.shard_bytes >= 1
     assert sizes.part_rows >= 1
+
+
+def test_an_op_whose_batches_do_not_fit_has_no_speed() -> None:
+    texts = [f"a text {TOO_LARGE if at == 3 else ''}" for at in range(8)]
+    source = source_table(
+        ids=list("abcdefgh"), domains=["d"] * 8, texts=[text.encode() for text in texts], reasons=[None] * 8
+    )
+    fits, too_large = (_measure(FakeOp(batch_rows=rows), source, 1, limit_s=1.0) for rows in (1, 4))
+    assert fits.tokens_per_s > 0
+    assert too_large.tokens_per_s == 0
+    assert fits.rows == too_large.rows == 8
+
+
+def test_ops_share_the_time_and_each_is_measured() -> None:
+    source = source_table(ids=["a"] * 40, domains=["d"] * 40, texts=[b"two words"] * 40, reasons=[None] * 40)
+    rate = _measure(FakeOp(batch_rows=1, batch_s=0.02), source, 1, limit_s=0.1)
+    assert rate.rows == 40
+    assert 0 < rate.tokens_per_s < 110  # two tokens in 20 ms at best, whatever was left undone

@@ -1,0 +1,18 @@
+"""Agreement of two orders of the same rows."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's rank correlation over the rows where both are finite, ties at their mean rank.
+
+    NaN with fewer than three such rows, or where either is constant.
+    """
+    known = np.isfinite(x) & np.isfinite(y)
+    if known.sum() < 3:
+        return float("nan")
+    ranks = np.stack([rankdata(x[known]), rankdata(y[known])])
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    norms = np.sqrt((ranks**2).sum(axis=1))
+    return float(ranks[0] @ ranks[1] / norms.prod()) if norms.all() else float("nan")
