@@ -69,7 +69,7 @@ def _check_regex(pattern: str) -> None:
         raise ValueError(f"domain_from_path {pattern!r} needs a group for the domain, such as '^([^/]+)/'.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """A part of one source file: the unit of work, of resuming and of accounting."""
 

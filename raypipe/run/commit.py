@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ from raypipe.storage import Folder
 
 SUFFIX, LAST = ".parquet", ".last.parquet"
 READERS = 16
+AT_ONCE = 1024
+"""Footers asked for at once: one that waits is two kilobytes of the driver's memory, and a stage may have a million."""
 
 
 def file_name(shard: Shard, *, is_last: bool) -> str:
@@ -118,8 +121,9 @@ def recount(folder: Folder, names: Iterable[str]) -> Totals:
             raise ValueError(f"{name} must hold the {counts['rows']} rows of its shard, got {metadata.num_rows}.")
         return counts
 
-    totals = Totals()
+    totals, left = Totals(), iter(names)
     with ThreadPoolExecutor(READERS) as threads:
-        for counts in threads.map(footer, names):
-            totals.add(counts)
+        while some := list(islice(left, AT_ONCE)):
+            for counts in threads.map(footer, some):
+                totals.add(counts)
     return totals

@@ -67,3 +67,20 @@ def test_a_file_with_other_rows_than_its_writer_counted_is_found(tmp_path: Path)
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(ValueError, match=r"a\.parquet must hold the 5 rows of its shard, got 1"):
         recount(Folder(str(tmp_path)), ["a.parquet"])
+
+
+def test_a_million_footers_are_not_asked_for_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(Folder(str(tmp_path)), ["one", "two"])
+    (path,) = tmp_path.iterdir()
+    monkeypatch.setattr("raypipe.run.commit.AT_ONCE", 8)
+    opened, ahead, plain = [], [], Folder.open
+    monkeypatch.setattr(Folder, "open", lambda folder, name: (opened.append(name), plain(folder, name))[1])
+
+    def names():
+        for at in range(50):
+            ahead.append(at - len(opened))
+            yield path.name
+
+    assert recount(Folder(str(tmp_path)), names()).rows == 100
+    assert len(opened) == 50
+    assert max(ahead) < 8
