@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import ray
 
 from raypipe.corpus import Corpus, Plan, Shard
+from raypipe.run.exits import end_in_time
 from raypipe.run.op import Op, Pool
 from raypipe.run.stage import Sizes
 from raypipe.run.worker import parts
@@ -81,6 +82,7 @@ def sampled_rows(corpus: Corpus, shards: Sequence[Shard], *, rows: int = SAMPLE_
 
 
 def _measure_all(ops: Sequence[Op], corpus: Corpus, shards: list[Shard], n_threads: int) -> list[Rate]:
+    end_in_time()
     source = sampled_rows(corpus, shards)
     return [_measure(op, source, n_threads, limit_s=LIMIT_S / len(ops)) for op in ops]
 

@@ -10,6 +10,8 @@ from typing import Any
 import psutil
 import ray
 
+from raypipe.run.exits import end_in_time
+
 MAX_DEATHS = 3
 """A shard whose process died so often is no longer given to the pool; it runs alone."""
 TICK_S = 5.0
@@ -62,6 +64,7 @@ class Ledger:
     """Attempts at shards and the last report of each process; lives on the driver's node and dies with the driver."""
 
     def __init__(self) -> None:
+        end_in_time()
         self.attempts: Counter[str] = Counter()
         self.processes: dict[Identity, Activity] = {}
         self.slowest_s = 0.0

@@ -21,6 +21,7 @@ import ray
 from raypipe.corpus import Corpus, Shard
 from raypipe.models import DeviceLost
 from raypipe.run.commit import commit, file_name
+from raypipe.run.exits import end_in_time
 from raypipe.run.ledger import MAX_DEATHS
 from raypipe.run.op import Op, Pool
 from raypipe.run.rows import BrokenOp, ShardResult, Work, assemble, check_failed, prepare, without
@@ -77,6 +78,7 @@ def rescue(
 def _rescue(
     op: Op, corpus: Corpus, shard: Shard, folder: Folder, part_rows: int, done: frozenset[int], limits: Limits
 ) -> list[dict[str, Any]]:  # fmt: skip
+    end_in_time()
     found: list[dict[str, Any]] = []
     try:
         for part, is_last, source in parts(corpus, shard, part_rows=part_rows, done=done):

@@ -20,6 +20,7 @@ from raypipe.columns import KEYS
 from raypipe.corpus import Corpus, Shard, UnreadableFile, read_shard, read_stream
 from raypipe.models import DeviceLost
 from raypipe.run.commit import commit, file_name
+from raypipe.run.exits import end_in_time
 from raypipe.run.ledger import MAX_DEATHS, TICK_S, Identity
 from raypipe.run.op import Op
 from raypipe.run.rows import BrokenOp, prepare, through
@@ -79,6 +80,7 @@ class Reader:
 @contextmanager
 def sign_of_life(ledger: Any, who: Identity) -> Iterator[None]:
     """Tell the ledger every few seconds that this process isn't stopped, also while it has nothing to do."""
+    end_in_time()
     ended = threading.Event()
 
     def tick() -> None:
