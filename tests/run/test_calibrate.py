@@ -1,6 +1,7 @@
 import pytest
 
 from raypipe.corpus.rows import source_table
+from raypipe.run import calibrate
 from raypipe.run.calibrate import MAX_SHARD_BYTES, MIN_SHARD_BYTES, Rate, _measure
 
 from .fake_op import TOO_LARGE, FakeOp
@@ -38,8 +39,18 @@ def test_an_op_whose_batches_do_not_fit_has_no_speed() -> None:
     assert fits.rows == too_large.rows == 8
 
 
-def test_ops_share_the_time_and_each_is_measured() -> None:
+def test_measuring_ends_after_its_time() -> None:
     source = source_table(ids=["a"] * 40, domains=["d"] * 40, texts=[b"two words"] * 40, reasons=[None] * 40)
-    rate = _measure(FakeOp(batch_rows=1, batch_s=0.02), source, 1, limit_s=0.1)
+    op = FakeOp(batch_rows=1, batch_s=0.02)
+    rate = _measure(op, source, 1, limit_s=0.1)
     assert rate.rows == 40
+    assert 2 <= op.padding <= 8  # batches: the one to warm up, and what fits into the time
     assert 0 < rate.tokens_per_s < 110  # two tokens in 20 ms at best, whatever was left undone
+
+
+def test_ops_share_the_time_and_each_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+    monkeypatch.setattr(calibrate, "sampled_rows", lambda corpus, shards: None)
+    monkeypatch.setattr(calibrate, "_measure", lambda op, source, n_threads, *, limit_s: limits.append((op, limit_s)))
+    calibrate._measure_all([1, 2, 3, 4], None, [], 1)
+    assert limits == [(op, calibrate.LIMIT_S / 4) for op in (1, 2, 3, 4)]

@@ -28,8 +28,12 @@ def test_a_process_that_hangs_after_its_interpreter_is_ended_by_the_kernel():
 
 
 def test_a_driver_is_left_alone():
-    with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run([sys.executable, "-c", HANGS, str(ray.SCRIPT_MODE)], capture_output=True, timeout=15)
+    command = [sys.executable, "-c", HANGS, str(ray.SCRIPT_MODE)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as driver:
+        assert driver.stdout.readline() == b"leaving\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            driver.wait(timeout=5)
+        driver.kill()
 
 
 @pytest.mark.ray
@@ -38,6 +42,7 @@ def test_it_is_set_in_a_worker_of_ray(ray_session):
     def is_set():
         import atexit
 
+        exits.end_in_time.cache_clear()  # another test's work may have set it in this very process
         before = atexit._ncallbacks()
         exits.end_in_time()
         exits.end_in_time()
