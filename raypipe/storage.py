@@ -143,6 +143,7 @@ class Folder:
         """
 
         def once() -> bytes:
+            """One attempt."""
             with self._opened[0].open_input_stream(self.path(name), compression=None) as stream:
                 return bytes(stream.read())
 
@@ -156,6 +157,7 @@ class Folder:
             return
 
         def once() -> None:
+            """One attempt."""
             with self._opened[0].open_output_stream(self.path(name), compression=None) as stream:
                 stream.write(content)
 

@@ -33,7 +33,10 @@ def neutralised(model: PreTrainedModel, heads: Sequence[Head]) -> Iterator[None]
     """The model with some heads' queries zeroed, by a hook on each layer's query projection."""
 
     def zero(size: int, chosen: list[int]):  # type: ignore[no-untyped-def]
+        """A hook for one layer."""
+
         def hook(module: object, inputs: object, output: torch.Tensor) -> torch.Tensor:
+            """The queries with the chosen heads at zero."""
             queries = output.clone()
             queries.view(*queries.shape[:-1], -1, size)[:, :, chosen] = 0
             return queries

@@ -186,6 +186,7 @@ def _peak_memory() -> Iterator[list[int]]:
     samples, ended = [0], Event()
 
     def watch() -> None:
+        """Take samples until the block ends."""
         while not ended.wait(0.5):
             samples.append(psutil.Process().memory_info().rss)
 

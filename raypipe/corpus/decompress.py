@@ -20,7 +20,9 @@ class BrokenStream(Exception):
 
 
 class _Decoder(Protocol):
-    def feed(self, piece: bytes) -> Iterator[bytes]: ...
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Compressed bytes as they come -> what they unpack to."""
+        ...
 
     def at_end(self) -> bool:
         """Whether the stream may end here."""
@@ -34,6 +36,7 @@ class _Gzip:
         self._member, self._is_fresh, self._is_first = zlib.decompressobj(wbits=31), True, True
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Compressed bytes as they come -> what they unpack to."""
         while piece:
             if self._is_fresh and not self._is_first and not (piece := piece.lstrip(b"\0")):
                 return
@@ -45,6 +48,7 @@ class _Gzip:
                 self._member, self._is_fresh, self._is_first = zlib.decompressobj(wbits=31), True, False
 
     def at_end(self) -> bool:
+        """Whether the stream may end here."""
         return self._is_fresh
 
 
@@ -56,6 +60,7 @@ class _Zstd:
         self._frame, self._is_fresh = self._context.decompressobj(), True
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Compressed bytes as they come -> what they unpack to."""
         while piece:
             self._is_fresh = False
             yield self._frame.decompress(piece)
@@ -65,6 +70,7 @@ class _Zstd:
                 self._frame, self._is_fresh = self._context.decompressobj(), True
 
     def at_end(self) -> bool:
+        """Whether the stream may end here."""
         return self._is_fresh
 
 

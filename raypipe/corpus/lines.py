@@ -84,6 +84,7 @@ def stream_lines(file: pa.NativeFile, *, path: str, max_bytes: int) -> Iterator[
     n_bytes = 0
 
     def counted() -> Iterator[bytes]:
+        """The pieces, counted: where the stream breaks is part of the reason."""
         nonlocal n_bytes
         for piece in decompressed(file, path=path):
             n_bytes += len(piece)

@@ -99,6 +99,7 @@ class _Planner:
 
     @cached_property
     def condition(self) -> Condition | None:
+        """The corpus' `where`, None if it has none."""
         return Condition(self.corpus.where) if self.corpus.where is not None else None
 
     @cached_property
@@ -109,9 +110,11 @@ class _Planner:
         return json.dumps([self.shard_bytes, self.part_rows, *columns])
 
     def size(self, file: SourceFile) -> int:
+        """What a shard of this file holds: rows of a stream, else bytes."""
         return self.part_rows if file.cut == "part" else self.shard_bytes
 
     def key(self, file: SourceFile) -> str:
+        """What names this content, cut like this."""
         return file_key(file.path, file.fingerprint, self.size(file))
 
     def shards(self, files: list[SourceFile]) -> Iterator[Shard]:

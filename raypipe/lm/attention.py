@@ -43,11 +43,13 @@ def _flash(cuts: np.ndarray, device: torch.device) -> Attend:
 
     @cache
     def borders(n_variants: int) -> torch.Tensor:
+        """Cumulative lengths of all documents of so many variants, int32, on the device."""
         size = int(cuts[-1])
         repeated = np.concatenate([[0], *(cuts[1:] + variant * size for variant in range(n_variants))])
         return torch.from_numpy(repeated.astype(np.int32)).to(device, non_blocking=True)
 
     def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """An Attend: all variants are documents of one call."""
         from torch.nn.attention.varlen import varlen_attn
 
         cu = borders(queries.shape[0])

@@ -51,6 +51,7 @@ def table(
     """A table that scrolls by itself when it is wider than the page; cells after the first ones are numbers."""
 
     def cell(name: str, column: int, content: str | Iterable[str]) -> Html:
+        """One cell; numbers stand to the right."""
         return element(name, content, class_="number" if column >= text_columns else None)
 
     head = element("tr", [cell("th", column, header) for column, header in enumerate(headers)])

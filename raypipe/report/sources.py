@@ -24,6 +24,7 @@ def corpus_reader(corpus: Corpus) -> ReadText:
     plain = replace(corpus, where=None, limit=None)
 
     def read_text(shard: Json, rows: Sequence[int]) -> list[tuple[int, str] | None]:
+        """A ReadText."""
         table = _table(plain, _shard(shard))
         found = table.select([columns.TEXT_HASH, columns.TEXT]).take(pa.array(rows, pa.int64())).to_pylist()
         return [None if row[columns.TEXT] is None else (row[columns.TEXT_HASH], row[columns.TEXT]) for row in found]

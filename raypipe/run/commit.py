@@ -114,6 +114,7 @@ def recount(folder: Folder, names: Iterable[str]) -> Totals:
     """
 
     def footer(name: str) -> dict[str, Any]:
+        """What the writer of one file counted."""
         with folder.open(name) as file:
             metadata = pq.read_metadata(file)
         counts: dict[str, Any] = json.loads(metadata.metadata[b"raypipe.counts"])

@@ -128,6 +128,7 @@ def arriving(stream: Iterator[Row], *, until: Callable[[], bool]) -> Iterator[Ro
     has_left = threading.Event()
 
     def pull() -> None:
+        """Take from the stream in a thread of its own: taking blocks."""
         try:
             for row in stream:
                 arrived.put(row)

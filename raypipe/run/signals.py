@@ -29,6 +29,7 @@ def orderly_stop() -> Iterator[tuple[threading.Event, dict[str, int]]]:
     before = {number: signal.getsignal(number) for number in STOPPING}
 
     def stop(number: int, frame: FrameType | None) -> None:
+        """Ask the job to stop, and remember the status it ends with."""
         status["code"] = 128 + number
         event.set()
         for restored, handler in before.items():

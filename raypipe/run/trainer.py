@@ -175,6 +175,7 @@ def _meter(training: Training, task: Task, workers: Workers) -> Meter:
     last = [0.0]
 
     def on_step(line: dict[str, Any]) -> None:
+        """Show and write how far training is, not at every step."""
         if time.monotonic() - last[0] > NOW_EVERY_S or line["step"] == training.plan.n_steps:
             training.folder.write(NOW, json.dumps({**line, "n_steps": training.plan.n_steps}).encode())
             last[0] = time.monotonic()
@@ -193,6 +194,7 @@ def _asked(folder: Folder, workers: Workers) -> Callable[[], Request]:
     looked, calls = [time.monotonic()], [0]
 
     def ask() -> Request:
+        """A Request; Ray and the storage are not asked at every call."""
         calls[0] += 1
         if workers.world > 1 and calls[0] % ASK_RAY_EVERY == 0 and ray.train.get_preemption_info() is not None:
             return "save"
@@ -210,6 +212,7 @@ def _passed_on(stopping: threading.Event, folder: Folder) -> Iterator[None]:
     ended = threading.Event()
 
     def watch() -> None:
+        """Look for the request to stop until training ends."""
         while not ended.is_set():
             if stopping.wait(timeout=NOW_EVERY_S / 4):
                 folder.write(STOP, b"")

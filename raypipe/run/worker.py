@@ -84,6 +84,7 @@ def sign_of_life(ledger: Any, who: Identity) -> Iterator[None]:
     ended = threading.Event()
 
     def tick() -> None:
+        """The signs, until the block is left."""
         while not ended.wait(TICK_S):
             ledger.alive.remote(who)
 

@@ -20,6 +20,7 @@ def write_arm(folder: Folder, eligible: Eligible, pick: Pick) -> tuple[Tally, li
     scores = eligible.scores
 
     def write(item: tuple[int, Rows, np.ndarray]) -> tuple[Rows, np.ndarray, np.ndarray]:
+        """One file; its rows come back with what was selected of them."""
         file, rows, is_copy = item
         rank, selected = ranked(eligible, pick, rows, is_copy)
         weight = weights(rows, is_copy=is_copy, selected=selected, settings=scores.settings)
@@ -78,6 +79,7 @@ def count_rows(folder: Folder, files: list[Entry]) -> int:
     """Rows of committed files, from their footers."""
 
     def count(file: Entry) -> int:
+        """Rows of one file, from its footer."""
         with folder.open(file.path) as source:
             return int(pq.read_metadata(source).num_rows)
 

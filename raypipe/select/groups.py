@@ -87,9 +87,11 @@ def rank_groups(eligible: Eligible, order: Order) -> dict[str, Ranks]:
     settings = eligible.scores.settings
 
     def add(gather: Ranking | Histogram, group: str, rows: Rows) -> None:
+        """Add rows to what is gathered of their group."""
         gather.update(keys(rows, group, order=order, seed=settings.seed), rows.n_tokens_total)
 
     def count(gather: Histogram | None, group: str, rows: Rows) -> None:
+        """Add rows to the histogram of their group."""
         if gather is not None:
             add(gather, group, rows)
 
@@ -119,6 +121,7 @@ def find_bounds(
     undecided = {group: span for group, span in spans.items() if span.low != span.high}
 
     def add_inside(gather: Ranking | None, group: str, rows: Rows) -> None:
+        """Add the rows inside the bounds to the ranking of their group."""
         if gather is not None:
             found = keys(rows, group, order=order, seed=seed)
             inside = (found > undecided[group].low) & (found <= undecided[group].high)
@@ -140,6 +143,7 @@ def adjust(eligible: Eligible) -> Adjusted:
     names = tuple(REGRESSORS[name] for name in settings.adjust)
 
     def add(gathers: list[Ranking], group: str, rows: Rows) -> None:
+        """Add rows to what is gathered of their group."""
         ties = uniform(rows.text_hash, seed=settings.seed, purpose="ties")
         for gather, values in zip(gathers, [rows.score, *(rows.further[name] for name in names)], strict=True):
             gather.update(keys_of(values, ties), rows.n_tokens_total)
@@ -150,6 +154,7 @@ def adjust(eligible: Eligible) -> Adjusted:
     unfitted = Adjusted(names, tables, {})
 
     def regress(gather: RankRegression, group: str, rows: Rows) -> None:
+        """Add rows to the regression of their group."""
         gather.update(*unfitted.ranked(rows, group))
 
     fits = eligible.fold(lambda _: RankRegression(len(names)), regress)

@@ -82,6 +82,7 @@ def fit_logistic(X: sparse.csr_array, y: np.ndarray, n_classes: int) -> np.ndarr
     n, d = X.shape
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        """Loss and gradient at these weights, flat as the optimiser wants them."""
         weights = flat.reshape(d, n_classes)
         scores = X @ weights
         log_p = scores - logsumexp(scores, axis=1, keepdims=True)
