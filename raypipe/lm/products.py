@@ -1,5 +1,7 @@
 """The matrix products of a layer, in the weights' own number format or in 8-bit floats."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -47,44 +49,44 @@ class Float8Product(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., in] of any format -> [..., out] bfloat16."""
-        rows, scale = quantise(x.flatten(0, -2))
-        return in_8_bits(rows, self.weight, scale, self.scale, self.bias).view(*x.shape[:-1], -1)
+        weight = Quantised(self.weight, self.scale)
+        return in_8_bits(quantise(x.flatten(0, -2)), weight, self.bias).view(*x.shape[:-1], -1)
 
 
-def quantise(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """[n, in] -> e4m3 [n, in] and float32 scales [n, 1]; a row is the product of both, its largest number exactly."""
+class Quantised(NamedTuple):
+    """A matrix in 8-bit floats."""
+
+    values: torch.Tensor
+    """e4m3 [n, in]."""
+    scale: torch.Tensor
+    """float32 [n, 1]: a row is its values times this."""
+
+
+def quantise(x: torch.Tensor) -> Quantised:
+    """[n, in] -> the same in 8 bits; the largest number of each row exactly."""
     x = x.float()
     scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny * LARGEST) / LARGEST
-    return (x / scale).to(FLOAT8), scale
+    return Quantised((x / scale).to(FLOAT8), scale)
 
 
-def in_8_bits(
-    rows: torch.Tensor, weight: torch.Tensor, row_scale: torch.Tensor, weight_scale: torch.Tensor,
-    bias: torch.Tensor | None,
-) -> torch.Tensor:  # fmt: skip
-    """The product by what is fast on this device: `scaled_product` on a GPU, else `same_in_bfloat16`."""
-    multiply = scaled_product if rows.is_cuda else same_in_bfloat16
-    return multiply(rows, weight, row_scale, weight_scale, bias)
+def in_8_bits(rows: Quantised, weight: Quantised, bias: torch.Tensor | None) -> torch.Tensor:
+    """[n, in], [out, in], [out] -> bfloat16 [n, out], by what is fast on this device."""
+    multiply = scaled_product if rows.values.is_cuda else same_in_bfloat16
+    return multiply(rows, weight, bias)
 
 
-def scaled_product(
-    rows: torch.Tensor, weight: torch.Tensor, row_scale: torch.Tensor, weight_scale: torch.Tensor,
-    bias: torch.Tensor | None,
-) -> torch.Tensor:  # fmt: skip
-    """The device's own 8-bit product: e4m3 [n, in], [out, in], float32 scales [n, 1], [out, 1] -> bfloat16 [n, out]."""
+def scaled_product(rows: Quantised, weight: Quantised, bias: torch.Tensor | None) -> torch.Tensor:
+    """The device's own 8-bit product."""
     product: torch.Tensor = F.scaled_mm(
-        rows, weight.t(), row_scale, ROWS, weight_scale.t(), ROWS, bias=bias, output_dtype=torch.bfloat16,
-        use_fast_accum=True,
+        rows.values, weight.values.t(), rows.scale, ROWS, weight.scale.t(), ROWS, bias=bias,
+        output_dtype=torch.bfloat16, use_fast_accum=True,
     )  # fmt: skip
     return product
 
 
-def same_in_bfloat16(
-    rows: torch.Tensor, weight: torch.Tensor, row_scale: torch.Tensor, weight_scale: torch.Tensor,
-    bias: torch.Tensor | None,
-) -> torch.Tensor:  # fmt: skip
+def same_in_bfloat16(rows: Quantised, weight: Quantised, bias: torch.Tensor | None) -> torch.Tensor:
     """`scaled_product` for devices without one."""
-    product = F.linear(rows.bfloat16(), weight.bfloat16()).float() * row_scale * weight_scale.t()
+    product = F.linear(rows.values.bfloat16(), weight.values.bfloat16()).float() * rows.scale * weight.scale.t()
     return (product if bias is None else product + bias).bfloat16()
 
 

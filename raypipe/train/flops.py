@@ -56,7 +56,7 @@ def measured_peak(device: torch.device, dtype: str) -> float:
 
 def _product(size: int, device: torch.device, dtype: str) -> Callable[[], torch.Tensor]:
     if dtype == "float8":
-        rows, scale = quantise(torch.randn(size, size, device=device))
-        return lambda: in_8_bits(rows, rows, scale, scale, None)
+        matrix = quantise(torch.randn(size, size, device=device))
+        return lambda: in_8_bits(matrix, matrix, None)
     a = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
     return lambda: nn.functional.linear(a, a)

@@ -40,13 +40,13 @@ def test_a_row_of_zeros_stays_zero():
 
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_the_devices_own_8_bit_product_and_the_same_in_bfloat16_agree(has_bias):
-    rows, row_scale = quantise(random(7, 96))
-    weight, weight_scale = quantise(random(48, 96, seed=1) * 0.1)
+    rows, weight = quantise(random(7, 96)), quantise(random(48, 96, seed=1) * 0.1)
     bias = random(48, seed=2).bfloat16() if has_bias else None
-    exact = (rows.double() * row_scale.double()) @ (weight.double() * weight_scale.double()).T
+    exact_rows, exact_weight = (each.values.double() * each.scale.double() for each in (rows, weight))
+    exact = exact_rows @ exact_weight.T
     exact = exact if bias is None else exact + bias.double()
     for multiply in (scaled_product, same_in_bfloat16):
-        found = multiply(rows, weight, row_scale, weight_scale, bias)
+        found = multiply(rows, weight, bias)
         assert found.dtype == torch.bfloat16
         assert (found.double() - exact).abs().max() <= 2**-7 * exact.abs().max()
 
