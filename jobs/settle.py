@@ -1,21 +1,26 @@
 """What a scoring run measures at its first start and keeps: the cut, the token budget, what 8 bits cost."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from raypipe.columns import DOMAIN
 from raypipe.corpus import Corpus, Plan, Shard
 from raypipe.run.calibrate import Rate, calibrate, sampled_rows, sampled_shards
 from raypipe.run.once import on_a_worker
 from raypipe.run.op import Pool
+from raypipe.run.rows import Work, assemble, prepare
 from raypipe.run.stage import Sizes
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
-from raypipe.score.number_format import compare_formats
+from raypipe.score.number_format import agreement
 
 COMPARED_ROWS = 64
 """Of each sampled shard, to compare number formats by."""
+COMPARED_S = 60.0
 
 
 def settle(
@@ -66,4 +71,41 @@ def cost_of_8_bits(op: ForwardPass, corpus: Corpus, plan: Plan, pool: Pool) -> d
 
 def _compare(op: ForwardPass, corpus: Corpus, shards: list[Shard], n_threads: int) -> list[dict[str, Any]]:
     source: pa.Table | None = sampled_rows(corpus, shards, rows=COMPARED_ROWS)
-    return [] if source is None else compare_formats(op, source, n_threads)
+    return [] if source is None else compared(op, source, n_threads)
+
+
+def compared(
+    op: ForwardPass, source: pa.Table, n_threads: int, *, clock: Callable[[], float] = time.monotonic
+) -> list[dict[str, Any]]:
+    """Each scorer's Agreement of `op` with itself in bfloat16 on rows of columns.SOURCE, for COMPARED_S at most.
+
+    Loads the model twice. As in the run itself, a batch that doesn't fit is cut in two and a document that raises is
+    left out. An empty list: no row could be scored.
+
+    Raises
+    ------
+    BrokenOp
+        If more documents raise than a run would bear.
+    """
+    prepared = prepare(op, source)
+    works = [Work(each, prepared, report=lambda *_: None) for each in (op, replace(op, dtype="bfloat16"))]
+    for work in works:
+        work.op.setup(n_threads=n_threads)
+    ends_at = clock() + COMPARED_S
+    for rows in op.batches(prepared):
+        for work in works:
+            work.run(rows)
+        if clock() > ends_at:
+            break
+    if not all(work.parts for work in works):
+        return []
+    ours, theirs = (assemble(work.op.adds, prepared, work.parts, work.failed) for work in works)
+    domains = prepared[DOMAIN].fill_null("").to_numpy()
+    names = [statistic.score for statistic in op.statistics]
+    return [asdict(agreement(name, _values(ours, name), _values(theirs, name), domains)) for name in names]
+
+
+def _values(table: pa.Table, name: str) -> np.ndarray:
+    """A column as float64, NaN where it is null."""
+    values: np.ndarray = table[name].to_numpy().astype(np.float64)
+    return values

@@ -71,8 +71,8 @@ def calibrate(ops: Sequence[Op], corpus: Corpus, plan: Plan, pool: Pool) -> list
 
 def sampled_shards(plan: Plan) -> list[Shard]:
     """The beginnings of some shards all over the corpus."""
-    step = max(1, len(plan) // SAMPLE_SHARDS)
-    return [replace(shard, max_rows=SAMPLE_ROWS) for shard in plan.shards[::step]]
+    n = min(len(plan), SAMPLE_SHARDS)
+    return [replace(plan.shards[at * len(plan) // n], max_rows=SAMPLE_ROWS) for at in range(n)]
 
 
 def sampled_rows(corpus: Corpus, shards: Sequence[Shard], *, rows: int = SAMPLE_ROWS) -> pa.Table | None:

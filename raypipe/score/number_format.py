@@ -5,22 +5,15 @@ correlation of .994 to float32, .96 in the worst domain. So 8 bits are never the
 Sparing layers buys little: with either half of them in bfloat16 it was still below .996 (README, How fast).
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from raypipe.arrays.ranks import spearman
-from raypipe.columns import DOMAIN
-from raypipe.score.forward_pass import ForwardPass
 
 MIN_DOCUMENTS = 20
 """Of a domain, for a rank correlation of its own."""
 TOP = 0.2
-LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,34 +45,3 @@ def agreement(name: str, scores: np.ndarray, reference: np.ndarray, domains: np.
         name, len(scores), spearman(scores, reference), worst, None if worst is None else within[worst],
         len(best & expected) / n_top,
     )  # fmt: skip
-
-
-def compare_formats(
-    op: ForwardPass, source: pa.Table, n_threads: int, *, clock: Callable[[], float] = time.monotonic
-) -> list[dict[str, Any]]:
-    """Each scorer's Agreement of `op` with itself in bfloat16 on rows of columns.SOURCE, for a minute at most.
-
-    Loads the model twice. An empty list: no row can be scored.
-    """
-    ops = [op, replace(op, dtype="bfloat16")]
-    for each in ops:
-        each.setup(n_threads=n_threads)
-    prepared, parts, rows = op.prepare(source), [], []
-    ends_at = clock() + LIMIT_S
-    for batch in op.batches(prepared):
-        table = prepared.take(batch)
-        parts.append([each(table) for each in ops])
-        rows.append(batch)
-        if clock() > ends_at:
-            break
-    if not rows:
-        return []
-    ours, theirs = (pa.concat_tables(tables) for tables in zip(*parts, strict=True))
-    domains = np.array(prepared[DOMAIN].take(np.concatenate(rows)).fill_null("").to_pylist())
-    names = [statistic.score for statistic in op.statistics]
-    return [asdict(agreement(name, _values(ours, name), _values(theirs, name), domains)) for name in names]
-
-
-def _values(table: pa.Table, name: str) -> np.ndarray:
-    values: np.ndarray = table[name].to_numpy().astype(np.float64)
-    return values
