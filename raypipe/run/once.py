@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import ray
 
+from raypipe.run.exits import end_in_time
 from raypipe.run.op import Pool
 
 R = TypeVar("R")
@@ -25,11 +26,16 @@ def on_a_worker(
     Interrupted
         Once `is_stopping` says so.
     """
-    remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=1)(function)
-    running = remote.remote(*arguments)
+    remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=1)(_run)
+    running = remote.remote(function, *arguments)
     while not ray.wait([running], timeout=LOOK_EVERY_S)[0]:
         if is_stopping():
             ray.cancel(running)
             raise Interrupted("stopped before it was done; go on with the same command.")
     result: R = ray.get(running)
     return result
+
+
+def _run(function: Callable[..., R], *arguments: Any) -> R:
+    end_in_time()
+    return function(*arguments)
