@@ -15,7 +15,7 @@ from raypipe import sample
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.lm.decoder import check_architecture
 from raypipe.models import open_model
-from raypipe.report.words import in_8_bits
+from raypipe.report.words import formats_compared
 from raypipe.run.card import read_card
 from raypipe.run.cluster import Wanted
 from raypipe.run.forecast import Forecast, forecast
@@ -80,7 +80,7 @@ def main(config: Config) -> int:
     skipped = counts["rows"] - counts["scored"]
     print(f"{counts['rows']:,} rows: {counts['scored']:,} scored, {skipped:,} skipped, in {run.uri}")
     for found in card.get("number_format", []):
-        print(in_8_bits(found))
+        print(formats_compared(found))
     for key, why in card["set_aside"].items():
         print(f"set aside: {key}: {why}", file=sys.stderr)
     return 0 if is_complete(card) else 1

@@ -14,7 +14,7 @@ import numpy as np
 from raypipe.report.measures import BASELINES, MIN_ROWS, Correlation, medians
 from raypipe.report.read import Json
 from raypipe.report.run_numbers import Numbers
-from raypipe.report.words import count, fraction, in_8_bits, listed, signed, value
+from raypipe.report.words import count, formats_compared, fraction, listed, signed, value
 
 Level = Literal["warning", "note", "passed"]
 
@@ -105,7 +105,8 @@ def _number_format(numbers: Numbers) -> Iterator[Finding]:
         yield Finding(
             "passed" if holds else "warning",
             "8-bit floats keep the order" if holds else "8-bit floats change the order",
-            f"{in_8_bits(found)} (bar {MIN_FORMAT_CORRELATION}).{'' if holds else ' Score with --dtype bfloat16.'}",
+            f"{formats_compared(found)} (bar {MIN_FORMAT_CORRELATION})."
+            f"{'' if holds else ' Score with --dtype bfloat16.'}",
         )
 
 

@@ -74,7 +74,7 @@ def listed(parts: Sequence[str], most: int) -> str:
     return f"{', '.join(shown)} and {more} more" if more > 0 else ", ".join(shown)
 
 
-def in_8_bits(found: Mapping[str, Any]) -> str:
+def formats_compared(found: Mapping[str, Any]) -> str:
     """What a card says of a score in 8-bit floats (score/number_format.py), on one line."""
     worst = (
         "" if found["worst_domain"] is None else f", {found['worst_rank_correlation']:.4f} in {found['worst_domain']}"

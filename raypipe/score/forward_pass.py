@@ -110,9 +110,9 @@ class ForwardPass:
         torch.set_num_threads(n_threads)
         keep_freed_memory()
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        in_8_bits = self.dtype == FLOAT8
-        weights = open_model(self.model).weights(dtype="bfloat16" if in_8_bits else self.dtype, device=device)
-        layers = range(weights.config.num_hidden_layers) if in_8_bits else ()
+        is_float8 = self.dtype == FLOAT8
+        weights = open_model(self.model).weights(dtype="bfloat16" if is_float8 else self.dtype, device=device)
+        layers = range(weights.config.num_hidden_layers) if is_float8 else ()
         self.decoder = Decoder(weights, max_tokens=self.max_tokens, compiler=self.compiler, float8=layers)
         if self.compiler is not None:  # now, where loading and compiling have a time limit of their own
             self._of_chunk = torch.compile(chunk_losses, backend=self.compiler, dynamic=True)
