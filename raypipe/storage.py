@@ -39,7 +39,7 @@ _LASTING = {
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file in a listing; `path` is relative to the folder listed."""
 
@@ -120,8 +120,11 @@ class Folder:
     def _files(self, *, recursive: bool = False) -> list[Entry]:
         system, root = self._opened
         selector = pafs.FileSelector(root, recursive=recursive, allow_not_found=True)
-        entries = (_entry(info, root) for info in self._retrying(lambda: system.get_file_info(selector)))
-        return sorted((entry for entry in entries if entry), key=lambda entry: entry.path)
+        infos, entries = self._retrying(lambda: system.get_file_info(selector)), []
+        while infos:  # taken away one by one: of a million files both lists together would be half a gigabyte
+            if entry := _entry(infos.pop(), root):
+                entries.append(entry)
+        return sorted(entries, key=lambda entry: entry.path)
 
     def exists(self, name: str) -> bool:
         """Whether the file is there."""

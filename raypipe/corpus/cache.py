@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from raypipe.corpus.lines import batched
 from raypipe.storage import Folder
 
 Cut = tuple[int, int, int | None]
@@ -19,6 +20,8 @@ _SCHEMA = pa.schema(
     ]
 )
 _SETTINGS = b"raypipe.settings"
+_AT_ONCE = 10_000
+"""Files put into one batch: their lists are many times as large as the batch."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,23 @@ class Known:
 
 def save(known: Known, folder: Folder, name: str) -> None:
     """Put it into a folder as an Arrow file."""
-    cuts = [cuts for _, cuts in known.files.values()]
-    columns = [
-        list(known.files),
-        [fingerprint for fingerprint, _ in known.files.values()],
-        *([[cut[i] for cut in of_file] for of_file in cuts] for i in range(3)),
-    ]
     schema = _SCHEMA.with_metadata({_SETTINGS: known.settings.encode()})
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        for files in batched(known.files.items(), _AT_ONCE):
+            writer.write_batch(_batch(files, schema))
     folder.write(name, sink.getvalue())
+
+
+def _batch(files: list[tuple[str, tuple[str, tuple[Cut, ...]]]], schema: pa.Schema) -> pa.RecordBatch:
+    cuts = [cuts for _, (_, cuts) in files]
+    columns = [
+        [path for path, _ in files],
+        [fingerprint for _, (fingerprint, _) in files],
+        *([[cut[i] for cut in of_file] for of_file in cuts] for i in range(3)),
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def load(folder: Folder, name: str) -> Known:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -79,9 +79,9 @@ def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Know
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Found:
-    """What planning knows of a file; the schema where it was opened."""
+    """What planning knows of a file; the schema where it was just opened."""
 
     file: SourceFile
     cuts: tuple[Cut, ...]
@@ -127,7 +127,7 @@ class _Planner:
                     if one.schema is not None and self.condition is not None and one.schema not in checked:
                         self.condition.check_schema(one.schema, path=one.file.path)
                         checked.add(one.schema)
-                    self.found.append(one)
+                    self.found.append(replace(one, schema=None))  # of all files they would be most of the memory
                     yield from self._shards_of(one)
 
     def _shards_of(self, one: _Found) -> Iterator[Shard]:

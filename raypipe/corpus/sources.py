@@ -16,7 +16,7 @@ _LINES = tuple(lines + end for lines in SUFFIXES[1:] for end in ("", *COMPRESSIO
 _NAME = re.compile(r"[^\W_][\w .+-]{0,99}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """A file of a corpus."""
 

@@ -10,13 +10,15 @@ from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 from ray.data._internal.execution import streaming_executor_state
 
 from raypipe.corpus import Corpus, Shard
+from raypipe.corpus.lines import batched
 from raypipe.run.ledger import MAX_DEATHS
 from raypipe.run.op import Op, Pool
 from raypipe.run.worker import Reader, Worker
 from raypipe.storage import Folder
 
-WAVE = 10_000
-"""Shards handed to Ray Data at once: its driver keeps some 15 kB a block."""
+WAVE, WAVE_PER_WORKER = 5_000, 100
+"""Shards handed to Ray Data at once, in all at least and for each worker: its driver keeps some 10 kB a shard, and each
+wave starts its workers anew, which load the model again."""
 
 LOOK_EVERY_S = 0.01
 """Ray Data's loop waits until all tasks in flight are done, or for so long, by itself 0.1 s. With many workers it waits
@@ -44,8 +46,7 @@ def outcomes(
     """
     context = _context()
     _look_often()
-    for first in range(0, len(shards), WAVE):
-        wave = shards[first : first + WAVE]
+    for wave in batched(shards, _wave(pool)):
         rows = [{"shard": json.dumps(asdict(shard)), "done": list(done.get(shard.key, []))} for shard in wave]
         with DataContext.current(context):
             source = ray.data.from_items(rows, override_num_blocks=_n_blocks(len(rows), pool))
@@ -72,6 +73,11 @@ def outcomes(
             )
             for batch in finished.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 yield from batch.to_pylist()
+
+
+def _wave(pool: Pool) -> int:
+    """Shards of a wave: however many workers there are, to start them anew must cost little of what they then do."""
+    return max(WAVE, WAVE_PER_WORKER * pool.max_workers)
 
 
 def _n_readers(pool: Pool) -> int:

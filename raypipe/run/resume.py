@@ -35,7 +35,7 @@ def compare(shards: Sequence[Shard], names: Iterable[str]) -> State:
     ValueError
         If there is a Parquet file that no stage has written: it would be counted, or deleted as stale.
     """
-    there = set(names)
+    there = {name: name for name in names}
     if foreign := sorted(name for name in there if not _OURS.fullmatch(name)):
         raise ValueError(f"a stage's folder must hold its own files only, got {foreign[0]!r}; move it elsewhere.")
     streams: dict[str, list[str]] = {_stem(shard.key): [] for shard in shards if shard.cut == "part"}
@@ -47,10 +47,10 @@ def compare(shards: Sequence[Shard], names: Iterable[str]) -> State:
         if shard.cut == "part":
             _compare_stream(shard, streams[_stem(shard.key)], state)
         elif (name := file_name(shard, is_last=True)) in there:
-            state.finished.add(name)
+            state.finished.add(there[name])  # not a second copy of each name
         else:
             state.pending.append(shard)
-    state.stale = sorted(there - state.finished)
+    state.stale = sorted(there.keys() - state.finished)
     return state
 
 

@@ -8,9 +8,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
-from raypipe.corpus import Corpus, Plan, Shard, load, plan_shards, save
+from raypipe.corpus import Corpus, Known, Plan, Shard, load, plan_shards, save
 from raypipe.run import card as cards
 from raypipe.run.card import Json
 from raypipe.run.cluster import Wanted, check_seen_by_all
@@ -118,6 +118,7 @@ class Annotate:
         plan = plan_shards(self.corpus, shard_bytes=self.sizes.shard_bytes, part_rows=self.sizes.part_rows, known=known)
         if plan.known != known:
             save(plan.known, self.folder, INPUTS)
+        plan = replace(plan, known=Known())  # saved; for a million files it would take a quarter of a gigabyte
         return plan, compare(plan.shards, self._names())
 
     def _names(self) -> list[str]:
