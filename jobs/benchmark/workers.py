@@ -10,8 +10,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, ClassVar
@@ -95,7 +98,7 @@ class Config:
     latency_s: float = 0.1
     """Storage latency of the second round; 0 leaves it out."""
     growth: tuple[int, ...] = ()
-    """Numbers of empty shards of no service time, for time and the driver's memory: 1000 10000 100000."""
+    """Numbers of shards of one row and no service time, for time and the driver's memory: 1000 10000 100000."""
     json: str | None = None
     """File for the figures."""
 
@@ -111,7 +114,9 @@ def main(config: Config) -> int:
             scaling(config, folder, source, latency_s=latency) for latency in dict.fromkeys((0.0, config.latency_s))
         ]
         slow = with_a_slow_worker(config, folder, source)
-        grown = [growth(folder, n) for n in config.growth]
+        # each in a process of its own: a second run would grow into what the first one left
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
+            grown = list(fresh.map(partial(growth, folder), config.growth))
     show(rounds, slow, grown)
     result = {"scaling": rounds, "slow_worker": slow, "growth": grown}
     if config.json:

@@ -135,6 +135,8 @@ def _worker(rank: int, world: int, port: int, runs: tuple[Run, ...]) -> None:
         with suppress(Stopped):
             go(run)
     dist.destroy_process_group()
+    # without Python's own exit: once it ended in an abort, of a thread that nobody had joined
+    os._exit(0)
 
 
 def variant(run: Run, folder: Path, **changes) -> Run:
