@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.training import part
-from raypipe.train.binary_rows import BinaryColumns, BinaryRows, read_binary_rows
-from raypipe.train.halves import sample_rows
+from raypipe.train.data.binary import BinaryColumns, BinaryRows, read_binary_rows
+from raypipe.train.data.splits import sample_rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from jobs.training import engine_settings, part, pool_of
-from raypipe.models import open_model
+from raypipe.models.causal import open_model
+from raypipe.models.vocabulary import open_vocabulary
 from raypipe.report.escape import terminal_text
-from raypipe.run.once import Interrupted, on_a_worker
-from raypipe.storage import Folder
+from raypipe.run.one_task import Interrupted, on_a_worker
+from raypipe.storage.folder import Folder
+from raypipe.storage.uris import local_path
 from raypipe.train.choices.evaluation import evaluate
 from raypipe.train.choices.labels import Labels
 from raypipe.train.choices.majority import majority_answers
@@ -24,11 +26,9 @@ from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import ChoiceColumns, read_questions
 from raypipe.train.choices.respond import Responder
 from raypipe.train.choices.tf_idf import tf_idf_answers
-from raypipe.train.examples import Examples
-from raypipe.train.feed import Document, ExampleFeed, Share
-from raypipe.train.loop import Stopped
-from raypipe.train.tokenizer import open_vocabulary
-from raypipe.uris import local_path
+from raypipe.train.data.examples import Examples
+from raypipe.train.data.loader import Document, ExampleFeed, Share
+from raypipe.train.loop.loop import Stopped
 
 EVALUATION = "evaluation.json"
 START, OURS = "zero-shot", "finetuned"

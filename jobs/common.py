@@ -9,13 +9,13 @@ from typing import Any, Literal
 import raypipe
 from raypipe import sample
 from raypipe.corpus import Corpus
-from raypipe.models import open_model
-from raypipe.run.card import CARD, device_hours, now, read_card
+from raypipe.models.causal import open_model
 from raypipe.run.cluster import Wanted
-from raypipe.run.lock import Locked
-from raypipe.run.shift import StageFailed
-from raypipe.storage import Folder
-from raypipe.uris import redact
+from raypipe.run.event_loop import StageFailed
+from raypipe.runs.card import CARD, device_hours, now, read_card
+from raypipe.runs.lock import Locked
+from raypipe.storage.folder import Folder
+from raypipe.storage.uris import redact
 
 RUN_FILE = "run.json"
 WORKER_BYTES = 2 << 30

@@ -15,17 +15,17 @@ from jobs.score_corpus import STAGE, make_op, score
 from jobs.score_corpus import Config as ScoreConfig
 from jobs.select_corpus import part
 from raypipe.report import gather_numbers, terminal, write_report
-from raypipe.run.card import read_card
-from raypipe.run.lock import Lock
-from raypipe.run.once import on_a_worker
-from raypipe.run.signals import orderly_stop
+from raypipe.run.one_task import on_a_worker
 from raypipe.run.stage import Stopped, is_complete
-from raypipe.score.controls import CHARACTERS, run_controls
+from raypipe.runs.card import read_card
+from raypipe.runs.lock import Lock
+from raypipe.runs.signals import orderly_stop
+from raypipe.score.heads.controls import CHARACTERS, run_controls
 from raypipe.select.card import arm_stage
-from raypipe.select.export import Export, export
+from raypipe.select.export.export import Export, export
 from raypipe.select.selection import Selection
 from raypipe.select.stage import select
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 
 @dataclass(frozen=True, kw_only=True)

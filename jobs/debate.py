@@ -11,16 +11,16 @@ from jobs import settings
 from jobs.binary_data import BinarySettings, say_skipped
 from jobs.common import RunSettings, run_job
 from jobs.training import part, restart
-from raypipe.debate.debate import Question, hold_debates
-from raypipe.debate.transcripts import file_name, missing_ranges, write_transcripts
+from raypipe.label.debate.debate import Question, hold_debates
+from raypipe.label.debate.transcripts import file_name, missing_ranges, write_transcripts
 from raypipe.lm.sampling import Sampler
-from raypipe.models import open_model
-from raypipe.run import card as cards
-from raypipe.run.lock import Lock
-from raypipe.run.signals import orderly_stop
-from raypipe.storage import Folder
-from raypipe.train.binary_rows import BinaryColumns, BinaryRows
-from raypipe.train.halves import split_halves
+from raypipe.models.causal import open_model
+from raypipe.runs import card as cards
+from raypipe.runs.lock import Lock
+from raypipe.runs.signals import orderly_stop
+from raypipe.storage.folder import Folder
+from raypipe.train.data.binary import BinaryColumns, BinaryRows
+from raypipe.train.data.splits import split_halves
 
 STAGE = "debate"
 

@@ -8,7 +8,7 @@ from typing import Any
 from jobs import settings
 from jobs.common import CorpusSettings, ModelSettings, RunSettings, run_job
 from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 log = logging.getLogger(__name__)
 MAX_TEXTS = 400
@@ -40,7 +40,7 @@ class Config(ProbeSettings, CorpusSettings, ModelSettings, RunSettings):
 
 def main(config: Config) -> int:
     """Write RUN/heads/NAME.json; status 2 if the heads fail the causal check."""
-    from raypipe.score.heads_file import check_passed
+    from raypipe.score.heads.heads_file import check_passed
 
     run = Folder(config.output)
     record, name = detect(config), f"{config.name or 'heads'}.json"
@@ -61,8 +61,8 @@ def detect(config: Any) -> dict[str, Any]:
     """The heads record of the model, found now on this machine's first device."""
     import torch
 
-    from raypipe.run.card import now, versions
-    from raypipe.score.find_heads import Probing, find_heads
+    from raypipe.runs.card import now, versions
+    from raypipe.score.heads.find_heads import Probing, find_heads
 
     probing = Probing(
         n_probes=config.n_probes,

@@ -10,24 +10,24 @@ from jobs import settings
 from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
 from jobs.common import RunSettings, run_job
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
-from raypipe.models import open_model
-from raypipe.run.lock import Lock
-from raypipe.run.signals import orderly_stop
+from raypipe.models.causal import open_model
+from raypipe.models.vocabulary import open_vocabulary
 from raypipe.run.trainer import Training
-from raypipe.storage import Folder
-from raypipe.train.checkpoint import State
+from raypipe.runs.lock import Lock
+from raypipe.runs.signals import orderly_stop
+from raypipe.storage.folder import Folder
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared
 from raypipe.train.choices.read import ChoiceColumns
-from raypipe.train.classification_head import ClassificationHead, new_classifier
-from raypipe.train.engine import Precision
-from raypipe.train.examples import ExampleColumns, Examples, read_examples
-from raypipe.train.export import export_model, set_weights
-from raypipe.train.feed import ExampleFeed, Feed, Share
-from raypipe.train.lora import Lora
-from raypipe.train.next_token import NextToken
-from raypipe.train.task import Task
-from raypipe.train.tokenizer import open_vocabulary
-from raypipe.train.workers import Workers
+from raypipe.train.data.examples import ExampleColumns, Examples, read_examples
+from raypipe.train.data.loader import ExampleFeed, Feed, Share
+from raypipe.train.engines.engine import Precision
+from raypipe.train.engines.workers import Workers
+from raypipe.train.loop.checkpoint import State
+from raypipe.train.tasks.classification import ClassificationHead, new_classifier
+from raypipe.train.tasks.next_token import NextToken
+from raypipe.train.tasks.task import Task
+from raypipe.train.weights.export import export_model, set_weights
+from raypipe.train.weights.lora import Lora
 
 
 @dataclass(frozen=True, kw_only=True)

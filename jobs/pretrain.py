@@ -8,24 +8,24 @@ from typing import Any
 from jobs import settings
 from jobs.common import RunSettings, run_job
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
-from raypipe.models import open_model
-from raypipe.run import card as cards
-from raypipe.run.lock import Lock
-from raypipe.run.signals import orderly_stop
+from raypipe.models.causal import open_model
+from raypipe.models.presets import Initialisation, check_vocabulary, config_of, new_model
+from raypipe.models.vocabulary import Vocabulary, open_vocabulary
 from raypipe.run.trainer import Training
-from raypipe.storage import Folder
-from raypipe.train.checkpoint import State
-from raypipe.train.engine import Precision
-from raypipe.train.export import export_model, set_weights
-from raypipe.train.feed import Feed, Share, sequences_of
-from raypipe.train.listing import Mix, every_row_once, read_listing, read_mix
-from raypipe.train.next_token import NextToken
-from raypipe.train.shapes import Initialisation, check_vocabulary, config_of, new_model
-from raypipe.train.stream import Stream
-from raypipe.train.task import Task
-from raypipe.train.token_feed import TokenFeed
-from raypipe.train.tokenizer import Vocabulary, open_vocabulary
-from raypipe.train.workers import Workers
+from raypipe.runs import card as cards
+from raypipe.runs.lock import Lock
+from raypipe.runs.signals import orderly_stop
+from raypipe.storage.folder import Folder
+from raypipe.train.data.index import Mix, every_row_once, read_listing, read_mix
+from raypipe.train.data.loader import Feed, Share, sequences_of
+from raypipe.train.data.order import Stream
+from raypipe.train.data.token_loader import TokenFeed
+from raypipe.train.engines.engine import Precision
+from raypipe.train.engines.workers import Workers
+from raypipe.train.loop.checkpoint import State
+from raypipe.train.tasks.next_token import NextToken
+from raypipe.train.tasks.task import Task
+from raypipe.train.weights.export import export_model, set_weights
 
 
 @dataclass(frozen=True, kw_only=True)

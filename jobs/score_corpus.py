@@ -8,26 +8,26 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from jobs import settings
+from jobs.autotune import budgets_of, cost_of_8_bits, fastest, settle
 from jobs.common import CorpusSettings, ModelSettings, RunSettings, note_run, run_job, throw_away
 from jobs.find_heads import ProbeSettings, detect
-from jobs.settle import budgets_of, cost_of_8_bits, fastest, settle
 from raypipe import sample
+from raypipe.contracts.op import Pool
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.lm.decoder import check_architecture
-from raypipe.models import open_model
+from raypipe.models.causal import open_model
 from raypipe.report.words import formats_compared
-from raypipe.run.card import read_card
 from raypipe.run.cluster import Wanted
 from raypipe.run.forecast import Forecast, forecast
-from raypipe.run.lock import Lock
-from raypipe.run.op import Pool
-from raypipe.run.signals import orderly_stop
 from raypipe.run.stage import Annotate, Sizes, Stopped, is_complete
+from raypipe.runs.card import read_card
+from raypipe.runs.lock import Lock
+from raypipe.runs.signals import orderly_stop
 from raypipe.score.forward_pass import ForwardPass
-from raypipe.score.heads_file import chosen_heads, parse_heads
-from raypipe.score.influence import Influence
-from raypipe.score.perplexity import Perplexity
-from raypipe.storage import Folder
+from raypipe.score.heads.heads_file import chosen_heads, parse_heads
+from raypipe.score.statistics.influence import Influence
+from raypipe.score.statistics.perplexity import Perplexity
+from raypipe.storage.folder import Folder
 
 STAGE = "scores"
 FOUND_HEADS = "heads.json"

@@ -8,10 +8,10 @@ from rich.console import Console
 from jobs import settings
 from jobs.common import run_job
 from raypipe.report import terminal
-from raypipe.select.export import Export, export
+from raypipe.select.export.export import Export, export
 from raypipe.select.selection import Selection
 from raypipe.select.stage import select
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 P = TypeVar("P", Selection, Export)
 

@@ -8,7 +8,7 @@ from rich.live import Live
 
 from jobs import settings
 from raypipe.report import terminal
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ from jobs import settings
 from jobs.common import CorpusSettings, RunSettings, run_job
 from jobs.find_heads import some_texts
 from raypipe.corpus import Corpus, plan_shards
-from raypipe.run.card import read_card
+from raypipe.models.vocabulary import FILE, open_vocabulary, train_tokenizer
 from raypipe.run.cluster import Wanted
-from raypipe.run.lock import Lock
-from raypipe.run.signals import orderly_stop
 from raypipe.run.stage import Annotate, Sizes, Stopped, is_complete
-from raypipe.storage import Folder
-from raypipe.train.listing import every_row_once, read_listing, read_mix
-from raypipe.train.megatron import write_megatron
-from raypipe.train.stream import Stream
-from raypipe.train.tokenise import Tokenise
-from raypipe.train.tokenizer import FILE, open_vocabulary, train_tokenizer
+from raypipe.runs.card import read_card
+from raypipe.runs.lock import Lock
+from raypipe.runs.signals import orderly_stop
+from raypipe.storage.folder import Folder
+from raypipe.train.data.index import every_row_once, read_listing, read_mix
+from raypipe.train.data.megatron import write_megatron
+from raypipe.train.data.order import Stream
+from raypipe.train.data.tokenise import Tokenise
 
 STAGE = "tokens"
 SIZES = Sizes(shard_bytes=64 << 20, part_rows=100_000)

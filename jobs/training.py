@@ -10,18 +10,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from raypipe.contracts.op import Pool
 from raypipe.report import write_report
-from raypipe.run import card as cards
 from raypipe.run.cluster import Wanted
-from raypipe.run.op import Pool
 from raypipe.run.trainer import Training, fit
-from raypipe.storage import Folder
-from raypipe.train.checkpoint import State
-from raypipe.train.deepspeed_engine import Zero
-from raypipe.train.engine import Precision
-from raypipe.train.loop import Plan, Stopped
-from raypipe.train.optimiser import Optimiser
-from raypipe.train.schedule import Schedule
+from raypipe.runs import card as cards
+from raypipe.storage.folder import Folder
+from raypipe.train.engines.deepspeed_engine import Zero
+from raypipe.train.engines.engine import Precision
+from raypipe.train.engines.optimiser import Optimiser
+from raypipe.train.loop.checkpoint import State
+from raypipe.train.loop.loop import Plan, Stopped
+from raypipe.train.loop.schedule import Schedule
 
 P = TypeVar("P")
 

@@ -19,16 +19,16 @@ from jobs.training import TrainSettings, part, restart
 from jobs.weak_to_strong_arm import train_arm
 from jobs.weak_to_strong_results import results_of, table_of
 from jobs.weak_to_strong_rows import Arm, debates_about, halves_of, load_rows, stage_of
-from raypipe.models import open_model
-from raypipe.run import card as cards
-from raypipe.run.lock import Lock
-from raypipe.run.signals import orderly_stop
-from raypipe.storage import Folder
-from raypipe.train.feed import Share
-from raypipe.train.loop import Stopped
-from raypipe.train.lora import Lora
-from raypipe.train.shapes import SHAPES
-from raypipe.train.soft_losses import Confidence, CrossEntropy, Product, SoftLoss
+from raypipe.losses.soft_labels import Confidence, CrossEntropy, Product, SoftLoss
+from raypipe.models.causal import open_model
+from raypipe.models.presets import SHAPES
+from raypipe.runs import card as cards
+from raypipe.runs.lock import Lock
+from raypipe.runs.signals import orderly_stop
+from raypipe.storage.folder import Folder
+from raypipe.train.data.loader import Share
+from raypipe.train.loop.loop import Stopped
+from raypipe.train.weights.lora import Lora
 
 
 @dataclass(frozen=True, kw_only=True)

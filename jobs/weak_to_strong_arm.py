@@ -23,24 +23,24 @@ from jobs.weak_to_strong_rows import (
     stage_of,
     write_predictions,
 )
-from raypipe.models import open_model
-from raypipe.run import card as cards
+from raypipe.losses.soft_labels import Confidence
+from raypipe.models.causal import open_model
+from raypipe.models.presets import SHAPES, config_of
 from raypipe.run.trainer import Training
-from raypipe.storage import Folder
-from raypipe.train.binary_rows import BinaryRows
-from raypipe.train.checkpoint import State
-from raypipe.train.classification_head import SequenceModel, names_of, new_classifier
-from raypipe.train.engine import Precision
-from raypipe.train.export import export_model, set_weights
-from raypipe.train.feed import ExampleFeed, Feed, Share
-from raypipe.train.halves import Halves
-from raypipe.train.lora import Lora
-from raypipe.train.predict import class_probabilities
-from raypipe.train.shapes import SHAPES, config_of
-from raypipe.train.soft_label_head import SoftLabelHead
-from raypipe.train.soft_losses import Confidence
-from raypipe.train.task import Task
-from raypipe.train.workers import Workers
+from raypipe.runs import card as cards
+from raypipe.storage.folder import Folder
+from raypipe.train.data.binary import BinaryRows
+from raypipe.train.data.loader import ExampleFeed, Feed, Share
+from raypipe.train.data.splits import Halves
+from raypipe.train.engines.engine import Precision
+from raypipe.train.engines.workers import Workers
+from raypipe.train.loop.checkpoint import State
+from raypipe.train.loop.predict import class_probabilities
+from raypipe.train.tasks.classification import SequenceModel, names_of, new_classifier
+from raypipe.train.tasks.soft_labels import SoftLabelHead
+from raypipe.train.tasks.task import Task
+from raypipe.train.weights.export import export_model, set_weights
+from raypipe.train.weights.lora import Lora
 
 LABELS = ("no", "yes")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jobs.weak_to_strong_rows import Arm, halves_of, read_predictions
 from raypipe.evaluate.recovered_gap import MIN_ERRORS, gap_error, mean_interval, recovered_gap
-from raypipe.train.binary_rows import BinaryRows
+from raypipe.train.data.binary import BinaryRows
 
 Json = dict[str, Any]
 

@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raypipe.debate.debate import Question, Transcript
-from raypipe.debate.transcripts import read_transcripts
-from raypipe.run import card as cards
-from raypipe.storage import Folder
-from raypipe.train.binary_rows import BinaryRows
-from raypipe.train.feed import Document
-from raypipe.train.halves import Halves, exchanged, split_halves
-from raypipe.train.shapes import SHAPES
-from raypipe.train.soft_losses import PLAIN, SoftLoss
-from raypipe.train.tokenizer import Vocabulary, open_vocabulary
+from raypipe.label.debate.debate import Question, Transcript
+from raypipe.label.debate.transcripts import read_transcripts
+from raypipe.losses.soft_labels import PLAIN, SoftLoss
+from raypipe.models.presets import SHAPES
+from raypipe.models.vocabulary import Vocabulary, open_vocabulary
+from raypipe.runs import card as cards
+from raypipe.storage.folder import Folder
+from raypipe.train.data.binary import BinaryRows
+from raypipe.train.data.loader import Document
+from raypipe.train.data.splits import Halves, exchanged, split_halves
 
 PREDICTIONS = "predictions.parquet"
 SCHEMA = pa.schema([("row", pa.int64()), ("probability", pa.float32())])

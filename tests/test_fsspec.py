@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from raypipe.corpus import Corpus, plan_shards, read_shard
-from raypipe.storage import Folder
-from raypipe.uris import filesystem
+from raypipe.storage.folder import Folder
+from raypipe.storage.uris import filesystem
 
 TEXTS = ["one text", "another", "Ünïcode"]
 

@@ -9,8 +9,8 @@ import pytest
 from raypipe import sample
 from raypipe.corpus.rows import source_table
 from raypipe.score.forward_pass import ForwardPass
-from raypipe.score.heads_file import chosen_heads, parse_heads
-from raypipe.score.influence import Influence
+from raypipe.score.heads.heads_file import chosen_heads, parse_heads
+from raypipe.score.statistics.influence import Influence
 
 WINDOW = 192
 
@@ -23,7 +23,7 @@ def texts_of(domain, n, *, characters=450):
 
 @pytest.fixture(scope="module")
 def op():
-    from raypipe.models import open_model
+    from raypipe.models.causal import open_model
 
     record = parse_heads(sample.heads_file().read_bytes(), where="the embedded heads file")
     heads = chosen_heads(

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from raypipe.evaluate.recovered_gap import recovered_gap
-from raypipe.train.halves import exchanged, split_halves
-from raypipe.train.soft_losses import PLAIN, Confidence, Product
+from raypipe.losses.soft_labels import PLAIN, Confidence, Product
+from raypipe.train.data.splits import exchanged, split_halves
 
 N, SEEDS = 6000, range(5)
 

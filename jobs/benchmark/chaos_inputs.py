@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from raypipe.models import open_model
+from raypipe.models.causal import open_model
 
 DOCUMENTS_A_SHARD, SHARDS_A_FILE = 12, 20
 WORDS = [a + b + c for a in "bdfgklmnprst" for b in "aeiou" for c in ("n", "r", "st", "lo", "mi")]

@@ -16,15 +16,15 @@ from jobs.benchmark.plain_loop import plain_losses
 from jobs.benchmark.shapes import as_text, heads_of, make_documents, make_model
 from raypipe.corpus import Corpus, plan_shards, read_shard
 from raypipe.lm.decoder import Head
-from raypipe.models import open_model
+from raypipe.models.causal import open_model
 from raypipe.run.cluster import Wanted
 from raypipe.run.commit import commit, file_name
 from raypipe.run.rows import through
 from raypipe.run.stage import Annotate, Sizes
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
-from raypipe.score.influence import Influence
-from raypipe.storage import Folder
-from raypipe.train.meter import memory_bytes
+from raypipe.score.statistics.influence import Influence
+from raypipe.storage.folder import Folder
+from raypipe.train.loop.meter import memory_bytes
 
 Contender = Literal["plain32", "plain", "sorted", "alone", "ray"]
 FILES = 32

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from jobs.benchmark.contenders import Bench, Contender, Measured, contend
 from jobs.benchmark.shapes import SHAPES
-from raypipe.train.flops import measured_peak
+from raypipe.train.loop.flops import measured_peak
 
 T = TypeVar("T")
 NAMES: dict[str, str] = {

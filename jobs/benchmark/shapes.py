@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 
 from raypipe import sample
 from raypipe.lm.decoder import Head
-from raypipe.score.heads_file import parse_heads
+from raypipe.score.heads.heads_file import parse_heads
 
 VOCABULARY = 49_152
 

@@ -17,20 +17,20 @@ import torch
 import torch.nn.functional as F
 
 from raypipe.lm.host_memory import keep_freed_memory
-from raypipe.storage import Folder
-from raypipe.train.checkpoint import Checkpoints
-from raypipe.train.engine import Precision
-from raypipe.train.feed import Batch, Document, Share, sequences_of
-from raypipe.train.flops import matrix_parameters, measured_peak, step_flops
-from raypipe.train.journal import Journal
-from raypipe.train.loop import Plan, train
-from raypipe.train.meter import Meter
-from raypipe.train.next_token import NextToken
-from raypipe.train.optimiser import Optimiser
-from raypipe.train.schedule import Schedule
-from raypipe.train.shapes import config_of, new_model
-from raypipe.train.torch_engine import TorchEngine
-from raypipe.train.workers import Workers
+from raypipe.models.presets import config_of, new_model
+from raypipe.storage.folder import Folder
+from raypipe.train.data.loader import Batch, Document, Share, sequences_of
+from raypipe.train.engines.engine import Precision
+from raypipe.train.engines.optimiser import Optimiser
+from raypipe.train.engines.torch_engine import TorchEngine
+from raypipe.train.engines.workers import Workers
+from raypipe.train.loop.checkpoint import Checkpoints
+from raypipe.train.loop.flops import matrix_parameters, measured_peak, step_flops
+from raypipe.train.loop.journal import Journal
+from raypipe.train.loop.loop import Plan, train
+from raypipe.train.loop.meter import Meter
+from raypipe.train.loop.schedule import Schedule
+from raypipe.train.tasks.next_token import NextToken
 
 
 @dataclass(frozen=True, kw_only=True)

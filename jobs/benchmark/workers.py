@@ -31,7 +31,7 @@ from raypipe.columns import REASON
 from raypipe.corpus import Corpus
 from raypipe.run.cluster import Wanted
 from raypipe.run.stage import Annotate, Sizes
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 LINKS = 10_000
 MIN_OF_LINEAR, MAX_OVER_IDEAL = 0.95, 1.25

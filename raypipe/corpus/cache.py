@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from raypipe.corpus.lines import batched
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 Cut = tuple[int, int, int | None]
 """Start, stop and rows, where they are known."""

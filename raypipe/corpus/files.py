@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from raypipe.corpus.shards import Shard, UnreadableFile
-from raypipe.storage import Entry, retrying
-from raypipe.uris import filesystem, is_remote, local_path
+from raypipe.storage.folder import Entry, retrying
+from raypipe.storage.uris import filesystem, is_remote, local_path
 
 T = TypeVar("T")
 

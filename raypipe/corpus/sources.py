@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from raypipe.storage import Entry, walk
-from raypipe.uris import filesystem, glob_root, is_remote, local_path
+from raypipe.storage.folder import Entry, walk
+from raypipe.storage.uris import filesystem, glob_root, is_remote, local_path
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".ndjson")
 COMPRESSIONS = (".gz", ".zst")

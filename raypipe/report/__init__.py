@@ -4,7 +4,7 @@ from raypipe.report.excerpts import ReadText, excerpts
 from raypipe.report.page import page
 from raypipe.report.run_numbers import Numbers, gather_numbers
 from raypipe.report.sources import corpus_reader, scored_corpus
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 __all__ = ["FILE", "gather_numbers", "write_report"]
 

@@ -17,7 +17,7 @@ from raypipe.report.gather import Rows
 from raypipe.report.measures import extremes
 from raypipe.report.read import Json, read_columns
 from raypipe.report.run_numbers import Numbers
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 ReadText = Callable[[Json, Sequence[int]], list[tuple[int, str] | None]]
 """(shard, rows in shard) -> (text_hash, text) of each, None where there is none. May raise OSError or ValueError."""

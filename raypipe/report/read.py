@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from raypipe import columns
 from raypipe.report.gather import EXACT_ROWS, FLOATS, INTEGERS, RowGather, Rows
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ import numpy as np
 from raypipe.report.gather import EXACT_ROWS, Rows
 from raypipe.report.measures import Correlation, by_domain, correlate, duplicate_fraction, medians
 from raypipe.report.read import RunFiles, list_run, read_rows
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 MAX_DOMAINS = 24
 """Domains shown one by one, the largest; the others count in every total and in every check."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raypipe.report.read import Json, RunFiles
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 QUANTITIES = (
     "step", "tokens", "loss", "heldout_loss", "learning_rate", "gradient_norm", "tokens_per_s", "mfu", "step_s",

@@ -17,7 +17,7 @@ from raypipe.report.measures import medians
 from raypipe.report.read import Json, RunFiles, list_run
 from raypipe.report.run_numbers import Numbers, gather_numbers
 from raypipe.report.words import count, duration, fraction, value
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 STYLES = {"finished": "green", "running": "cyan", "incomplete": "bold red"}
 REPORT = "report.html"

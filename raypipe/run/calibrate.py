@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from raypipe.contracts.op import Op, Pool
 from raypipe.corpus import Corpus, Plan, Shard
 from raypipe.run.exits import end_in_time
-from raypipe.run.op import Op, Pool
 from raypipe.run.stage import Sizes
 from raypipe.run.worker import parts
 

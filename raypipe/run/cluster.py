@@ -14,12 +14,12 @@ import psutil
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raypipe.contracts.op import Pool
 from raypipe.corpus import Shard
-from raypipe.run.op import Pool
 from raypipe.run.pipeline import READER_CPUS
-from raypipe.run.signals import kept_handlers
-from raypipe.storage import TEMPORARY, Folder
-from raypipe.uris import local_path
+from raypipe.runs.signals import kept_handlers
+from raypipe.storage.folder import TEMPORARY, Folder
+from raypipe.storage.uris import local_path
 
 READERS_BESIDE = 2  # CPUs of a machine left to readers; on this one logical ones, beyond its cores
 WORKERS_A_MACHINE = 8  # without GPUs: each has a copy of the model, and threads of one process wait for each other

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from raypipe.columns import KEYS, REASON
 from raypipe.corpus import Shard
 from raypipe.run.rows import ShardResult
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 SUFFIX, LAST = ".parquet", ".last.parquet"
 READERS = 16

@@ -9,12 +9,12 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 from ray.data._internal.execution import streaming_executor_state
 
+from raypipe.contracts.op import Op, Pool
 from raypipe.corpus import Corpus, Shard
 from raypipe.corpus.lines import batched
 from raypipe.run.ledger import MAX_DEATHS
-from raypipe.run.op import Op, Pool
 from raypipe.run.worker import Reader, Worker
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 WAVE, WAVE_PER_WORKER = 5_000, 100
 """Shards handed to Ray Data at once, in all at least and for each worker: its driver keeps some 10 kB a shard, and each

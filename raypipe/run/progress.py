@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
-from raypipe.run.card import now
 from raypipe.run.commit import Totals
-from raypipe.storage import Folder
+from raypipe.runs.card import now
+from raypipe.storage.folder import Folder
 
 log = logging.getLogger(__name__)
 NOW_EVERY_S = 5.0

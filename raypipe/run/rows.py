@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import OUTCOME, REASON, SCORED, SKIPPED, STATUS, TEXT
-from raypipe.models import DeviceLost
-from raypipe.run.op import Op, Report
+from raypipe.contracts.op import Op, Report
+from raypipe.models.causal import DeviceLost
 
 MAX_FAILED = 10
 """Documents of a shard that may raise; if more do, and a twentieth of the shard, the Op is broken, not they."""

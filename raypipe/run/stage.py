@@ -10,20 +10,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 
+from raypipe.contracts.op import Op, Pool
 from raypipe.corpus import Corpus, Known, Plan, Shard, load, plan_shards, save
-from raypipe.run import card as cards
-from raypipe.run.card import Json
 from raypipe.run.cluster import Wanted, check_seen_by_all
 from raypipe.run.commit import SUFFIX, Totals, recount
+from raypipe.run.event_loop import Shift, StageFailed
+from raypipe.run.isolation import rescue
 from raypipe.run.ledger import start_ledger
-from raypipe.run.op import Op, Pool
 from raypipe.run.pipeline import outcomes
 from raypipe.run.progress import Meter, Reporter
 from raypipe.run.resume import State, compare
-from raypipe.run.shift import Shift, StageFailed
-from raypipe.run.solitary import rescue
 from raypipe.run.watchdog import Patience, Watchdog
-from raypipe.storage import Folder
+from raypipe.runs import card as cards
+from raypipe.runs.card import Json
+from raypipe.storage.folder import Folder
 
 log = logging.getLogger(__name__)
 INPUTS = "inputs.arrow"

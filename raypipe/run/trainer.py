@@ -22,21 +22,21 @@ from ray.train.torch import TorchTrainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from raypipe.contracts.op import Pool
 from raypipe.lm.host_memory import keep_freed_memory
-from raypipe.run.op import Pool
-from raypipe.storage import Folder
-from raypipe.train.checkpoint import Checkpoints, State
-from raypipe.train.deepspeed_engine import DeepSpeedEngine, Zero
-from raypipe.train.engine import Engine, Precision
-from raypipe.train.feed import Feed, Share
-from raypipe.train.flops import measured_peak
-from raypipe.train.journal import Journal, open_board
-from raypipe.train.loop import Plan, Request, Stopped, train
-from raypipe.train.meter import Meter
-from raypipe.train.optimiser import Optimiser
-from raypipe.train.task import Task
-from raypipe.train.torch_engine import TorchEngine
-from raypipe.train.workers import Workers
+from raypipe.storage.folder import Folder
+from raypipe.train.data.loader import Feed, Share
+from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine, Zero
+from raypipe.train.engines.engine import Engine, Precision
+from raypipe.train.engines.optimiser import Optimiser
+from raypipe.train.engines.torch_engine import TorchEngine
+from raypipe.train.engines.workers import Workers
+from raypipe.train.loop.checkpoint import Checkpoints, State
+from raypipe.train.loop.flops import measured_peak
+from raypipe.train.loop.journal import Journal, open_board
+from raypipe.train.loop.loop import Plan, Request, Stopped, train
+from raypipe.train.loop.meter import Meter
+from raypipe.train.tasks.task import Task
 
 log = logging.getLogger(__name__)
 STOP, NOW = "stop", "now.json"

@@ -17,14 +17,14 @@ import pyarrow as pa
 import ray
 
 from raypipe.columns import KEYS
+from raypipe.contracts.op import Op
 from raypipe.corpus import Corpus, Shard, UnreadableFile, read_shard, read_stream
-from raypipe.models import DeviceLost
+from raypipe.models.causal import DeviceLost
 from raypipe.run.commit import commit, file_name
 from raypipe.run.exits import end_in_time
 from raypipe.run.ledger import MAX_DEATHS, TICK_S, Identity
-from raypipe.run.op import Op
 from raypipe.run.rows import BrokenOp, prepare, through
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 REPORT_EVERY_S = 0.5
 

@@ -16,9 +16,9 @@ from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.layer import check_float8_sizes
 from raypipe.lm.loss import Losses, chunk_losses, token_losses
 from raypipe.lm.packing import pack, plan_batches
-from raypipe.models import DeviceLost, open_model
-from raypipe.score.influence import Influence
-from raypipe.score.perplexity import Perplexity
+from raypipe.models.causal import DeviceLost, open_model
+from raypipe.score.statistics.influence import Influence
+from raypipe.score.statistics.perplexity import Perplexity
 from raypipe.score.text import repeated_lines, zlib_ratio
 from raypipe.score.tokens import windows
 

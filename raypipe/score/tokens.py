@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from raypipe.models import open_model
+from raypipe.models.causal import open_model
 
 
 @dataclass(frozen=True)

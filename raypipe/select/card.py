@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from raypipe.select.selection import Selection
-from raypipe.storage import Entry, Folder
+from raypipe.storage.folder import Entry, Folder
 
 CARD = "card.json"
 STAGE = "selection"

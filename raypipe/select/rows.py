@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from raypipe import columns
 from raypipe.arrays.hashing import uniform
 from raypipe.select.selection import Selection
-from raypipe.storage import Entry, Folder
+from raypipe.storage.folder import Entry, Folder
 
 NO_DOMAIN = "(none)"
 LEAST_LOSS = 1e-6

@@ -18,15 +18,15 @@ import numpy as np
 import pyarrow as pa
 
 import raypipe
-from raypipe.select.arms import Pick, pick_control, pick_share
 from raypipe.select.card import CARD, STAGE, Json, arm_stage, finished_card, identity_of, is_done, tables, write_card
-from raypipe.select.files import count_rows, write_arm
-from raypipe.select.groups import Eligible, find_copies, pool_small
-from raypipe.select.orders import Adjusted
+from raypipe.select.export.files import count_rows, write_arm
+from raypipe.select.ranking.arms import Pick, pick_control, pick_share
+from raypipe.select.ranking.groups import Eligible, find_copies, pool_small
+from raypipe.select.ranking.orders import Adjusted
 from raypipe.select.rows import Scores
 from raypipe.select.selection import Arm, Selection
 from raypipe.select.summary import Overlap, by_arm, by_group, totals, warnings
-from raypipe.storage import Entry, Folder
+from raypipe.storage.folder import Entry, Folder
 
 
 @dataclass

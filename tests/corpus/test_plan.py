@@ -16,7 +16,7 @@ from raypipe.corpus import Corpus, Known, UnreadableFile, load, plan_shards, rea
 from raypipe.corpus import plan as plan_module
 from raypipe.corpus.files import Files
 from raypipe.corpus.sources import SourceFile
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 from tests.corpus.reading import read_all
 
 N = 30

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raypipe.corpus import Corpus, UnreadableFile, load, plan_shards, read_shard, save
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 from tests.corpus.reading import read_all
 
 ROWS = [{"text": f"text {i}", "lang": "en" if i % 2 else "de"} for i in range(50)]

@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 
 from jobs import choices
 from jobs.finetune import Config, main
-from raypipe.storage import Folder
-from raypipe.train import loop
-from raypipe.train.journal import read_journal
-from raypipe.train.shapes import config_of, new_model
-from raypipe.train.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.models.presets import config_of, new_model
+from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.storage.folder import Folder
+from raypipe.train.loop import loop
+from raypipe.train.loop.journal import read_journal
 
 TASKS = [
     {"task": "colour", "instruction": "words about a thing", "question": "which colour?", "choices": ["red", "blue"]},

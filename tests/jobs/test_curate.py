@@ -13,7 +13,7 @@ import pytest
 
 from raypipe.corpus import Corpus, plan_shards, read_shard
 from raypipe.score.forward_pass import ForwardPass
-from raypipe.score.influence import Influence
+from raypipe.score.statistics.influence import Influence
 from tests.score.conftest import tiny_folder  # noqa: F401
 
 pytestmark = pytest.mark.ray
@@ -30,7 +30,7 @@ def run(*arguments, timeout=400):
 
 @pytest.fixture
 def heads_file(tiny_folder, tmp_path):  # noqa: F811
-    from raypipe.models import open_model
+    from raypipe.models.causal import open_model
 
     record = {
         "model": {"ref": "tiny", "sha256": open_model(str(tiny_folder)).sha256(), "n_layers": 2, "n_heads": 4},

@@ -11,13 +11,13 @@ import torch
 
 from jobs import debate
 from jobs.debate import Config, debated, main
-from raypipe.debate.debate import Question, Transcript, turn_prompt
-from raypipe.debate.transcripts import read_transcripts
-from raypipe.run.card import IdentityChanged, read_card
-from raypipe.storage import Folder
-from raypipe.train.halves import split_halves
-from raypipe.train.shapes import config_of, new_model
-from raypipe.train.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.label.debate.debate import Question, Transcript, turn_prompt
+from raypipe.label.debate.transcripts import read_transcripts
+from raypipe.models.presets import config_of, new_model
+from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.runs.card import IdentityChanged, read_card
+from raypipe.storage.folder import Folder
+from raypipe.train.data.splits import split_halves
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from jobs.finetune import Config, main, plan_finetuning, task_of
-from raypipe.storage import Folder
-from raypipe.train.journal import read_journal
-from raypipe.train.shapes import config_of, new_model
-from raypipe.train.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.models.presets import config_of, new_model
+from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.storage.folder import Folder
+from raypipe.train.loop.journal import read_journal
 
 COLOURS = ["red", "green", "blue"]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from jobs.pretrain import Config, main
-from raypipe.storage import Folder
-from raypipe.train.journal import read_journal
-from raypipe.train.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.storage.folder import Folder
+from raypipe.train.loop.journal import read_journal
 from tests.train.synthetic import write_selection, write_tokens
 
 
@@ -89,8 +89,8 @@ def test_the_exported_model_has_the_loss_that_training_measured(config, tmp_path
     main(config)
     from transformers import AutoModelForCausalLM
 
-    from raypipe.train.listing import read_listing, read_mix
-    from raypipe.train.next_token import NextToken
+    from raypipe.train.data.index import read_listing, read_mix
+    from raypipe.train.tasks.next_token import NextToken
     from tests.train.parts import HERE, Run, feed_of
 
     mix = read_mix(read_listing(Folder(f"{config.output}/tokens")), Folder(f"{config.output}/selection"))

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from jobs.show_run import Config, main
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 
 def write(folder: Folder, status: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from jobs import pretrain
 from jobs.tokenize_corpus import Config, main
-from raypipe.storage import Folder
-from raypipe.train.journal import read_journal
-from raypipe.train.listing import read_listing
-from raypipe.train.tokenizer import open_vocabulary
+from raypipe.models.vocabulary import open_vocabulary
+from raypipe.storage.folder import Folder
+from raypipe.train.data.index import read_listing
+from raypipe.train.loop.journal import read_journal
 
 pytestmark = pytest.mark.ray
 

@@ -14,7 +14,7 @@ from jobs.weak_to_strong import Config, arms_of, main
 from jobs.weak_to_strong_arm import task_of
 from jobs.weak_to_strong_rows import PREDICTIONS, Arm, documents_of, halves_of, load_rows, soft_labels
 from raypipe.run import trainer
-from raypipe.run.card import IdentityChanged
+from raypipe.runs.card import IdentityChanged
 from tests.jobs.weak_to_strong_parts import Witness, settings, strong_model, texts, write_rows
 
 

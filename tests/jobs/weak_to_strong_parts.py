@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from jobs.weak_to_strong import Config
-from raypipe.train.feed import Document
-from raypipe.train.packed import pack
-from raypipe.train.shapes import config_of, new_model
-from raypipe.train.soft_label_head import SoftLabelHead
-from raypipe.train.soft_losses import CrossEntropy
-from raypipe.train.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.losses.soft_labels import CrossEntropy
+from raypipe.models.presets import config_of, new_model
+from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.train.data.loader import Document
+from raypipe.train.data.packed import pack
+from raypipe.train.tasks.soft_labels import SoftLabelHead
 
 LETTERS = np.random.default_rng(0).permutation([a + b + c for a in "bdfgk" for b in "aeiou" for c in "lmnrst"])
 NEUTRAL, MOODS = LETTERS[:6].tolist(), LETTERS[6:86].reshape(2, 40).tolist()

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from raypipe.lm.sampling import GumbelNoise, Sampler
-from raypipe.train.shapes import config_of, new_model
-from raypipe.train.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.models.presets import config_of, new_model
+from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
 
 PROMPTS = ["red", "the colour is green green green", "blue is"]
 

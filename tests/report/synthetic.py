@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe import columns
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 HOSTILE = (
     "</script><script>document.title='pwned'</script>",

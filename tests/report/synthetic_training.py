@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 from .synthetic import DOMAINS, HOSTILE
 

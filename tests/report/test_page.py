@@ -8,7 +8,7 @@ from raypipe.report import write_report
 from raypipe.report.excerpts import GONE, LATE, excerpts
 from raypipe.report.page import POLICY
 from raypipe.report.run_numbers import gather_numbers
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 from .synthetic import heads_record
 

@@ -7,7 +7,7 @@ import pytest
 
 from raypipe.report.read import list_run, read_progress, read_rows
 from raypipe.report.run_numbers import gather_numbers
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 
 def whole(made, stage="scores"):

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from raypipe.report import terminal, write_report
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 
 def printed(renderable, width=140) -> str:

@@ -8,7 +8,7 @@ from raypipe.report.axis import tick_label
 from raypipe.report.curves import MAX_POINTS, means, thinned
 from raypipe.report.read import list_run
 from raypipe.report.steps import read_steps
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 from .synthetic import HOSTILE
 from .synthetic_training import write_training

@@ -3,11 +3,11 @@
 import logging
 import sys
 
-from raypipe.run.lock import Lock
-from raypipe.run.shift import StageFailed
-from raypipe.run.signals import orderly_stop
+from raypipe.run.event_loop import StageFailed
 from raypipe.run.stage import Stopped, is_complete
-from raypipe.storage import Folder
+from raypipe.runs.lock import Lock
+from raypipe.runs.signals import orderly_stop
+from raypipe.storage.folder import Folder
 
 from .fake_op import FakeOp
 from .stages import make_stage

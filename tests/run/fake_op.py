@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import REASON, TEXT
-from raypipe.models import DeviceLost
-from raypipe.storage import Folder
+from raypipe.models.causal import DeviceLost
+from raypipe.storage.folder import Folder
 
 RAISE, CRASH, HANG, TOO_LARGE, CRASH_READER = "<raise>", "<crash>", "<hang>", "<too large>", "<crash reader>"
 LOSE_DEVICE = "<lose device>"

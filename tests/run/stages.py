@@ -13,7 +13,7 @@ from raypipe.corpus.rows import text_hash
 from raypipe.run.cluster import Wanted
 from raypipe.run.stage import Annotate, Sizes
 from raypipe.run.watchdog import Patience
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 from .fake_op import FakeOp, FaultyFolder, score
 

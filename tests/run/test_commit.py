@@ -8,7 +8,7 @@ import pytest
 from raypipe.corpus import Shard
 from raypipe.run.commit import commit, file_name, recount
 from raypipe.run.rows import prepare, through
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 from .fake_op import FakeOp
 from .test_rows import source

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from raypipe.corpus.rows import text_hash
-from raypipe.run.lock import LOCK
-from raypipe.storage import Folder
+from raypipe.runs.lock import LOCK
+from raypipe.storage.folder import Folder
 
 from ..conftest import ROOT
 from .fake_op import score

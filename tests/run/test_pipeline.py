@@ -2,8 +2,8 @@
 
 from ray.data._internal.execution import streaming_executor_state
 
+from raypipe.contracts.op import Pool
 from raypipe.run import pipeline
-from raypipe.run.op import Pool
 
 
 def test_ray_still_has_the_wait_that_is_shortened(monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 
 from raypipe.run import progress
 from raypipe.run.progress import Meter, Reporter
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 COUNTS = {"rows": 10, "scored": 9, "skipped": {"empty": 1}, "tokens": 100, "tokens_total": 120, "truncated": 0,
           "halved": 0, "padding": 25}  # fmt: skip

@@ -7,7 +7,7 @@ import ray
 
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.run.cluster import check_seen_by_all
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 from .stages import write_corpus
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from raypipe.corpus import Corpus
-from raypipe.run.card import IdentityChanged
 from raypipe.run.cluster import Wanted
 from raypipe.run.stage import is_complete
+from raypipe.runs.card import IdentityChanged
 
 from .fake_op import FakeOp
 from .stages import IDENTITY, SIZES, make_stage, stamps, texts_of, write_corpus, write_lines

@@ -18,10 +18,10 @@ from ray._private.internal_api import node_stats
 
 from raypipe.corpus import Corpus
 from raypipe.run.commit import recount
-from raypipe.run.shift import StageFailed
+from raypipe.run.event_loop import StageFailed
 from raypipe.run.stage import Stopped, is_complete
 from raypipe.run.watchdog import Patience
-from raypipe.storage import Folder
+from raypipe.storage.folder import Folder
 
 from .fake_op import CRASH, CRASH_READER, HANG, LOSE_DEVICE, RAISE, TOO_LARGE, FakeOp
 from .stages import (
@@ -225,7 +225,7 @@ def test_a_worker_that_hangs_cannot_hold_up_a_stop_beyond_the_grace(tmp_path: Pa
 
 
 def test_a_stage_on_which_nothing_moves_ends_with_advice(tmp_path: Path) -> None:
-    from raypipe.run.op import Pool
+    from raypipe.contracts.op import Pool
 
     write_corpus(tmp_path / "corpus", n_files=1)
     stage = make_stage(tmp_path, patience=replace(QUICK, nothing_s=5.0))

@@ -5,10 +5,10 @@ import torch
 
 from raypipe.columns import REASON
 from raypipe.corpus.rows import source_table
-from raypipe.models import DeviceLost
+from raypipe.models.causal import DeviceLost
 from raypipe.score.forward_pass import ForwardPass
-from raypipe.score.influence import Influence
-from raypipe.score.perplexity import Perplexity
+from raypipe.score.statistics.influence import Influence
+from raypipe.score.statistics.perplexity import Perplexity
 from raypipe.score.tokens import tokenizer_of, windows
 from tests.tiny import reference_losses
 
@@ -44,7 +44,7 @@ def scored(op, table):
 
 
 def test_losses_equal_the_slow_reference(op, tiny_folder):
-    from raypipe.models import open_model
+    from raypipe.models.causal import open_model
 
     model = open_model(str(tiny_folder)).weights(dtype="float32", device="cpu")
     model.set_attn_implementation("eager")

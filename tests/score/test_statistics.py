@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from raypipe.score.influence import Influence
-from raypipe.score.perplexity import Perplexity
-from raypipe.score.statistic import mean_by_document
+from raypipe.contracts.statistic import mean_by_document
+from raypipe.score.statistics.influence import Influence
+from raypipe.score.statistics.perplexity import Perplexity
 from raypipe.score.text import repeated_lines, zlib_ratio
 
 NLL = np.array([1.0, 3.0, 2.0, 0.0], dtype=np.float32)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raypipe.select.summary import Overlap, Tally, totals, warnings
-from tests.select.test_orders import rows_with
+from tests.select.ranking.test_orders import rows_with
 
 
 def tally_of(*parts: tuple[int, list[int]]) -> Tally:

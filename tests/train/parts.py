@@ -12,23 +12,23 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from raypipe.storage import Folder
-from raypipe.train.checkpoint import Checkpoints, State
-from raypipe.train.deepspeed_engine import DeepSpeedEngine, Zero
-from raypipe.train.engine import Precision
-from raypipe.train.feed import Share
-from raypipe.train.journal import Journal, read_journal
-from raypipe.train.listing import every_row_once, read_listing
-from raypipe.train.loop import Plan, Stopped, train
-from raypipe.train.meter import Meter
-from raypipe.train.next_token import NextToken
-from raypipe.train.optimiser import Optimiser
-from raypipe.train.schedule import Schedule
-from raypipe.train.shapes import new_model
-from raypipe.train.stream import Stream
-from raypipe.train.token_feed import TokenFeed
-from raypipe.train.torch_engine import TorchEngine
-from raypipe.train.workers import Workers
+from raypipe.models.presets import new_model
+from raypipe.storage.folder import Folder
+from raypipe.train.data.index import every_row_once, read_listing
+from raypipe.train.data.loader import Share
+from raypipe.train.data.order import Stream
+from raypipe.train.data.token_loader import TokenFeed
+from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine, Zero
+from raypipe.train.engines.engine import Precision
+from raypipe.train.engines.optimiser import Optimiser
+from raypipe.train.engines.torch_engine import TorchEngine
+from raypipe.train.engines.workers import Workers
+from raypipe.train.loop.checkpoint import Checkpoints, State
+from raypipe.train.loop.journal import Journal, read_journal
+from raypipe.train.loop.loop import Plan, Stopped, train
+from raypipe.train.loop.meter import Meter
+from raypipe.train.loop.schedule import Schedule
+from raypipe.train.tasks.next_token import NextToken
 from tests.train.synthetic import VOCABULARY
 
 

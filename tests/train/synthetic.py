@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe import columns
-from raypipe.storage import Folder
-from raypipe.train.tokenise import TOKENS
+from raypipe.storage.folder import Folder
+from raypipe.train.data.tokenise import TOKENS
 
 VOCABULARY = 64
 

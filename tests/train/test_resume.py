@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from raypipe.storage import Folder
-from raypipe.train.checkpoint import CheckpointLost, Checkpoints, State
-from raypipe.train.feed import Share
-from raypipe.train.loop import NotFinite, Stopped
-from raypipe.train.next_token import NextToken
+from raypipe.storage.folder import Folder
+from raypipe.train.data.loader import Share
+from raypipe.train.loop.checkpoint import CheckpointLost, Checkpoints, State
+from raypipe.train.loop.loop import NotFinite, Stopped
+from raypipe.train.tasks.next_token import NextToken
 from tests.train.parts import HERE, Run, engine_of, feed_of, go, losses, on_workers, order, tiny_model, variant
 from tests.train.synthetic import write_tokens
 
@@ -216,8 +216,8 @@ def test_a_loss_that_is_nan_stops_with_the_documents_and_leaves_the_checkpoint(b
 def test_heldout_loss_is_measured_by_domain_and_isnt_trained_on(base, tmp_path):
     from dataclasses import replace
 
-    from raypipe.train.journal import read_journal
-    from raypipe.train.listing import every_row_once, read_listing
+    from raypipe.train.data.index import every_row_once, read_listing
+    from raypipe.train.loop.journal import read_journal
 
     mix = every_row_once(read_listing(Folder(base.tokens)))
     rows = np.arange(len(mix.weight))

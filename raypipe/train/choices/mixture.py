@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raypipe.train.stream import hashed
+from raypipe.train.data.order import hashed
 
 
 def task_counts(n_examples: np.ndarray, *, temperature: float) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raypipe.models.vocabulary import Vocabulary
 from raypipe.train.choices.class_cap import cap_majority
 from raypipe.train.choices.labels import Labels, find_labels
 from raypipe.train.choices.mixture import Mixture
@@ -13,8 +14,7 @@ from raypipe.train.choices.prompt import Cut, Prompter
 from raypipe.train.choices.question import Question, fraction_of
 from raypipe.train.choices.read import Questions
 from raypipe.train.choices.splits import divide
-from raypipe.train.feed import Document
-from raypipe.train.tokenizer import Vocabulary
+from raypipe.train.data.loader import Document
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.train.choices.question import Question
-from raypipe.train.examples import read_rows
+from raypipe.train.data.examples import read_rows
 
 SPLITS = {
     "train": "train", "training": "train",

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 
 from raypipe.lm.packing import plan_batches
+from raypipe.models.vocabulary import Vocabulary
 from raypipe.train.choices.labels import Labels
 from raypipe.train.choices.prompt import MAX_DIGITS
 from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import integer
-from raypipe.train.feed import Document
-from raypipe.train.loop import Stopped
-from raypipe.train.packed import pack, use_packed_attention
-from raypipe.train.tokenizer import Vocabulary
+from raypipe.train.data.loader import Document
+from raypipe.train.data.packed import pack, use_packed_attention
+from raypipe.train.loop.loop import Stopped
 
 INTEGER = re.compile(r"-?\d+")
 BUDGET = {"cpu": 2048, "cuda": 32768}

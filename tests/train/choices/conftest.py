@@ -2,8 +2,8 @@
 
 import pytest
 
-from raypipe.train.shapes import config_of, new_model
-from raypipe.train.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.models.presets import config_of, new_model
+from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
 from tests.train.choices.questions import WORDS
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raypipe.models.vocabulary import open_vocabulary
 from raypipe.train.choices.labels import find_labels
 from raypipe.train.choices.prompt import MAX_DIGITS, Prompter
-from raypipe.train.tokenizer import open_vocabulary
 from tests.train.choices.questions import question
 
 GOLDEN = """\

@@ -7,7 +7,7 @@ import torch
 from raypipe.train.choices.labels import find_labels
 from raypipe.train.choices.prompt import Prompter
 from raypipe.train.choices.respond import Responder, first_integer
-from raypipe.train.loop import Stopped
+from raypipe.train.loop.loop import Stopped
 from tests.train.choices.questions import question
 
 

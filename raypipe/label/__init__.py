@@ -1,0 +1,1 @@
+"""From rules, words and models to labels of rows, without labels of their own."""

@@ -1,0 +1,1 @@
+"""Losses on tensors, for tasks that train and for heads on vectors."""

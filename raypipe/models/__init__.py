@@ -1,0 +1,1 @@
+"""Models opened safely, in one place: causal language models, their vocabularies, and shapes to start from."""

@@ -1,0 +1,137 @@
+"""From a model to a record of its retrieval heads: probes, scores, the choice, and the causal check."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from raypipe.lm.decoder import Decoder, Head, check_architecture
+from raypipe.models.causal import open_model
+from raypipe.score.heads.causal_check import WRECKS_PROSE, Effect, draw_heads, effects, judge, prose_losses
+from raypipe.score.heads.probes import make_probes, sentences
+from raypipe.score.heads.retrieval_heads import score_heads, top_heads
+from raypipe.score.tokens import tokenizer_of, windows
+
+PROSE_DOCUMENTS = 12
+
+
+@dataclass(frozen=True)
+class Probing:
+    """How retrieval heads are looked for."""
+
+    n_probes: int = 64
+    """Probes that score the heads."""
+
+    n_check_probes: int = 16
+    """Fresh probes for the causal check."""
+
+    max_tokens: int = 768
+    """Tokens of a probe, prompt plus answer; the paper's is 4,096."""
+
+    prose_tokens: int = 128
+    """Tokens of each document of plain prose in the causal check."""
+
+    share: float = 0.05
+    """Share of all heads that is chosen."""
+
+    n_draws: int = 5
+    """Random draws of as many heads from the same layers, the control."""
+
+    seed: int = 0
+    """Of keys, values, orders and draws."""
+
+
+def find_heads(
+    model: str, texts: Sequence[str], *, probing: Probing, dtype: str, device: str, token_budget: int = 4096
+) -> dict[str, Any]:
+    """The record of a heads file (design: OUT/heads/NAME.json), passed or not; texts give values and prose.
+
+    Raises
+    ------
+    ValueError
+        If the texts hold too little prose, or the model can't be used.
+    """
+    opened = open_model(model)
+    check_architecture(opened.config(), max_tokens=probing.max_tokens)
+    decoder = Decoder(opened.weights(dtype=dtype, device=device), max_tokens=probing.max_tokens)
+    values, prose = sentences(texts[::2]), _prose(texts[1::2], model, probing)
+    half = len(values) // 2  # the check's values are other sentences than the search's
+    tokenizer, n = tokenizer_of(model), probing.n_probes
+    probes = make_probes(tokenizer, values[:half], n=n, max_tokens=probing.max_tokens, seed=probing.seed)
+    fresh = make_probes(
+        tokenizer, values[half:], n=probing.n_check_probes, max_tokens=probing.max_tokens, seed=probing.seed + 1
+    )
+    scores = score_heads(decoder, probes, token_budget=token_budget)
+    chosen, left_out = _choose(decoder, scores.strict, prose, probing, token_budget)
+    draws = draw_heads(chosen, n_heads=decoder.shape.n_heads, n_draws=probing.n_draws, seed=probing.seed)
+    found = effects(decoder, [chosen, *draws], probes=fresh, prose=prose, token_budget=token_budget)
+    alone = sorted({head for draw in draws for head in draw})
+    rises = prose_losses(decoder, [[head] for head in alone], prose, token_budget=token_budget)
+    config = opened.config()
+    return {
+        "model": {
+            "ref": model,
+            "architecture": config.model_type,
+            "sha256": opened.sha256(),
+            "revision": opened.revision,
+            "n_layers": decoder.shape.n_layers,
+            "n_heads": decoder.shape.n_heads,
+            "n_kv_heads": decoder.shape.n_kv_heads,
+        },
+        "probes": {**asdict(probing), "dtype": dtype, "n_values": len(values), "n_prose": len(prose)},
+        "share": probing.share,
+        "chosen": [list(head) for head in chosen],
+        "left_out": left_out,
+        "wreckers": [list(head) for head, rise in zip(alone, rises[1:] - rises[0], strict=True) if rise > WRECKS_PROSE],
+        "causal_check": _check(found, draws, len(fresh)),
+        "retrieval_scores": scores.strict.round(5).tolist(),
+        "lax_scores": scores.lax.round(5).tolist(),
+    }
+
+
+def _prose(texts: Sequence[str], model: str, probing: Probing) -> list[np.ndarray]:
+    size = probing.prose_tokens
+    found = [window.ids for window in windows(texts[: 8 * PROSE_DOCUMENTS], model=model, max_tokens=size)]
+    whole = [ids for ids in found if len(ids) == size][:PROSE_DOCUMENTS]
+    if len(whole) < PROSE_DOCUMENTS // 2:
+        raise ValueError(
+            f"the causal check needs at least {PROSE_DOCUMENTS // 2} documents of {size} tokens, got {len(whole)}; "
+            "give a --corpus with longer documents."
+        )
+    return whole
+
+
+def _choose(
+    decoder: Decoder, scores: np.ndarray, prose: list[np.ndarray], probing: Probing, token_budget: int
+) -> tuple[list[Head], list[dict[str, Any]]]:
+    """The best heads but those that alone wreck prose, which the next best replace."""
+    wanted = top_heads(scores, share=probing.share)
+    ranked = top_heads(scores, share=1.0)
+    chosen: list[Head] = []
+    left_out: list[dict[str, Any]] = []
+    candidates = wanted
+    while candidates:
+        rises = prose_losses(decoder, [[head] for head in candidates], prose, token_budget=token_budget)
+        for head, rise in zip(candidates, rises[1:] - rises[0], strict=True):
+            if rise <= WRECKS_PROSE:
+                chosen.append(head)
+                continue
+            why = f"neutralising it alone raises the loss of prose by {rise:.2f} nats, above {WRECKS_PROSE}"
+            left_out.append({"head": list(head), "prose_rise": float(rise), "why": why})
+        seen = len(chosen) + len(left_out)
+        candidates = ranked[seen : seen + len(wanted) - len(chosen)]
+    return chosen, left_out
+
+
+def _check(found: list[Effect], draws: list[list[Head]], n_probes: int) -> dict[str, Any]:
+    intact, chosen, *drawn = found
+    rules = judge(intact, chosen, drawn)
+    return {
+        "n_probes": n_probes,
+        "intact": asdict(intact),
+        "chosen": asdict(chosen),
+        "draws": [{"heads": [list(h) for h in heads], **asdict(one)} for heads, one in zip(draws, drawn, strict=True)],
+        "rules": [asdict(rule) for rule in rules],
+        "passed": all(rule.passed for rule in rules),
+    }

@@ -1,0 +1,1 @@
+"""Scorers: a file each, statistics of one shared forward pass."""

@@ -1,0 +1,36 @@
+"""AttentionInfluence: how much worse a model predicts a document once its retrieval heads are neutralised.
+
+Source: Hua et al., AttentionInfluence, arXiv 2505.07293 v1, section 3 and eq. 5 (Figure 3 prints the other
+denominator; the ranking is the same).
+Cost: one intact pass and one that shares the layers below the lowest neutralised head.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from raypipe.contracts.statistic import PerToken, mean_by_document
+
+MIN_LOSS = 1e-6
+"""Nats a token; below it a relative rise says nothing and influence is null."""
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Relative rise of a document's loss when the heads are neutralised."""
+
+    needs: ClassVar[tuple[str, ...]] = ("nll", "nll_masked")
+    score: ClassVar[str] = "influence"
+    adds: ClassVar[pa.Schema] = pa.schema(
+        [("loss", pa.float32()), ("loss_masked", pa.float32()), ("influence", pa.float32())]
+    )
+
+    def __call__(self, per_token: PerToken, lengths: np.ndarray) -> dict[str, np.ndarray]:
+        """Losses [p] of documents with `lengths` [n] predicted tokens each -> columns [n]; NaN becomes null."""
+        loss = mean_by_document(per_token["nll"], lengths)
+        masked = mean_by_document(per_token["nll_masked"], lengths)
+        influence = np.full(len(lengths), np.nan)
+        np.divide(masked - loss, loss, out=influence, where=loss >= MIN_LOSS)
+        return {"loss": loss, "loss_masked": masked, "influence": influence}

@@ -1,0 +1,23 @@
+"""Perplexity: exp of the mean token loss, the plainest score of all and the baseline to beat."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from raypipe.contracts.statistic import PerToken, mean_by_document
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Exponential of a document's mean loss."""
+
+    needs: ClassVar[tuple[str, ...]] = ("nll",)
+    score: ClassVar[str] = "perplexity"
+    adds: ClassVar[pa.Schema] = pa.schema([("loss", pa.float32()), ("perplexity", pa.float32())])
+
+    def __call__(self, per_token: PerToken, lengths: np.ndarray) -> dict[str, np.ndarray]:
+        """Losses [p] of documents with `lengths` [n] predicted tokens each -> columns [n]."""
+        loss = mean_by_document(per_token["nll"], lengths)
+        return {"loss": loss, "perplexity": np.exp(loss)}

@@ -1,0 +1,1 @@
+"""Copies of a text and what becomes of them."""

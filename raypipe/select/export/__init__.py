@@ -1,0 +1,1 @@
+"""The chosen rows written out as a corpus of their own."""

@@ -1,0 +1,1 @@
+"""Ranks of rows inside their domains, and the orders and control arms made of them."""

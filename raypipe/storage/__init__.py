@@ -1,0 +1,1 @@
+"""Files, listings and conditional writes at a URI: the one seam to file systems."""

@@ -1,0 +1,1 @@
+"""What training reads: index, order and loader of documents, from tokens, examples or binary rows."""

@@ -1,0 +1,204 @@
+"""Rows for each step of training, for each worker: a feed is a function of the step, and so exactly resumable."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+
+import numpy as np
+
+from raypipe.train.data.order import hashed
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document, or a part of one, as a task gets it."""
+
+    ids: np.ndarray  # [t] int32
+    domain: str
+    path: str
+    """Of the source file."""
+    row: int
+    """Of the source file."""
+    has_loss: np.ndarray | None = None  # [t] bool: tokens that are to be learnt; None: all
+    label: float | None = None
+    soft_label: np.ndarray | None = None  # [k] shares of the classes, that sum to 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one worker gets of one step, and what is known of the whole step."""
+
+    micro: list[list[Document]]
+    """Documents that go through the model together, one list after another."""
+    n_terms: int
+    """Terms (tokens with a loss, or documents) of the whole step, all workers together."""
+    n_tokens: int
+    """Of the whole step."""
+    digest: bytes
+    """Of the whole step's rows in their order."""
+    places: Callable[[], list[tuple[str, int]]]
+    """Source file and row of every document of the whole step."""
+
+
+class Feed(Protocol):
+    """Where a task's rows come from."""
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Of all documents."""
+        ...
+
+    def batch(self, step: int) -> Batch:
+        """The rows of a step."""
+        ...
+
+    def heldout(self) -> Iterator[tuple[list[Document], bool]]:
+        """Held-out documents, as many lists on each worker; False: a list that another worker has already counted."""
+        ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every step a worker takes."""
+
+    rank: int
+    world: int
+    n_sequences: int
+    """Of a step, all workers together."""
+    micro: int
+    """Sequences that go through a model together."""
+
+    def __post_init__(self) -> None:
+        """Check that the step can be shared out.
+
+        Raises
+        ------
+        ValueError
+            With the nearest sizes that can.
+        """
+        if self.world < 1 or self.micro < 1:
+            raise ValueError(
+                f"workers and micro_batch must be at least 1, got {self.world} and {self.micro}; the default is 1 each."
+            )
+        unit = self.world * self.micro
+        if self.n_sequences < 1 or self.n_sequences % unit:
+            below, above = self.n_sequences // unit * unit, -(-self.n_sequences // unit) * unit
+            near = " or ".join(str(size) for size in (below, above) if size > 0) or str(unit)
+            raise ValueError(
+                f"a step's {self.n_sequences} sequences must be a multiple of {self.world} workers x {self.micro} "
+                f"sequences at a time; the nearest is {near}."
+            )
+
+    @property
+    def n_micro(self) -> int:
+        """Forward passes of a worker in a step: what gradients are accumulated over."""
+        return self.n_sequences // (self.world * self.micro)
+
+    def of(self, step: int) -> Iterator[range]:
+        """The numbers of the sequences of each forward pass."""
+        first = step * self.n_sequences
+        for turn in range(self.n_micro):
+            start = first + (turn * self.world + self.rank) * self.micro
+            yield range(start, start + self.micro)
+
+
+def sequences_of(batch_tokens: int, length: int, *, unit: int) -> int:
+    """How many sequences of `length` a batch of so many tokens is; `unit` of them are the least.
+
+    Raises
+    ------
+    ValueError
+        If the tokens aren't a multiple of unit x length, with the nearest that are.
+    """
+    size = unit * length
+    if batch_tokens < size or batch_tokens % size:
+        near = sorted({max(size, batch_tokens // size * size), -(-batch_tokens // size) * size})
+        raise ValueError(
+            f"batch_tokens must be a multiple of {size:,} (workers x micro_batch x length), got {batch_tokens:,}; "
+            f"the nearest {'are' if len(near) > 1 else 'is'} {' and '.join(f'{n:,}' for n in near)}."
+        )
+    return batch_tokens // length
+
+
+def shared_out(lists: list[list[Document]], *, rank: int, world: int) -> Iterator[tuple[list[Document], bool]]:
+    """Lists by turns, as many for each worker: engines that split weights need all workers in every pass."""
+    for turn in range(-(-len(lists) // world)):
+        number = turn * world + rank
+        yield lists[number % len(lists)], number < len(lists)
+
+
+@dataclass
+class ExampleFeed:
+    """Whole examples from memory, `share.n_sequences` a step, each epoch in another order."""
+
+    examples: list[Document]
+    heldout_examples: list[Document]
+    share: Share
+    seed: int
+    count: Callable[[Document], int]
+    """Terms of an example's loss."""
+    order: Callable[[int], np.ndarray] | None = None
+    """Numbers of the examples in the order of an epoch, as many as there are; None: each once, permuted."""
+
+    def __post_init__(self) -> None:
+        """Check that there is something to learn from, and count it."""
+        if not self.examples:
+            raise ValueError("there must be at least one training example, got none.")
+        self.domains = tuple(sorted({example.domain for example in self.examples + self.heldout_examples}))
+        self._orders: dict[int, np.ndarray] = {}
+
+    def batch(self, step: int) -> Batch:
+        """The rows of a step."""
+        first = step * self.share.n_sequences
+        numbers = [self._example(at) for at in range(first, first + self.share.n_sequences)]
+        whole = [self.examples[number] for number in numbers]
+        micro = [[self.examples[self._example(at)] for at in turn] for turn in self.share.of(step)]
+        return Batch(
+            micro,
+            sum(self.count(example) for example in whole),
+            sum(len(example.ids) for example in whole),
+            blake2b(np.array(numbers).tobytes(), digest_size=16).digest(),
+            lambda: [(example.path, example.row) for example in whole],
+        )
+
+    def heldout(self) -> Iterator[tuple[list[Document], bool]]:
+        """Held-out examples, `micro` at a time."""
+        size = self.share.micro
+        lists = [self.heldout_examples[at : at + size] for at in range(0, len(self.heldout_examples), size)]
+        yield from shared_out(lists, rank=self.share.rank, world=self.share.world)
+
+    def _example(self, position: int) -> int:
+        epoch, at = divmod(position, len(self.examples))
+        if epoch not in self._orders:
+            order = (self.order or self._permutation)(epoch)
+            self._orders = {**dict(list(self._orders.items())[-1:]), epoch: order}
+        return int(self._orders[epoch][at])
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.argsort(hashed(np.arange(len(self.examples)), self.seed, epoch, "examples"), kind="stable")
+
+
+class Ahead:
+    """Takes the next step's batch from a feed while this one is computed."""
+
+    def __init__(self, feed: Feed, *, n_steps: int) -> None:
+        self._feed, self._n_steps = feed, n_steps
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def __enter__(self) -> "Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def take(self, step: int) -> Batch:
+        """The batch of a step; the one after it is begun."""
+        known = self._next
+        found = known[1] if known and known[0] == step else self._thread.submit(self._feed.batch, step)
+        batch = found.result()
+        if step + 1 < self._n_steps:
+            self._next = (step + 1, self._thread.submit(self._feed.batch, step + 1))
+        return batch

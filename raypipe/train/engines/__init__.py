@@ -1,0 +1,1 @@
+"""The seam around DeepSpeed and plain torch: gradients, optimisers and their state."""

@@ -1,0 +1,1 @@
+"""The training loop with its schedule, checkpoints, meter and journal."""

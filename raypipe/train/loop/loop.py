@@ -1,0 +1,173 @@
+"""The training loop. It knows tasks and engines; it knows no tokens, no files and no Ray."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+
+from raypipe.arrays.hashing import bits_of
+from raypipe.train.data.loader import Ahead, Batch, Document, Feed
+from raypipe.train.engines.engine import Engine
+from raypipe.train.loop.checkpoint import Checkpoints, State
+from raypipe.train.loop.meter import Meter
+from raypipe.train.loop.schedule import Schedule
+from raypipe.train.tasks.task import Task, Terms
+
+Request = Literal["save", "stop"] | None
+"""What a worker may be asked between steps: to write a checkpoint, and to end."""
+
+
+class Stopped(RuntimeError):
+    """Training was asked to stop; a checkpoint of the last step is there and the same command goes on."""
+
+
+class NotFinite(ValueError):
+    """The loss is NaN or infinite; weights and optimiser are as they were before the step."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, and what happens when."""
+
+    n_steps: int
+    schedule: Schedule
+    seed: int = 0
+    save_every: int = 500
+    """Steps between checkpoints."""
+    heldout_every: int = 0
+    """Steps between measurements of the held-out loss; 0: at the end only."""
+
+
+@dataclass
+class Sums:
+    """Loss by domain, added up over documents, then over workers."""
+
+    domains: tuple[str, ...]
+    losses: np.ndarray = field(init=False)  # [domains] float64
+    counts: np.ndarray = field(init=False)  # [domains] float64
+
+    def __post_init__(self) -> None:
+        """Begin at zero."""
+        self.losses, self.counts = np.zeros(len(self.domains)), np.zeros(len(self.domains))
+
+    def add(self, terms: Terms, documents: Sequence[Document]) -> None:
+        """The terms of a pass."""
+        code = {domain: at for at, domain in enumerate(self.domains)}
+        of_document = torch.tensor([code[d.domain] for d in documents], device=terms.owners.device)
+        losses = torch.zeros(len(code), device=terms.losses.device, dtype=torch.float64)
+        losses.index_add_(0, of_document[terms.owners], terms.losses.detach().double())
+        self.losses += losses.cpu().numpy()
+        self.counts += torch.bincount(of_document[terms.owners], minlength=len(code)).cpu().numpy()
+
+    @property
+    def mean(self) -> float:
+        """Over all terms; NaN without any."""
+        return float(self.losses.sum() / self.counts.sum()) if self.counts.sum() else float("nan")
+
+    def by_domain(self) -> dict[str, float]:
+        """The means of the domains that have terms."""
+        found = zip(self.domains, self.losses, self.counts, strict=True)
+        return {domain: float(loss / count) for domain, loss, count in found if count}
+
+
+def train(
+    task: Task,
+    engine: Engine,
+    feed: Feed,
+    plan: Plan,
+    *,
+    checkpoints: Checkpoints,
+    meter: Meter,
+    asked: Callable[[], Request] = lambda: None,
+) -> State:
+    """Train from the last checkpoint, or from the start, to the plan's last step.
+
+    Raises
+    ------
+    Stopped
+        After any worker was asked to, once a checkpoint is written.
+    NotFinite
+        If a loss is; nothing is updated with it.
+    """
+    state = checkpoints.restore(engine, task) or State()
+    meter.begin(state, plan.n_steps)
+    with Ahead(feed, n_steps=plan.n_steps) as ahead:
+        while state.step < plan.n_steps:
+            with meter.waiting():
+                batch = ahead.take(state.step)
+            seed_step(plan.seed, state.step, engine.workers.rank)
+            sums, request = backward(task, engine, feed, batch, asked())
+            if not np.isfinite(sums.mean):
+                raise NotFinite(diverged(state, batch, sums.mean, checkpoints))
+            task.after_backward()
+            factor = plan.schedule.factor(state.step, plan.n_steps)
+            norm = engine.step(factor)
+            task.after_step()
+            state = seen(state, batch)
+            is_last, is_best, measured = state.step == plan.n_steps, False, None
+            if is_last or (plan.heldout_every and state.step % plan.heldout_every == 0):
+                measured = heldout(task, engine, feed)
+                state, is_best = state.measured(measured.mean)
+            meter.step(state, batch, sums, heldout=measured, factor=factor, gradient_norm=norm)
+            if is_last or is_best or request or state.step % plan.save_every == 0:
+                meter.close_segment()
+                checkpoints.save(state, engine, task)
+            if request == "stop" and not is_last:
+                raise Stopped(f"stopped at step {state.step} of {plan.n_steps}; go on with the same command.")
+    return state
+
+
+def backward(task: Task, engine: Engine, feed: Feed, batch: Batch, asked: Request) -> tuple[Sums, Request]:
+    """Gradients of the mean loss of a step, whatever its workers and passes; and what any worker was asked to do."""
+    sums = Sums(feed.domains)
+    scale, passes = len(batch.micro) * engine.workers.world / batch.n_terms, []
+    for documents in batch.micro:
+        terms = task.loss(engine.module, task.collate(documents, engine.workers.device))
+        engine.backward(terms.losses.sum() * scale)
+        passes.append((Terms(terms.losses.detach(), terms.owners), documents))
+    for terms, documents in passes:  # not before: it waits for the device
+        sums.add(terms, documents)
+    told = engine.workers.sum(np.concatenate([sums.losses, sums.counts, [asked == "save", asked == "stop"]]))
+    sums.losses, sums.counts = np.split(told[:-2], 2)
+    return sums, "stop" if told[-1] else "save" if told[-2] else None
+
+
+@torch.no_grad()
+def heldout(task: Task, engine: Engine, feed: Feed) -> Sums:
+    """Loss of the held-out documents, by domain."""
+    sums = Sums(feed.domains)
+    task.module.eval()
+    for documents, is_mine in feed.heldout():
+        terms = task.loss(engine.module, task.collate(documents, engine.workers.device))
+        if is_mine:
+            sums.add(terms, documents)
+    task.module.train()
+    sums.losses, sums.counts = np.split(engine.workers.sum(np.concatenate([sums.losses, sums.counts])), 2)
+    return sums
+
+
+def seen(state: State, batch: Batch) -> State:
+    """The state after a step; `order` chains the hashes of all steps."""
+    order = hashlib.blake2b(bytes.fromhex(state.order) + batch.digest, digest_size=16).hexdigest()
+    return State(state.step + 1, order, state.tokens + batch.n_tokens, best=state.best)
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Everything random of a step is a function of its number: no generator's state has to be kept."""
+    torch.manual_seed(bits_of(f"{seed}:{step}:{rank}") >> 1)
+
+
+def diverged(state: State, batch: Batch, loss: float, checkpoints: Checkpoints) -> str:
+    """What to know of a step whose loss isn't finite."""
+    places = list(dict.fromkeys(batch.places()))
+    shown = ", ".join(f"{path}:{row}" for path, row in places[:20])
+    more = f" and {len(places) - 20} more" if len(places) > 20 else ""
+    last = max(checkpoints.steps(), default=None)
+    kept = f"the checkpoint of step {last} is kept" if last is not None else "there is no checkpoint yet"
+    return (
+        f"the loss of step {state.step + 1} is {loss}; {kept}. Its documents (source:row): {shown}{more}. "
+        "Look at them, or lower the learning rate."
+    )

@@ -1,0 +1,1 @@
+"""What is learnt: a task each."""

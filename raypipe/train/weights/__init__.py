@@ -1,0 +1,1 @@
+"""Weights beside the ordinary: adapters, exports."""

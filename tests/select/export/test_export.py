@@ -1,0 +1,210 @@
+"""The mix, joined to real source files of every cut: Parquet rows, bytes of JSON lines, parts of a stream."""
+
+import io
+import itertools
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
+from raypipe.select.export.export import Export, export, pieces
+from raypipe.select.export.join import MIX
+from raypipe.select.selection import Selection
+from raypipe.select.stage import select
+from tests.select.conftest import SCORES, document, skipped
+
+TEXTS = [f"text {number} " + "ä" * (number % 90) for number in range(400)]
+SETTINGS = Selection(min_domain_rows=1, holdout=0.02, arms=("random",))
+
+
+def write_sources(folder: Path) -> Corpus:
+    """400 texts: 160 in Parquet, 120 as JSON lines with blank ones between, 120 in a compressed stream."""
+    folder.mkdir()
+    pq.write_table(pa.table({"text": TEXTS[:160]}), folder / "a.parquet", row_group_size=20)
+    lines = [json.dumps({"text": text}, ensure_ascii=False) for text in TEXTS]
+    (folder / "b.jsonl").write_text("\n\n".join([*lines[160:280], "not JSON"]))
+    (folder / "c.jsonl.zst").write_bytes(zstandard.compress("\n".join(lines[280:]).encode()))
+    return Corpus((f"web={folder}",))
+
+
+def score(run: Path, corpus: Corpus) -> None:
+    """Write scores/ as the scoring stage does, with invented losses."""
+    (run / "scores").mkdir(parents=True)
+    rng, n_rows = np.random.default_rng(0), 0
+    for shard in plan_shards(corpus, shard_bytes=2000, part_rows=50):
+        whole = [(shard, True, read_shard(corpus, shard))] if shard.cut != "part" else None
+        for part, is_last, source in whole or read_stream(corpus, shard, part_rows=50):
+            rows = []
+            for row in source.to_pylist():
+                made = document(0, "web", rng) if row["reason"] is None else skipped(0, "web")
+                rows.append({**made, **{name: row[name] for name in ("id", "text_hash", "domain", "n_bytes")}})
+            record = {"raypipe.source_path": part.path, "raypipe.shard": json.dumps(asdict(part))}
+            table = pa.Table.from_pylist(rows, schema=SCORES.with_metadata(record))
+            name = part.key + (".last.parquet" if part.cut == "part" and is_last else ".parquet")
+            pq.write_table(table, run / "scores" / name)
+            n_rows += len(rows)
+    identity = {"corpus": asdict(corpus), "model": "m"}
+    card = {"status": "finished", "identity": identity, "counts": {"rows": n_rows}}
+    (run / "scores" / "card.json").write_text(json.dumps(card, default=list))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    score(tmp_path / "run", write_sources(tmp_path / "sources"))
+    select(str(tmp_path / "run"), SETTINGS)
+    return str(tmp_path / "run")
+
+
+def read_mix(run: str, stage: str = "corpus") -> list[dict]:
+    rows: list[dict] = []
+    for path in sorted((Path(run) / stage).glob("part-*")):
+        if path.suffix == ".parquet":
+            assert pq.read_schema(path).equals(MIX)
+            rows += pq.read_table(path).to_pylist()
+        else:
+            content = zstandard.ZstdDecompressor().stream_reader(path.open("rb"))
+            rows += [json.loads(line) for line in io.TextIOWrapper(content, encoding="utf-8")]
+    return rows
+
+
+def weighted(run: str) -> dict[str, dict]:
+    tables = (pq.read_table(path) for path in sorted((Path(run) / "selection").glob("*.parquet")))
+    return {row["id"]: row for row in pa.concat_tables(tables).to_pylist() if row["weight"] > 0}
+
+
+@pytest.mark.parametrize("file_size", [512 * 2**20, 3000, 1])
+@pytest.mark.parametrize("corpus_format", ["parquet", "jsonl.zst"])
+def test_every_weighted_row_is_written_once_with_its_text_and_where_it_came_from(run, corpus_format, file_size):
+    card = export(run, Export(corpus_format=corpus_format, file_size=file_size))
+    rows, expected = read_mix(run), weighted(run)
+    assert [row["id"] for row in rows] == list(expected)
+    starts = {"web/a.parquet": 0, "web/b.jsonl": 160, "web/c.jsonl.zst": 280}
+    for row in rows:
+        assert row["text"] == TEXTS[starts[row["source_path"]] + row["source_row"]]
+        assert (row["weight"], row["rank"]) == (expected[row["id"]]["weight"], expected[row["id"]]["rank"])
+    assert 350 < len(rows) == card["counts"]["rows"] < 400
+    assert {row["source_path"] for row in rows} == set(starts)
+
+
+def test_files_have_about_the_size_asked_for(run):
+    export(run, Export(corpus_format="parquet", file_size=4000))
+    sizes = []
+    for path in sorted((Path(run) / "corpus").glob("part-*")):
+        sizes.append(sum(len(text.encode()) for text in pq.read_table(path)["text"].to_pylist()))
+    assert len(sizes) > 5
+    assert max(sizes) < 4000 + 2000 + 400
+    assert sorted(sizes)[2] > 2000  # but for the last of a source
+
+
+def test_repeated_rows_stand_as_often_as_they_weigh(run):
+    export(run, Export(corpus_format="jsonl.zst", repeat=True, file_size=5000))
+    rows, expected = read_mix(run), weighted(run)
+    counts = {id: len(list(same)) for id, same in itertools.groupby(row["id"] for row in rows)}
+    assert counts == {id: row["weight"] for id, row in expected.items()}
+    assert {row["weight"] for row in rows} == {1}
+
+
+def test_the_score_is_the_one_that_was_ranked(run):
+    export(run, Export(corpus_format="parquet"))
+    tables = (pq.read_table(path) for path in (Path(run) / "scores").glob("*.parquet"))
+    influence = {row["id"]: row["influence"] for row in pa.concat_tables(tables).to_pylist()}
+    assert all(row["score"] == pytest.approx(influence[row["id"]]) for row in read_mix(run))
+
+
+def test_a_control_arm_is_written_beside_it(run):
+    export(run, Export(corpus_format="parquet"))
+    export(run, Export(corpus_format="parquet", export_arm="random"))
+    weights = [{row["id"]: row["weight"] for row in read_mix(run, stage)} for stage in ("corpus", "corpus-random")]
+    assert weights[0].keys() == weights[1].keys()
+    assert weights[0] != weights[1]
+
+
+def test_an_interrupted_export_goes_on_and_gives_the_same_bytes(run):
+    settings = Export(corpus_format="jsonl.zst", file_size=3000)
+    export(run, settings)
+    whole = contents(run)
+    card = Path(run) / "corpus" / "card.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "status": "running"}))
+    names = sorted(whole)
+    for name in names[3:]:
+        (Path(run) / "corpus" / name).unlink()
+    kept = {name: (Path(run) / "corpus" / name).stat().st_mtime_ns for name in names[:2]}
+    export(run, settings)
+    assert contents(run) == whole
+    assert kept == {name: (Path(run) / "corpus" / name).stat().st_mtime_ns for name in names[:2]}
+
+
+def contents(run: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (Path(run) / "corpus").glob("part-*")}
+
+
+def test_the_same_export_again_touches_nothing_and_another_selection_replaces_it(run):
+    first = export(run, Export(corpus_format="parquet"))
+    stamp = next((Path(run) / "corpus").glob("part-*")).stat().st_mtime_ns
+    assert export(run, Export(corpus_format="parquet")) == first
+    assert next((Path(run) / "corpus").glob("part-*")).stat().st_mtime_ns == stamp
+    select(run, Selection(min_domain_rows=1, holdout=0.02, mix="keep"))
+    export(run, Export(corpus_format="parquet"))
+    assert all(row["weight"] == 1 for row in read_mix(run))
+    assert len(read_mix(run)) == len(weighted(run)) < 100
+
+
+def test_a_corpus_cut_by_a_limit_ends_where_scoring_did(tmp_path):
+    corpus = write_sources(tmp_path / "sources")
+    score(tmp_path / "run", Corpus(corpus.sources, limit=330))
+    select(str(tmp_path / "run"), SETTINGS)
+    export(str(tmp_path / "run"), Export(corpus_format="parquet"))
+    rows = read_mix(str(tmp_path / "run"))
+    assert [row["id"] for row in rows] == list(weighted(str(tmp_path / "run")))
+    assert max(row["source_row"] for row in rows if row["source_path"] == "web/c.jsonl.zst") == 48
+
+
+def test_other_text_in_a_row_is_refused_with_its_place(run):
+    path = sorted((Path(run) / "selection").glob("*.parquet"))[1]
+    table = pq.read_table(path)
+    hashes = table["text_hash"].to_pylist()
+    hashes[3] = 7
+    changed = table.set_column(1, table.schema.field(1), pa.array(hashes, pa.int64()))
+    pq.write_table(changed, path)
+    first_row = pq.read_metadata(sorted((Path(run) / "selection").glob("*.parquet"))[0]).num_rows
+    with pytest.raises(ValueError, match=rf"a\.parquet, row {first_row + 3}: .*text_hash was 7, is -?\d+\)"):
+        export(run, Export(corpus_format="parquet"))
+
+
+def test_a_rewritten_source_is_refused(run, tmp_path):
+    pq.write_table(pa.table({"text": TEXTS[1:161]}), tmp_path / "sources" / "a.parquet", row_group_size=20)
+    with pytest.raises((OSError, ValueError), match=r"a\.parquet"):
+        export(run, Export(corpus_format="parquet"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Export(corpus_format="parquet", file_size=0), "file_size must be at least 1 byte, got 0"),
+        (Export(corpus_format="csv"), "corpus_format must be none, parquet or jsonl.zst, got 'csv'"),  # type: ignore
+        (Export(corpus_format="parquet", export_arm="longest"), "has no card.json"),
+    ],
+)
+def test_wrong_settings_are_refused(run, settings, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        export(run, settings)
+
+
+def test_fractions_of_a_copy_cannot_be_repeated(run):
+    select(run, Selection(extra_copies=0.5))
+    with pytest.raises(ValueError, match=r"repeat needs whole weights, but extra_copies is 0\.5"):
+        export(run, Export(corpus_format="parquet", repeat=True))
+
+
+def test_pieces_keep_every_row_in_order_and_end_with_the_last_number():
+    table = pa.table({"text": pa.array(["x" * size for size in (900, 1, 1, 50, 50)], pa.large_string())})
+    found = list(pieces(iter([table[:2], table[2:]]), n_bytes=1002, n_pieces=4))
+    assert [row for _, piece in found for row in piece["text"].to_pylist()] == table["text"].to_pylist()
+    assert [place for place, _ in found][-1] == 3
+    assert all(len(piece) for _, piece in found)
