@@ -9,7 +9,7 @@ from raypipe.storage.folder import Entry, Folder
 
 CARD = "card.json"
 STAGE = "selection"
-VERSION = 1
+VERSION = 2
 """Raised whenever the same settings and scores give other bytes."""
 Json = dict[str, Any]
 

@@ -23,6 +23,7 @@ from raypipe.select.export.files import count_rows, write_arm
 from raypipe.select.ranking.arms import Pick, pick_control, pick_share
 from raypipe.select.ranking.groups import Eligible, find_copies, pool_small
 from raypipe.select.ranking.orders import Adjusted
+from raypipe.select.ranking.ranks import Ranks
 from raypipe.select.rows import Scores
 from raypipe.select.selection import Arm, Selection
 from raypipe.select.summary import Overlap, by_arm, by_group, totals, warnings
@@ -137,16 +138,21 @@ def describe(eligible: Eligible, written: Written) -> dict[str, Json]:
 
 def describe_groups(eligible: Eligible, pick: Pick) -> Json:
     """By ranking group: its size, the most a rank can be wrong by, and what an adjustment explained of the score."""
-    fits = pick.order.fits if isinstance(pick.order, Adjusted) else {}
+    adjusted = pick.order if isinstance(pick.order, Adjusted) else None
     return {
         group: {
             "domains": sum(own == group for own in eligible.group_of.values()),
             "eligible": ranks.n_rows,
-            "rank_error": ranks.max_error,
-            "r_squared": fits[group].r_squared if group in fits else None,
+            "rank_error": _rank_error(ranks, 0.0 if adjusted is None else adjusted.most_moved(group)),
+            "r_squared": None if adjusted is None else adjusted.fits[group].r_squared,
         }
         for group, ranks in sorted(pick.ranks.items())
     }
+
+
+def _rank_error(ranks: Ranks, moved: float) -> float:
+    """What a rank can be wrong by at most: in its bin, and by rows that an inexact adjustment put on the wrong side."""
+    return min(1.0, ranks.max_error + ranks.max_share(moved))
 
 
 def _require_count(n_rows: int, scores_card: Json, *, where: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from raypipe import columns
 from raypipe.arrays.hashing import uniform
 from raypipe.select.card import arm_stage
+from raypipe.select.ranking import groups
 from raypipe.select.selection import Selection
 from raypipe.select.stage import select
 from tests.select.conftest import corpus, read_arm, write_run
@@ -98,6 +99,22 @@ def test_ranks_of_large_domains_are_within_the_error_that_the_card_states(tmp_pa
         assert row["selected"] == before["selected"]
     assert card["selection"]["groups"]["web"]["rank_error"] > 0
     assert card["selection"]["groups"]["(pooled)"]["rank_error"] == 0
+
+
+@pytest.mark.parametrize("exact_rows", [10**6, 3000])
+def test_adjusted_ranks_of_large_domains_are_within_the_error_that_the_card_states(tmp_path, monkeypatch, exact_rows):
+    settings = {"arms": (), "adjust": ("loss", "length", "zlib"), "min_domain_rows": 1}
+    run = write_run(tmp_path, corpus(sizes={"web": 9000, "code": 300}))
+    select(run, Selection(**settings))
+    exact = read_arm(run)["rank"].to_numpy()
+    monkeypatch.setattr(groups, "ADJUST_ROWS", 3000)
+    anew = {"exact_rows": exact_rows, "extra_copies": 2.0}  # otherwise the selection would be done already
+    card = select(run, Selection(**settings, **anew))
+    stated = {name: own["rank_error"] for name, own in card["selection"]["groups"].items()}
+    domain, found = (read_arm(run)[name].to_numpy() for name in ("domain", "rank"))
+    real = np.nanmax(np.abs(found - exact)[domain == "web"])
+    assert 0 < real <= stated["web"] < 0.2
+    assert stated["code"] == 0  # held whole
 
 
 def test_files_have_the_names_rows_and_schema_of_the_contract(run):

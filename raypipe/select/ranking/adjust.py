@@ -8,26 +8,25 @@ all that the score has seen.
 
 Source: W. J. Conover and R. L. Iman, Rank Transformations as a Bridge Between Parametric and Nonparametric Statistics,
 The American Statistician 35 (3), 1981.
-Departures: ranks come from at most 2^20 rows of a group, a fixed sample, where there are more (error about 0.001).
-Cost: O(n k^2) and a sorted table of at most 2^20 values for each column and group.
+Departures: of a group of more than 2^20 rows ranks come from a table of that many sampled values, with all rows counted
+between them (rank_table.py, wrong by about 1e-5); `Fit.most_moved` bounds what that can change.
+Cost: O(n k^2) and a table of at most 2^20 values for each column and group.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from raypipe.select.ranking.rank_table import RankTable
 
 ADJUST_ROWS = 1 << 20
 _UNIT = 1 << 20
 _BLOCK_ROWS = 1 << 22  # products are at most 2^40: their int64 sum over a block can't overflow
 
 
-def middle_rank(values: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Where values [n] stand in a sorted table [m]: [n] in [0, 1], ties in the middle of their places."""
-    order = np.argsort(values)
-    ranks = np.empty(len(values), np.float64)
-    places = [np.searchsorted(table, values[order], side=side) for side in ("left", "right")]
-    ranks[order] = (places[0] + places[1]) / (2 * len(table))
-    return ranks
+MAX_SPREAD = 12**-0.5
+"""Standard deviation of ranks without ties; ties in the middle make it smaller."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,43 @@ class Fit:
     """[k] float64, 0 for a constant regressor"""
     r_squared: float
     """Fraction of the variance explained, 0 if there is none"""
+    covariance: np.ndarray
+    """[k, k] float64, of the regressors"""
 
     def residual(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
         """[n, k], [n] -> [n]: what the regressors leave unexplained."""
         return np.asarray(y - self.intercept - X @ self.coefficients)
+
+    def most_moved(self, y: RankTable, X: Sequence[RankTable]) -> float:
+        """How far, at most, the residuals of two rows can have come to lie nearer or farther for want of exact ranks.
+
+        Ranks that are each wrong by e move a residual by e(y) + sum |coefficient| e(x). The coefficients move too: by
+        the normal equations the change d of them solves C d = Dc - E b, with E and Dc the errors of the covariances,
+        each at most s(i) / sqrt(12) + s(j) / sqrt(12) + s(i) s(j), for s the root mean squares of the errors. That
+        moves the gap between two residuals by |X_i - X_j| |d| <= sqrt(k) |d|. Infinite where the errors could make
+        the regressors collinear; 0 where every rank is exact.
+        """
+        errors = np.array([table.max_error for table in X])
+        if not (y.max_error or errors.any()):
+            return 0.0
+        rounding = 1 / _UNIT
+        own = y.max_error + rounding + np.abs(self.coefficients) @ (errors + rounding)
+        return float(2 * own + np.sqrt(len(X)) * self._coefficients_moved(y, X, rounding))
+
+    def _coefficients_moved(self, y: RankTable, X: Sequence[RankTable], rounding: float) -> float:
+        """The length that the change of the coefficients can have."""
+        varies = np.diag(self.covariance) > 1e-12  # a constant regressor has no part in either fit
+        if not varies.any():
+            return 0.0
+        s = np.array([table.rms_error + rounding for table in X])[varies]
+        s_y = y.rms_error + rounding
+        wrong = MAX_SPREAD * (s[:, None] + s) + s[:, None] * s
+        wrong_y = MAX_SPREAD * (s + s_y) + s * s_y
+        least = np.linalg.eigvalsh(self.covariance[np.ix_(varies, varies)])[0] - np.linalg.norm(wrong)
+        if least <= 0:
+            return float("inf")
+        moved = np.linalg.norm(wrong_y) + np.linalg.norm(wrong) * np.linalg.norm(self.coefficients)
+        return float(moved / least)
 
 
 class RankRegression:
@@ -77,4 +109,4 @@ class RankRegression:
         variance = covariance[-1, -1]
         explained = float(slopes @ covariance[:-1, -1] / variance) if variance > 1e-12 else 0.0
         intercept = mean[-1] + 0.5 - slopes @ (mean[:-1] + 0.5)
-        return Fit(float(intercept), slopes, min(max(explained, 0.0), 1.0))
+        return Fit(float(intercept), slopes, min(max(explained, 0.0), 1.0), covariance[:-1, :-1])

@@ -14,6 +14,7 @@ from raypipe.arrays.hashing import uniform
 from raypipe.select.dedup.duplicates import Copies
 from raypipe.select.ranking.adjust import ADJUST_ROWS, RankRegression
 from raypipe.select.ranking.orders import Adjusted, Order, keys
+from raypipe.select.ranking.rank_table import RankCounts, RankTable, exact_table
 from raypipe.select.ranking.ranks import BELOW_ALL, Histogram, Ranking, Ranks, Unit, keys_of
 from raypipe.select.rows import REGRESSORS, Rows, Scores
 
@@ -150,12 +151,36 @@ def adjust(eligible: Eligible) -> Adjusted:
 
     held = min(settings.exact_rows, ADJUST_ROWS)
     gathers = eligible.fold(lambda _: [Ranking(exact_rows=held, sample_rows=held) for _ in ("score", *names)], add)
-    tables = {group: [gather.result().edges.real.copy() for gather in parts] for group, parts in gathers.items()}
-    unfitted = Adjusted(names, tables, {})
+    unfitted = Adjusted(names, _rank_tables(eligible, names, gathers), {})
 
     def regress(gather: RankRegression, group: str, rows: Rows) -> None:
         """Add rows to the regression of their group."""
         gather.update(*unfitted.ranked(rows, group))
 
     fits = eligible.fold(lambda _: RankRegression(len(names)), regress)
-    return Adjusted(names, tables, {group: fit.result() for group, fit in fits.items()})
+    return Adjusted(names, unfitted.tables, {group: fit.result() for group, fit in fits.items()})
+
+
+def _rank_tables(
+    eligible: Eligible, names: tuple[str, ...], gathers: dict[str, list[Ranking]]
+) -> dict[str, list[RankTable]]:
+    """By group the tables of the score and each regressor; of groups that are sampled all rows are counted."""
+    held = {group: [gather.result().edges.real.copy() for gather in parts] for group, parts in gathers.items()}
+    sampled = {group for group, parts in gathers.items() if not parts[0].is_exact}
+    gathers.clear()
+
+    def count(gather: list[RankCounts], group: str, rows: Rows) -> None:
+        """Count rows between the sampled values of their group."""
+        if gather:
+            for counts, values in zip(gather, Adjusted(names, {}, {}).values(rows), strict=True):
+                counts.update(values)
+
+    def make(group: str) -> list[RankCounts]:
+        """The counts of a group, none where it is held whole."""
+        return [RankCounts(values) for values in held[group]] if group in sampled else []
+
+    counted = eligible.fold(make, count) if sampled else {}
+    return {
+        group: [counts.result() for counts in counted[group]] if group in sampled else list(map(exact_table, values))
+        for group, values in held.items()
+    }

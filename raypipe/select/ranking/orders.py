@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from raypipe.arrays.hashing import uniform
-from raypipe.select.ranking.adjust import Fit, middle_rank
+from raypipe.select.ranking.adjust import Fit
+from raypipe.select.ranking.rank_table import RankTable
 from raypipe.select.ranking.ranks import Ranks, keys_of
 from raypipe.select.rows import Rows
 
@@ -53,8 +54,8 @@ class Adjusted:
     """The score that is highest for what its regressors make one expect."""
 
     regressors: tuple[str, ...]
-    tables: dict[str, list[np.ndarray]]
-    """By group: sorted scores, then the sorted values of each regressor"""
+    tables: dict[str, list[RankTable]]
+    """By group: of the scores, then of each regressor"""
     fits: dict[str, Fit]
 
     def __call__(self, rows: Rows, group: str) -> np.ndarray:
@@ -64,10 +65,18 @@ class Adjusted:
 
     def ranked(self, rows: Rows, group: str) -> tuple[np.ndarray, np.ndarray]:
         """Ranks of the regressors [n, k] and of the score [n], in [0, 1]."""
-        score, *tables = self.tables[group]
-        values = [rows.further[name].astype(np.float64) for name in self.regressors]
-        X = np.column_stack([middle_rank(value, table) for value, table in zip(values, tables, strict=True)])
-        return X, middle_rank(rows.score, score)
+        values = self.values(rows)
+        y, *X = [table.rank(value) for table, value in zip(self.tables[group], values, strict=True)]
+        return np.column_stack(X), y
+
+    def values(self, rows: Rows) -> list[np.ndarray]:
+        """What is ranked: the score, then each regressor, each [n] float64."""
+        return [rows.score, *(rows.further[name].astype(np.float64) for name in self.regressors)]
+
+    def most_moved(self, group: str) -> float:
+        """How far two rows' keys can have come to lie nearer or farther, see `Fit.most_moved`."""
+        score, *regressors = self.tables[group]
+        return self.fits[group].most_moved(score, regressors)
 
 
 @dataclass(frozen=True)

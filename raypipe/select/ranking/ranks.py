@@ -69,6 +69,21 @@ class Ranks:
         """The most that a rank can be wrong by, as a fraction of the group; 0 if ranks are exact."""
         return max(int(self.counts.max()) - 1, 0) / max(self.n_rows, 1)
 
+    def max_share(self, width: float) -> float:
+        """The largest share of the rows whose scores lie within a stretch of that width, counted from the bins.
+
+        A bin counts whole where any of it lies inside; 0 for no width, as ties are decided elsewhere.
+        """
+        if width <= 0:
+            return 0.0
+        if not np.isfinite(width):
+            return 1.0
+        scores = self.edges.real
+        last = np.searchsorted(scores, scores + width, side="right")  # the bin into which each stretch reaches
+        before = self._upto - self.counts
+        most = (self._upto[last] - before[: len(scores)]).max(initial=int(self.counts[-1]))
+        return float(most / max(self.n_rows, 1))
+
     @cached_property
     def _upto(self) -> np.ndarray:
         return np.cumsum(self.counts)

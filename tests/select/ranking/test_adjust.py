@@ -2,21 +2,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 
-from raypipe.select.ranking.adjust import RankRegression, middle_rank
+from raypipe.select.ranking.adjust import RankRegression
+from raypipe.select.ranking.rank_table import RankCounts, exact_table
 
 
 def fitted(X: np.ndarray, y: np.ndarray):
     regression = RankRegression(X.shape[1])
     regression.update(X, y)
     return regression.result()
-
-
-def test_ranks_are_those_of_scipy_with_ties_in_the_middle(rng):
-    values = rng.integers(0, 5, 40).astype(float)
-    found = middle_rank(values, np.sort(values))
-    assert found == pytest.approx((rankdata(values) - 0.5) / 40)
 
 
 def test_the_fit_is_numpys_least_squares(rng):
@@ -49,7 +44,7 @@ def test_parts_merged_in_any_order_give_the_same_bits(cuts, backwards):
 def test_what_the_regressors_explain_is_gone_and_the_rest_is_kept(rng):
     loss, signal = rng.normal(size=4000), rng.normal(size=4000)
     score = np.exp(-2 * loss + signal)  # heavy-tailed, and mostly the loss
-    ranks = [middle_rank(values, np.sort(values)) for values in (loss, score)]
+    ranks = [exact_table(values).rank(values) for values in (loss, score)]
     fit = fitted(ranks[0][:, None], ranks[1])
     residual = fit.residual(ranks[0][:, None], ranks[1])
     assert spearmanr(score, loss)[0] < -0.8
@@ -72,3 +67,32 @@ def test_no_rows_and_one_row_explain_nothing(n_rows):
     fit = fitted(np.full((n_rows, 2), 0.3), np.full(n_rows, 0.7))
     assert fit.r_squared == 0
     assert fit.coefficients.tolist() == [0, 0]
+
+
+def test_two_residuals_move_against_each_other_by_no_more_than_is_stated(rng):
+    loss, length = rng.normal(size=3000), rng.integers(2, 40, 3000).astype(float)
+    score = np.exp(loss + 0.1 * length + rng.normal(size=3000))
+    exact, sampled = [], []
+    for values in (score, loss, length):
+        counts = RankCounts(rng.choice(values, 200))
+        counts.update(values)
+        exact.append(exact_table(values))
+        sampled.append(counts.result())
+    residuals, bounds = [], []
+    for y, *X in (exact, sampled):
+        ranks = np.column_stack([table.rank(values) for table, values in zip(X, (loss, length), strict=True)])
+        fit = fitted(ranks, y.rank(score))
+        residuals.append(fit.residual(ranks, y.rank(score)))
+        bounds.append(fit.most_moved(y, X))
+    moved = residuals[1] - residuals[0]
+    assert 0 < moved.max() - moved.min() <= bounds[1] < 0.5
+    assert bounds[0] == 0
+
+
+def test_regressors_that_errors_could_make_collinear_promise_nothing(rng):
+    values = rng.normal(size=500)
+    counts = RankCounts(values[:5])
+    counts.update(values)
+    table = counts.result()
+    X = np.column_stack([table.rank(values), table.rank(values)])
+    assert fitted(X, X[:, 0]).most_moved(table, [table, table]) == np.inf
