@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.runs.card import IdentityChanged, check_identity, device_hours, differences, read_card, versions, write_card
+from raypipe.runs.card import (
+    IdentityChanged,
+    check_identity,
+    device_hours,
+    differences,
+    read_card,
+    versions,
+    write_card,
+)
 from raypipe.storage.folder import Folder
 
 CARD = {"identity": {"model": "a", "heads": [[1, 2]], "limit": None}, "times": {"busy_s": 5400.0}}
