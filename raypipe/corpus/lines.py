@@ -37,7 +37,10 @@ def split_lines(pieces: Iterable[bytes], *, max_bytes: int, start: int = 0, stop
             if stop is not None and start >= stop:
                 return
         n_held += len(rest)
-        held = [*held, rest] if n_held <= max_bytes else []
+        if n_held > max_bytes:
+            held = []
+        elif rest:
+            held.append(rest)  # a stream's pieces may be a few bytes: to copy the list for each would be quadratic
     yield from _line(start, n_held, held, max_bytes)
 
 

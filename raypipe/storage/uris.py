@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 _CREDENTIALS = re.compile(
-    r"://[^/@]*:[^/@]*@|[?&][\w.-]*(key|secret|token|password|sig|credential)[\w.-]*=", re.IGNORECASE
+    r"://[^/@]*:[^/@]*@|\?(.*&)?[\w.-]*(key|secret|token|password|sig|credential)[\w.-]*=", re.IGNORECASE
 )
 T = TypeVar("T")
 

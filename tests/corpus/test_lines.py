@@ -1,5 +1,6 @@
 import io
 import json
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,6 +40,17 @@ def test_any_pieces_give_the_same_lines(content: bytes, cuts: list[int]):
     bounds = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     pieces = [content[a:b] for a, b in pairwise(bounds)]
     assert [line for _, line in split_lines(pieces, max_bytes=MAX)] == expected(content)
+
+
+def test_a_line_in_many_pieces_takes_time_in_proportion() -> None:
+    def cost(n_pieces: int) -> float:
+        started = time.process_time()
+        ((_, line),) = split_lines((b"x" for _ in range(n_pieces)), max_bytes=n_pieces)
+        assert len(line) == n_pieces
+        return time.process_time() - started
+
+    cost(1000)
+    assert cost(160_000) < 32 * min(cost(10_000) for _ in range(3))  # 16 times as many; squared it would be 256
 
 
 @given(CONTENT, st.lists(st.integers(0, 200)))

@@ -245,6 +245,8 @@ def test_a_uri_with_credentials_is_refused_and_they_are_not_repeated(uri: str) -
 
 def test_globs_and_revisions_are_no_credentials() -> None:
     assert filesystem("s3://bucket/part-?.parquet")[1] == "bucket/part-?.parquet"
+    assert filesystem("s3://bucket/a&sig=1.jsonl")[1] == "bucket/a&sig=1.jsonl"  # only a query can hold any
+    assert filesystem("s3://bucket/my-key=x&token=y/a")[1] == "bucket/my-key=x&token=y/a"
 
 
 def test_secrets_of_a_uri_are_taken_out() -> None:
