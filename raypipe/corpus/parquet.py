@@ -5,20 +5,18 @@ from difflib import get_close_matches
 from itertools import pairwise
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
 from raypipe.corpus.rows import BATCH, as_string, joined, judge, reasons_of, source_table
 from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
+from raypipe.corpus.values import column, comparable_table, is_bytes, is_string, python_values, value_type
 from raypipe.corpus.where import Condition
 
 UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What pyarrow raises on a damaged file; the last where the name of a column is damaged."""
 
 _BUFFER = 2**22
-_STRINGS = (types.is_string, types.is_large_string, types.is_string_view)
-_BINARIES = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
 
 
 def row_groups(metadata: pq.FileMetaData, column: str) -> list[tuple[int, int]]:
@@ -66,15 +64,15 @@ def check_columns(corpus: Corpus, schema: pa.Schema, *, path: str, named: bool) 
     ValueError
         If the text is not of strings, or an id or a domain is a list or a struct.
     """
-    text_type = _value_type(find_type(schema, corpus.text_column, path=path))
-    if not _is_one(text_type, *_STRINGS, *_BINARIES, types.is_null):
-        strings = [field.name for field in schema if _is_one(_value_type(field.type), *_STRINGS)]
+    text_type = value_type(find_type(schema, corpus.text_column, path=path))
+    if not (is_bytes(text_type) or types.is_null(text_type)):
+        strings = [field.name for field in schema if is_string(value_type(field.type))]
         raise ValueError(
             f"{path}: text column {corpus.text_column!r} has type {text_type}, not string; columns of strings: "
             f"{', '.join(map(repr, strings)) or 'none'}."
         )
     for name in (corpus.id_column, None if named else corpus.domain_column):
-        if name and types.is_nested(kind := _value_type(find_type(schema, name, path=path))):
+        if name and types.is_nested(kind := value_type(find_type(schema, name, path=path))):
             raise ValueError(f"{path}: column {name!r} has type {kind}; name a field of it, such as '{name}.name'.")
 
 
@@ -100,15 +98,6 @@ def find_type(schema: pa.Schema, name: str, *, path: str) -> pa.DataType:
             raise KeyError(f"{path} has no column {name!r}; its columns are {schema.names}{hint}")
         kind = kind.field(part).type
     return kind
-
-
-def _value_type(kind: pa.DataType) -> pa.DataType:
-    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-    return kind.value_type if types.is_dictionary(kind) else kind
-
-
-def _is_one(kind: pa.DataType, *tests: object) -> bool:
-    return any(test(kind) for test in tests if callable(test))
 
 
 def read_rows(corpus: Corpus, shard: Shard, file: pa.NativeFile, *, condition: Condition | None) -> pa.Table:
@@ -163,7 +152,8 @@ def _batch_table(
     texts, reasons = _texts(batch, corpus.text_column)
     if condition is not None:
         alive = [i for i, reason in enumerate(reasons) if reason is None]
-        rows = pa.table(batch.select(condition.columns_of(batch.schema))).take(alive)
+        named = batch.select(condition.columns_of(batch.schema))
+        rows = comparable_table(pa.table(named)).take(alive)
         for i, reason in zip(alive, condition.of_table(rows, n_rows=len(alive)), strict=True):
             reasons[i] = reason
     ids = _strings(batch, corpus.id_column) if corpus.id_column else [None] * len(reasons)
@@ -180,39 +170,13 @@ def _batch_table(
 
 def _texts(batch: pa.RecordBatch, name: str) -> tuple[pa.LargeBinaryArray, list[str | None]]:
     """A column's texts, judged, and the reasons for those that are none."""
-    array = _column(batch, name)
-    if _is_one(array.type, *_STRINGS, *_BINARIES):
+    array = column(batch, name)
+    if is_bytes(array.type):
         array = array.cast(pa.large_binary())
         return array, reasons_of(array)
-    judged = [judge(value) for value in _python_values(array)]
+    judged = [judge(value) for value in array.to_pylist()]
     return pa.array([text for text, _ in judged], pa.large_binary()), [reason for _, reason in judged]
 
 
 def _strings(batch: pa.RecordBatch, name: str) -> list[str | None]:
-    return [as_string(value) for value in _values(batch, name)]
-
-
-def _values(batch: pa.RecordBatch, name: str) -> list[object]:
-    """A column as Python values; strings as bytes, for they may not be the UTF-8 that the file says."""
-    return _python_values(_column(batch, name))
-
-
-def _python_values(array: pa.Array) -> list[object]:
-    if _is_one(array.type, *_STRINGS):
-        array = array.cast(pa.large_binary())
-    elif types.is_temporal(array.type):  # nanoseconds have no Python value
-        array = array.cast(pa.string())
-    values: list[object] = array.to_pylist()
-    return values
-
-
-def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    """A column without the dictionary or extension type around it."""
-    array = batch.column(name) if name in batch.schema.names else _nested(batch, name)
-    array = array.storage if isinstance(array, pa.ExtensionArray) else array
-    return array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
-
-
-def _nested(batch: pa.RecordBatch, name: str) -> pa.Array:
-    first, *rest = name.split(".")
-    return pc.struct_field(batch.column(first), rest)
+    return [as_string(value) for value in python_values(column(batch, name))]

@@ -24,13 +24,15 @@ class Corpus:
     text_column: str = "text"
     """Column of the text; dotted inside a struct or a JSON object, as are the next two."""
     id_column: str | None = None
-    """Column of the id; None, or a null in it: `PATH:ROW` (`PATH:@BYTE` in plain JSON lines)."""
+    """Column of the id; None, or a null in it: `PATH:ROW` (`PATH:@BYTE` in plain JSON lines). A UUID is written in its
+    usual form, bytes that are no text as hexadecimal digits."""
     domain_column: str | None = None
     """Column of the domain of sources without a NAME; a null in it: "unknown"."""
     domain_from_path: str | None = None
     """Regular expression searched in the path where neither of those is given; its first group is the domain."""
     where: str | None = None
-    """SQL condition (DuckDB's) on the columns of a row, or its keys as they are spelt; false or null: "filtered"."""
+    """SQL condition (DuckDB's) on the columns of a row, or its keys as they are spelt; false or null: "filtered"; NaN
+    counts as null."""
     limit: int | None = None
     """Only the first rows in corpus order."""
     max_line_bytes: int = 64 * 2**20

@@ -1,10 +1,12 @@
 """The user's SQL condition on rows, evaluated by DuckDB without access to anything but their columns.
 
 A row's verdict depends on that row alone, however the corpus is cut: subqueries, aggregates, windows and functions such
-as random() are refused, and JSON rows are evaluated together only where their values have the same types.
+as random() are refused, and JSON rows are evaluated together only where their values have the same types. NaN counts as
+null: `score >= 3` doesn't keep a row whose score isn't a number, and `isnan(score)` keeps none; write `score IS NULL`.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +14,8 @@ from threading import local
 
 import duckdb
 import pyarrow as pa
+
+from raypipe.corpus.values import comparable
 
 FILTERED = "filtered"
 _ROW = "__row__"
@@ -61,7 +65,8 @@ class Condition:
         """
         try:
             fields = [schema.field(name) for name in self.columns_of(schema)]
-            self._keep(pa.table([pa.nulls(1, field.type) for field in fields], [field.name for field in fields]), 1)
+            nulls = [comparable(pa.nulls(1, field.type)) for field in fields]
+            self._keep(pa.table(nulls, [field.name for field in fields]), 1)
         except _FAILURES as error:
             raise _refusal(self.where, f"{_first_line(error)} ({path} has the columns {schema.names})") from error
 
@@ -87,10 +92,14 @@ class Condition:
     def of_records(self, records: list[dict[str, object]]) -> list[str | None]:
         """For each JSON object None, or the reason to skip it; a key that isn't there is NULL."""
         groups: dict[object, list[int]] = {}
-        rows = [{name: _project(record.get(name), tree) for name, tree in self.names.items()} for record in records]
-        for i, row in enumerate(rows):
-            groups.setdefault(_signature(row), []).append(i)
-        verdicts: list[str | None] = [None] * len(rows)
+        rows: list[dict[str, object]] = [{}] * len(records)
+        verdicts: list[str | None] = [None] * len(records)
+        for i, record in enumerate(records):
+            try:
+                rows[i] = {name: _project(record.get(name), tree) for name, tree in self.names.items()}
+                groups.setdefault(_signature(rows[i]), []).append(i)
+            except RecursionError:
+                verdicts[i] = "condition failed: its values are nested too deeply"
         for members in groups.values():
             found = self._verdicts(len(members), _table_maker([rows[i] for i in members], list(self.names)))
             for i, verdict in zip(members, found, strict=True):
@@ -199,11 +208,17 @@ def _first_line(error: BaseException) -> str:
 
 
 def _project(value: object, tree: Tree) -> object:
-    """A JSON value with no more fields than are used, null where one is missing."""
+    """A JSON value with no more fields than are used, null where one is missing or NaN."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, list):
+        return [_project(item, {_WHOLE: {}}) for item in value]
     if not isinstance(value, dict):
         return value
     named = {name: _project(value.get(name), below) for name, below in tree.items() if name != _WHOLE}
-    return {**value, **named} if _WHOLE in tree else named
+    if _WHOLE not in tree:
+        return named
+    return {**{name: _project(below, {_WHOLE: {}}) for name, below in value.items()}, **named}
 
 
 def _signature(value: object) -> object:

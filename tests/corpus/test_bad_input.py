@@ -5,8 +5,11 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -51,6 +54,11 @@ def kept(name: str, text: str, *, file: str = "x.jsonl") -> Case:
 
 def parquet(table: pa.Table, **options: object) -> Callable[[Path], object]:
     return lambda path: pq.write_table(table, path, **options)
+
+
+def uuids(*numbers: int | None) -> pa.Array:
+    values = [None if number is None else number.to_bytes(16, "big") for number in numbers]
+    return pa.ExtensionArray.from_storage(pa.uuid(), pa.array(values, pa.binary(16)))
 
 
 def texts_table(*texts: object, kind: pa.DataType | None = None) -> pa.Table:
@@ -222,6 +230,70 @@ COLUMNS = [
         ["a", "b"],
         ids=["7", "x.parquet:1"],
         options={"id_column": "id"},
+    ),
+    Case(
+        "UUIDs as ids",
+        "x.parquet",
+        parquet(pa.table({"text": ["a", "b"], "id": uuids(1, None), "d": uuids(2, 2**127)})),
+        ["a", "b"],
+        ids=["00000000-0000-0000-0000-000000000001", "x.parquet:1"],
+        domains=["00000000-0000-0000-0000-000000000002", "80000000-0000-0000-0000-000000000000"],
+        options={
+            "id_column": "id",
+            "domain_column": "d",
+            "where": f"d IS NULL OR d <> '{UUID(int=9)}'",
+        },
+    ),
+    Case(
+        "UUIDs as DuckDB exports them",
+        "x.parquet",
+        lambda path: duckdb.sql(
+            f"COPY (SELECT 'a' AS text, UUID '47183823-2574-4bfd-b411-99ed177d3e43' AS id) TO '{path}' (FORMAT parquet)"
+        ),
+        ["a"],
+        ids=["47183823-2574-4bfd-b411-99ed177d3e43"],
+        options={"id_column": "id"},
+    ),
+    Case(
+        "digests as ids",
+        "x.parquet",
+        parquet(pa.table({"text": ["a", "b"], "id": pa.array([b"\0\1\2\xff", b"name"], pa.binary(4))})),
+        ["a", "b"],
+        ids=["000102ff", "name"],
+        options={"id_column": "id"},
+    ),
+    Case(
+        "decimals as ids and booleans of 8 bits as domains",
+        "x.parquet",
+        parquet(
+            pa.table(
+                {
+                    "text": ["a", "b"],
+                    "id": [Decimal("1.50"), None],
+                    "d": pa.ExtensionArray.from_storage(pa.bool8(), pa.array([0, 1], pa.int8())),
+                }
+            )
+        ),
+        ["a", "b"],
+        ids=["1.50", "x.parquet:1"],
+        domains=["False", "True"],
+        options={"id_column": "id", "domain_column": "d"},
+    ),
+    Case(
+        "JSON as an id",
+        "x.parquet",
+        parquet(pa.table({"text": ["a"], "id": pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"n":1}']))})),
+        ["a"],
+        ids=['{"n":1}'],
+        options={"id_column": "id"},
+    ),
+    Case(
+        "string views in a condition",
+        "x.parquet",
+        parquet(pa.table({"text": ["a", "b"], "d": pa.array(["x", "y"], pa.string_view())})),
+        ["a", None],
+        [None, "filtered"],
+        options={"where": "d IS NULL OR d <> 'y'"},
     ),
     Case(
         "ids that are not UTF-8",
@@ -528,6 +600,13 @@ ERRORS: dict[str, tuple[str, bytes | Callable[[Path], object], dict, type[Except
         {},
         ValueError,
         r"type list<.*columns of strings: none",
+    ),
+    "a column of UUIDs": (
+        "x.parquet",
+        parquet(pa.table({"text": uuids(1)})),
+        {},
+        ValueError,
+        r"'text' has type .*uuid.*, not string",
     ),
     "a struct": ("x.parquet", parquet(pa.table({"text": [{"a": "b"}]})), {}, ValueError, r"type struct<"),
     "a dictionary of numbers": (

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raypipe.corpus import Corpus, plan_shards
@@ -107,6 +108,34 @@ def test_a_row_whose_types_do_not_fit_fails_alone():
         {"metadata": {"score": 7}},
     )
     assert found == [None, "failed", "failed", "failed", "failed", "failed", "filtered", None]
+
+
+def test_nan_is_null_in_conditions_of_either_format(tmp_path: Path):
+    nan = float("nan")
+    rows = [{"text": "t", "s": s, "m": {"s": s}, "l": [s, 1.0]} for s in (5.0, nan, 1.0, None)]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
+    small = pa.table({"text": ["t"] * 4, "s": pa.array([5, nan, 1, None], pa.float16())})
+    (tmp_path / "half").mkdir()
+    pq.write_table(small, tmp_path / "half" / "x.parquet")
+
+    def kept(where: str, file: str) -> list[bool]:
+        return [row["reason"] is None for row in read_all(Corpus((str(tmp_path / file),), where=where))]
+
+    for file in ("x.jsonl", "x.parquet"):
+        assert kept("s >= 3", file) == [True, False, False, False]
+        assert kept("m.s >= 3 OR m.s IS NULL", file) == [True, True, False, True]
+        assert kept("list_max(l) >= 3", file) == [True, False, False, False]
+        assert kept("isnan(s)", file) == [False] * 4
+    assert kept("s >= 3", "half/x.parquet") == [True, False, False, False]
+    assert kept("s IS NULL", "half/x.parquet") == [False, True, False, True]
+
+
+@pytest.mark.parametrize("depth", [200, 600, 900])
+def test_values_nested_deeply_do_not_end_the_shard(depth: int):
+    found = reasons("a IS NULL OR b = 1", {"a": json.loads("[" * depth + "]" * depth), "b": 1}, {"b": 2})
+    assert found[0] in (None, "failed")
+    assert found[1] is None
 
 
 def test_strings_that_are_no_utf8_fail_alone():
