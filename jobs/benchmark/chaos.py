@@ -134,7 +134,7 @@ class Chaos:
         command = [
             sys.executable, "-m", "jobs.score_corpus", "--output", str(self.home / name),
             "--corpus", str(self.home / "corpus"), "--model", str(self.home / "model"),
-            "--scorer", "influence", "perplexity", "--heads", str(self.home / "heads.json"),
+            "--scorer", "influence", "perplexity", "--heads", str(self.home / "heads.json"), "--allow-weak-heads",
             "--shard-bytes", str(size_of_shard(self.home / "corpus")), "--max-tokens", "256", "--token-budget", "1024",
             "--dtype", "float32", "--min-workers", "2", "--max-workers", "2", "--cpus-per-worker", "1",
         ]  # fmt: skip

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import torch
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
-from raypipe.lm.decoder import Decoder, Head, check_architecture
+from raypipe.lm.decoder import Decoder, Head, check_architecture, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
-from raypipe.lm.layer import check_float8_sizes
+from raypipe.lm.layer import check_float8_sizes, shape_of
 from raypipe.lm.loss import Losses, chunk_losses, token_losses
 from raypipe.lm.packing import pack, plan_batches
 from raypipe.models.causal import DeviceLost, open_model
@@ -69,8 +69,14 @@ class ForwardPass:
         added = [(name, fields[name]) for name in order + [name for name in fields if name not in order]]
         return pa.schema([*DOCUMENT, *(pa.field(name, kind) for name, kind in added)])
 
+    @property
+    def _is_masked(self) -> bool:
+        """Whether some statistic needs the variant with the heads neutralised."""
+        return any("nll_masked" in part.needs for part in self.statistics)
+
     def check(self) -> None:
-        """Refuse what can't work before anything starts: an unknown architecture, a short attention window.
+        """Refuse what can't work before anything starts: an unknown architecture, a short attention window, heads that
+        the model doesn't have.
 
         Raises
         ------
@@ -83,6 +89,9 @@ class ForwardPass:
             raise ValueError(f"token_budget must be at least max_tokens ({self.max_tokens}), got {self.token_budget}.")
         config = open_model(self.model).config()
         check_architecture(config, max_tokens=self.max_tokens)
+        if self._is_masked:
+            shape = shape_of(config)
+            check_heads(self.heads, n_layers=shape.n_layers, n_heads=shape.n_heads, where="heads")
         if self.dtype == FLOAT8:
             check_float8_sizes(config)
 
@@ -153,10 +162,10 @@ class ForwardPass:
         """Every quantity that the statistics need, float32, documents one after the other."""
         if self.decoder is None:
             raise RuntimeError("ForwardPass.setup() loads the model and must run before the first batch.")
-        decoder, masked = self.decoder, any("nll_masked" in part.needs for part in self.statistics)
+        decoder = self.decoder
         batch = pack(documents, device=decoder.device)
         self.padding += batch.padding
-        hidden = decoder(batch, [self.heads] if masked else [])
+        hidden = decoder(batch, [self.heads] if self._is_masked else [])
         names = ("nll", "nll_masked")
         losses = [token_losses(h[batch.sources], decoder.head, batch.targets, of_chunk=self._of_chunk) for h in hidden]
         return {name: loss.cpu().numpy() for name, loss in zip(names, losses, strict=False)}

@@ -158,13 +158,17 @@ def test_a_device_that_fails_for_good_is_told_from_a_document_that_does(op, monk
 
 
 def test_settings_that_cannot_work_are_refused(tiny_folder):
-    base = {"model": str(tiny_folder), "statistics": (Influence(),)}
+    base = {"model": str(tiny_folder), "statistics": (Influence(),), "heads": ((1, 1),)}
     with pytest.raises(ValueError, match="max_tokens must be at least 2"):
         ForwardPass(**base, max_tokens=1).check()
     with pytest.raises(ValueError, match="token_budget must be at least max_tokens"):
         ForwardPass(**base, max_tokens=64, token_budget=32).check()
     with pytest.raises(ValueError, match="at most the 256 tokens"):
         ForwardPass(**base, max_tokens=512).check()
+    for heads, message in (((), "heads must name at least one head"), (((99, 0),), "within 2 layers x 4 heads")):
+        with pytest.raises(ValueError, match=message):
+            ForwardPass(**{**base, "heads": heads}, max_tokens=64).check()
+    ForwardPass(model=str(tiny_folder), statistics=(Perplexity(),), max_tokens=64).check()
 
 
 def test_scores_are_golden(op):

@@ -3,7 +3,11 @@
 import json
 from typing import Any
 
-from raypipe.lm.decoder import Head
+import numpy as np
+
+from raypipe.lm.decoder import Head, check_heads
+
+_MEASURED = ("loss", "accuracy", "prose_loss")
 
 
 class WeakHeads(ValueError):
@@ -11,22 +15,39 @@ class WeakHeads(ValueError):
 
 
 def parse_heads(content: bytes, *, where: str) -> dict[str, Any]:
-    """The record in a heads file.
+    """The record in a heads file, whole: whatever a score, a check or a report reads of it is there.
 
     Raises
     ------
     ValueError
-        If it isn't one.
+        If it isn't one, or it names no heads, or heads that its model doesn't have.
     """
     try:
-        record = json.loads(content)
-        list(map(tuple, record["chosen"]))
-        record["model"]["sha256"]
+        record = dict(json.loads(content))
+        heads = [(layer, head) for layer, head in record["chosen"]]
+        sizes = record["model"]["n_layers"], record["model"]["n_heads"]
+        len(record["model"]["sha256"])
+        if np.shape(record["retrieval_scores"]) != sizes:
+            raise ValueError(f"retrieval_scores must be of {sizes[0]} layers x {sizes[1]} heads")
+        _check_causal(record.get("causal_check"))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{where} must be a heads file, as find_heads writes it, got something else ({error!r})."
         ) from error
-    return dict(record)
+    check_heads(heads, n_layers=sizes[0], n_heads=sizes[1], where=where)
+    return record
+
+
+def _check_causal(check: dict[str, Any] | None) -> None:
+    """KeyError or TypeError if a causal check is on record that isn't whole."""
+    if check is None:
+        return
+    for effect in (check["intact"], check["chosen"], *check["draws"]):
+        [float(effect[name]) for name in _MEASURED]
+    for rule in check["rules"]:
+        rule["rule"], float(rule["value"]), float(rule["bar"])
+    if bool(check["passed"]) != all(rule["passed"] for rule in check["rules"]) or not check["rules"]:
+        raise ValueError("its causal check must have passed where all of its rules have, and only there")
 
 
 def chosen_heads(record: dict[str, Any], *, sha256: str, allow_weak: bool, where: str) -> tuple[Head, ...]:
@@ -56,7 +77,7 @@ def check_passed(record: dict[str, Any], *, allow_weak: bool, where: str) -> Non
     WeakHeads
         With the rules that failed and what was measured.
     """
-    check = record.get("causal_check", {})
+    check = record.get("causal_check") or {}
     if check.get("passed") or allow_weak:
         return
     failed = [
