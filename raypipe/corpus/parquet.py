@@ -1,8 +1,6 @@
-"""Parquet files: cut at row groups by their footers, read by row ranges and only in the columns needed."""
+"""Parquet files read by row ranges, and only in the columns needed."""
 
-from collections.abc import Sequence
 from difflib import get_close_matches
-from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,41 +15,6 @@ UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What pyarrow raises on a damaged file; the last where the name of a column is damaged."""
 
 _BUFFER = 2**22
-
-
-def row_groups(metadata: pq.FileMetaData, column: str) -> list[tuple[int, int]]:
-    """Rows of each row group and uncompressed bytes of a column in it (of all of them, if it isn't found)."""
-    return [_group_size(metadata.row_group(i), column) for i in range(metadata.num_row_groups)]
-
-
-def _group_size(group: pq.RowGroupMetaData, column: str) -> tuple[int, int]:
-    chunks = [group.column(i) for i in range(group.num_columns)]
-    sizes = [chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == column]
-    return group.num_rows, sum(sizes) if sizes else group.total_byte_size
-
-
-def cut_groups(groups: Sequence[tuple[int, int]], shard_bytes: int) -> list[tuple[int, int]]:
-    """Row ranges of about shard_bytes: whole row groups one after another, a bigger one sliced by rows.
-
-    The ranges cover each row once; what they are follows from the footer and shard_bytes alone.
-    """
-    ranges: list[tuple[int, int]] = []
-    start = row = n_bytes = 0
-    for n_rows, size in groups:
-        if n_bytes + size > shard_bytes and row > start:
-            ranges.append((start, row))
-            start, n_bytes = row, 0
-        row, n_bytes = row + n_rows, n_bytes + size
-        if size > shard_bytes:
-            ranges += sliced(start, row, min(-(-size // shard_bytes), row - start))
-            start, n_bytes = row, 0
-    return [*ranges, (start, row)] if row > start else ranges
-
-
-def sliced(start: int, stop: int, n: int) -> list[tuple[int, int]]:
-    """The range in n parts whose lengths differ by at most 1."""
-    bounds = [start + (stop - start) * i // n for i in range(n + 1)] if n else []
-    return list(pairwise(bounds))
 
 
 def check_columns(corpus: Corpus, schema: pa.Schema, *, path: str, named: bool) -> None:

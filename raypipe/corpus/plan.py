@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe.corpus.cache import Cut, Known
+from raypipe.corpus.cuts import cut_groups, row_groups, sliced
 from raypipe.corpus.files import Files
 from raypipe.corpus.limit import limited
 from raypipe.corpus.lines import batched
-from raypipe.corpus.parquet import UNREADABLE, check_columns, cut_groups, row_groups, sliced
+from raypipe.corpus.parquet import UNREADABLE, check_columns
 from raypipe.corpus.peek import check_keys
 from raypipe.corpus.shards import Corpus, Shard, file_key
 from raypipe.corpus.sources import SourceFile, find_files
@@ -162,7 +163,7 @@ class _Planner:
         try:
             with files.open(file.uri) as opened:
                 parquet = pq.ParquetFile(opened)
-                groups = row_groups(parquet.metadata, self.corpus.text_column)
+                groups = row_groups(parquet, self.corpus.text_column, source=opened, shard_bytes=self.shard_bytes)
                 n_rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
                 if n_rows != sum(rows for rows, _ in groups) or any(rows < 0 for rows, _ in groups):
                     raise OSError(f"its footer says {n_rows} rows, its row groups have {[rows for rows, _ in groups]}")

@@ -120,3 +120,41 @@ def test_a_shard_holds_its_text_few_times(tmp_path, texts, name, times):
     assert len(table) == N_ROWS
     assert kept <= 1.3 * TEXT_BYTES  # the table that goes on
     assert python <= times * TEXT_BYTES  # a block, its lines, and the values being judged
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (pa.dictionary(pa.int32(), pa.string()), "text"),
+        (pa.string(), "text"),
+        (pa.large_binary(), "text"),
+        (pa.json_(), "text"),
+        (pa.string(), "m.text"),
+    ],
+    ids=str,
+)
+def test_few_distinct_texts_are_planned_by_the_size_of_the_text(tmp_path, texts, kind, name):
+    numbers = pa.array([i % 20 for i in range(20_000)], pa.int32())
+    repeated = pa.DictionaryArray.from_arrays(numbers, pa.array(texts[:20]))
+    column = repeated.cast(pa.string()).cast(kind) if kind != repeated.type else repeated
+    table = pa.table({"text": column})
+    if name != "text":
+        table = pa.table({"m": pa.StructArray.from_arrays([column], ["text"])})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=15_000)
+    assert (tmp_path / "a.parquet").stat().st_size < 150_000
+    corpus = Corpus((str(tmp_path),), text_column=name)
+    plan = plan_shards(corpus, shard_bytes=2_000_000, part_rows=1)
+    assert sum(shard.n_rows for shard in plan) == 20_000
+    assert max(shard.n_rows for shard in plan) * N_CHARS <= 2_000_000
+    assert len(plan) <= 22
+    before = pa.total_allocated_bytes()
+    assert sum(len(table) for shard in plan.shards[:2] for _, table in tables_of(corpus, shard)) == 2 * 1000
+    assert pa.total_allocated_bytes() == before
+
+
+def test_a_plan_reads_no_column_of_texts_that_are_all_different(tmp_path, texts, counted):
+    pq.write_table(
+        pa.table({"text": texts}), tmp_path / "a.parquet", dictionary_pagesize_limit=100_000, write_batch_size=50
+    )
+    plan_shards(Corpus((str(tmp_path),)), shard_bytes=2_000_000, part_rows=1)
+    assert counted.total < 200_000  # the footer, of 2.4 MB
