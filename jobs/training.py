@@ -20,6 +20,7 @@ from raypipe.train.engines.deepspeed_engine import Zero
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.loop.checkpoint import State
+from raypipe.train.loop.journal import busy_s
 from raypipe.train.loop.loop import Plan, Stopped
 from raypipe.train.loop.schedule import Schedule
 
@@ -106,10 +107,11 @@ def train_stage(
         then()
     except Stopped:
         card["status"] = "incomplete"
+        card["times"]["busy_s"] = busy_s(folder / "metrics", n_workers=config.workers)
         cards.write_card(folder, card)
         raise
     card |= {"status": "finished", "counts": asdict(state)}
-    card["times"]["finished"] = cards.now()
+    card["times"] |= {"finished": cards.now(), "busy_s": busy_s(folder / "metrics", n_workers=config.workers)}
     cards.write_card(folder, card)
     return state
 
@@ -144,7 +146,12 @@ def training_identity(config: Any) -> dict[str, Any]:
 def restart(folder: Folder, *, ask: bool) -> None:
     """Throw a training stage away, once the user has agreed."""
     files = folder.files(recursive=True)
-    if ask and files and input(f"throw away {len(files)} files in {folder.uri}? [y/N] ").strip().lower() != "y":
+    spent = f"{cards.device_hours(cards.read_card(folder) or {}):.2f} device-hours"
+    if (
+        ask
+        and files
+        and input(f"throw away {len(files)} files ({spent}) in {folder.uri}? [y/N] ").strip().lower() != "y"
+    ):
         raise ValueError("nothing was thrown away; training was not restarted.")
     for entry in files:
         folder.delete(entry.path)

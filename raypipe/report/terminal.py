@@ -40,13 +40,15 @@ def status(run: Folder, *, at: datetime | None = None) -> RenderableType:
     files = list_run(run)
     arms = [arm.removeprefix("selection-") for arm in _control_arms(files)]
     beside = [_text(f"Control arms: {', '.join(arms)}")] if arms else []
-    silent = _silence(files, at or datetime.now(UTC))
-    return Group(_stage_table(files), *beside, *silent, *_set_aside(files), *_warnings(files), _where(files))
+    at = at or datetime.now(UTC)
+    return Group(
+        _stage_table(files, at), *beside, *_silence(files, at), *_set_aside(files), *_warnings(files), _where(files)
+    )
 
 
-def _stage_table(files: RunFiles) -> Table:
+def _stage_table(files: RunFiles, at: datetime) -> Table:
     """A row for each stage; columns that no stage fills are left out, so that it fits a small terminal."""
-    figures = {stage: list(_figures(files.cards.get(stage, {}), _live(files, stage))) for stage in _stages(files)}
+    figures = {stage: list(_figures(files.cards.get(stage, {}), _live(files, stage, at))) for stage in _stages(files)}
     filled = [i for i in range(len(STATUS_NUMBERS)) if any(cells[i].plain != "–" for cells in figures.values())]
     title = f"{files.name}: {files.run.get('status', 'unknown')}"
     table = _table(title, ["stage", "status"], [STATUS_NUMBERS[i] for i in filled])
@@ -55,15 +57,20 @@ def _stage_table(files: RunFiles) -> Table:
     return table
 
 
-def _live(files: RunFiles, stage: str) -> Json:
-    """The last progress of a stage that isn't finished."""
-    is_live = files.now.get("stage") == stage and files.cards.get(stage, {}).get("status") != "finished"
-    return files.now if is_live else {}
+def _live(files: RunFiles, stage: str, at: datetime) -> Json:
+    """The last progress of a stage that isn't finished; what is left is told only while it goes on."""
+    status = files.cards.get(stage, {}).get("status", files.run.get("status"))
+    if files.now.get("stage") != stage or status == "finished":
+        return {}
+    goes_on = status == "running" and files.run.get("status") == "running" and _silent_s(files, at) <= SILENT_S
+    return files.now if goes_on else {name: value for name, value in files.now.items() if name != "eta_s"}
 
 
 def is_finished(run: Folder) -> bool:
-    """Whether nothing more will happen in the run by itself: it is finished or has given up."""
-    return list_run(run).run.get("status") in ("finished", "incomplete")
+    """Whether nothing more will happen in the run by itself: it is finished, was stopped or has given up."""
+    files = list_run(run)
+    said = [files.run["status"]] if "status" in files.run else [card.get("status") for card in files.cards.values()]
+    return bool(said) and "running" not in said
 
 
 def _stages(files: RunFiles) -> list[str]:
@@ -107,10 +114,16 @@ def _silence(files: RunFiles, at: datetime) -> Iterator[Text]:
     """How long ago a run that says it runs last wrote its progress."""
     if files.run.get("status") != "running" or not files.now.get("time"):
         return
-    silent_s = (at - datetime.fromisoformat(str(files.now["time"]))).total_seconds()
+    silent_s = _silent_s(files, at)
     lost = silent_s > SILENT_S
     remedy = "; if its process is gone, the same command goes on" if lost else ""
     yield _text(f"Last progress {duration(max(silent_s, 0))} ago{remedy}.", style="yellow" if lost else "dim")
+
+
+def _silent_s(files: RunFiles, at: datetime) -> float:
+    """Seconds since the last progress; 0 where there was none."""
+    last = files.now.get("time")
+    return (at - datetime.fromisoformat(str(last))).total_seconds() if last else 0.0
 
 
 def _set_aside(files: RunFiles) -> Iterator[Text]:

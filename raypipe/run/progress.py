@@ -1,15 +1,12 @@
-"""How far a stage is: files that others can read, and a bar for a terminal."""
+"""How far a stage is: files that others can read, and what its display shows."""
 
 import json
 import logging
-import sys
 import time
 from dataclasses import dataclass, field
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
-
 from raypipe.run.commit import Totals
+from raypipe.run.display import Display, Seen
 from raypipe.runs.card import now
 from raypipe.storage.folder import Folder
 
@@ -62,6 +59,17 @@ class Meter:
             return None
         return (self.n_shards - done) * (self.last_at - self.first_at) / (done - 1)
 
+    def seen(self) -> Seen:
+        """What a display shows."""
+        if not self.totals.shards:
+            return Seen(0, f"{self.workers or 'no'} workers, none through its first shard yet")
+        return Seen(
+            self.totals.shards,
+            f"{self.totals.rows:,} documents, {self.tokens_per_s:,.0f} tokens/s, "
+            f"{self.totals.padding_fraction:.1%} padding",
+            self.eta_s,
+        )
+
     def as_json(self) -> dict:
         """The line of a progress file."""
         return {
@@ -73,34 +81,24 @@ class Meter:
 
 
 class Reporter:
-    """Writes progress files, and a bar where there is a terminal."""
+    """Writes progress files, and shows on standard error how far the stage is."""
 
     def __init__(self, run: Folder, meter: Meter) -> None:
         self.folder, self.meter = run / "progress", meter
         self._segment: list[dict] = []
         self._segment_started = self._written = 0.0
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn())
-        detail = TextColumn("{task.fields[detail]}")
-        self._bar = Progress(*columns, detail, console=Console(stderr=True), disable=not sys.stderr.isatty())
-        self._task = self._bar.add_task(meter.stage, total=meter.n_shards, detail="starting workers")
+        self._display = Display(meter.stage, meter.n_shards, unit="shards", look=meter.seen)
 
     def __enter__(self) -> "Reporter":
-        self._bar.start()
+        self._display.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._display.__exit__(None, None, None)
         self._write(force=True)
 
     def update(self) -> None:
-        """Show how far the meter is; cheap enough to call at every shard."""
-        meter = self.meter
-        eta = f"ETA {meter.eta_s:.0f} s" if meter.eta_s is not None else ""
-        detail = (
-            f"{meter.totals.rows:,} documents  {meter.tokens_per_s:,.0f} tokens/s  "
-            f"padding {meter.totals.padding_fraction:.1%}  {eta}"
-        )
-        self._bar.update(self._task, completed=meter.totals.shards, detail=detail)
+        """Write down how far the meter is, now and then; cheap enough to call at every shard."""
         self._write()
 
     def _write(self, *, force: bool = False) -> None:

@@ -7,7 +7,6 @@ purpose comes back as a value: Ray would start the workers again, and they would
 import json
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +18,10 @@ import ray.train
 import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from raypipe.contracts.op import Pool
 from raypipe.lm.host_memory import keep_freed_memory
+from raypipe.run.display import Display, Seen
 from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import Feed, Share
 from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine, Zero
@@ -94,7 +92,9 @@ def fit(training: Training, *, n_workers: int, pool: Pool, max_failures: int, st
     """
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     training.folder.delete(STOP)
-    with _passed_on(stopping, training.folder), _Bar(training):
+    look = _Followed(training.folder, training.plan.n_steps)
+    name = training.folder.uri.rsplit("/", 1)[-1]
+    with _passed_on(stopping, training.folder), Display(name, training.plan.n_steps, unit="steps", look=look):
         trainer = TorchTrainer(
             work,
             train_loop_config={"training": training},
@@ -225,30 +225,20 @@ def _passed_on(stopping: threading.Event, folder: Folder) -> Iterator[None]:
         ended.set()
 
 
-class _Bar:
-    """Follows now.json on a terminal."""
+class _Followed:
+    """What a display sees of a training: its now.json, and how fast steps have come since this start."""
 
-    def __init__(self, training: Training) -> None:
-        self._folder, self._n_steps = training.folder, training.plan.n_steps
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[d]}"))
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-        self._task = self._bar.add_task("training", total=self._n_steps, d="starting workers")
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
+    def __init__(self, folder: Folder, n_steps: int) -> None:
+        self._folder, self._n_steps = folder, n_steps
+        self._first: tuple[int, float] | None = None
 
-    def __enter__(self) -> "_Bar":
-        self._bar.start()
-        if not self._bar.disable:
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._bar.stop()
-
-    def _follow(self) -> None:
-        while not self._done.wait(NOW_EVERY_S):
-            if self._folder.exists(NOW):
-                line = json.loads(self._folder.read(NOW))
-                text = f"loss {line['loss']:.3f}  {line['tokens_per_s']:,.0f} tokens/s  MFU {line.get('mfu', 0):.0%}"
-                self._bar.update(self._task, completed=line["step"], d=text)
+    def __call__(self) -> Seen:
+        """The last step that was noted."""
+        if not self._folder.exists(NOW):
+            return Seen(0, "no step yet")
+        line, seconds = json.loads(self._folder.read(NOW)), time.monotonic()
+        first_step, first_s = self._first = self._first or (line["step"], seconds)
+        n_done = line["step"] - first_step
+        eta_s = (self._n_steps - line["step"]) * (seconds - first_s) / n_done if n_done else None
+        used = f", MFU {line['mfu']:.0%}" if "mfu" in line else ""
+        return Seen(line["step"], f"loss {line['loss']:.3f}, {line['tokens_per_s']:,.0f} tokens/s{used}", eta_s)

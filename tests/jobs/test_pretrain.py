@@ -56,6 +56,7 @@ def test_a_run_ends_in_a_model_that_transformers_opens(config, tmp_path):
     card = json.loads((folder / "card.json").read_text())
     assert card["status"] == "finished"
     assert card["counts"]["tokens"] == 6 * 128
+    assert 0 < card["times"]["busy_s"] < 600  # what --restart says it throws away
     assert '<section id="training">' in (tmp_path / "run/report.html").read_text()
 
     from transformers import AutoModelForCausalLM, AutoTokenizer

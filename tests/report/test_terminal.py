@@ -35,12 +35,31 @@ def test_a_live_run_shows_progress_and_what_is_left(make):
     made = make(hostile=False, parts=("progress",))
     run = json.loads(made.folder.read("run.json")) | {"status": "running"}
     made.folder.write("run.json", json.dumps(run).encode())
-    shown = printed(terminal.status(made.folder))
+    shown = printed(terminal.status(made.folder, at=datetime(2026, 11, 23, 11, 23, tzinfo=UTC)))
     assert not terminal.is_finished(made.folder)
     assert row(shown, "scores")[:3] == ["scores", "running", "30/30"]
     assert "117,000" in shown
     assert row(shown, "selection")[:3] == ["selection", "not", "begun"]
     assert "8.0 s left" in shown
+
+
+@pytest.mark.parametrize(
+    ("card", "run", "minute"),
+    [
+        ("incomplete", "running", 23),
+        ("incomplete", "incomplete", 23),
+        ("failed", "failed", 23),
+        ("running", "running", 42),
+    ],
+)
+def test_a_run_that_goes_on_no_more_has_nothing_left(make, card, run, minute):
+    made = make(hostile=False, parts=("scores", "progress"))
+    for name, status in (("run.json", run), ("scores/card.json", card)):
+        content = json.loads(made.folder.read(name)) | {"status": status}
+        made.folder.write(name, json.dumps(content).encode())
+    shown = printed(terminal.status(made.folder, at=datetime(2026, 11, 23, 11, minute, tzinfo=UTC)))
+    assert "30/30" in shown
+    assert " left" not in shown
 
 
 @pytest.mark.parametrize(
@@ -52,6 +71,15 @@ def test_a_run_that_fell_silent_is_noticed(make, minute, said):
     made.folder.write("run.json", json.dumps(run).encode())
     at = datetime(2026, 11, 23, 11, minute, 60 - 1, tzinfo=UTC) + timedelta(seconds=1)
     assert said in printed(terminal.status(made.folder, at=at))
+
+
+@pytest.mark.parametrize("status", ["finished", "incomplete", "failed", "stopped"])
+@pytest.mark.parametrize("name", ["run.json", "train/card.json"])
+def test_watching_ends_with_the_run(tmp_path, name, status):
+    folder = Folder(str(tmp_path))
+    for said, is_finished in (("running", False), (status, True)):
+        folder.write(name, json.dumps({"status": said}).encode())
+        assert terminal.is_finished(folder) == is_finished
 
 
 def test_set_aside_shards_and_warnings_are_shown(make):

@@ -28,6 +28,7 @@ def test_rates_count_from_the_first_commit() -> None:
     assert meter.eta_s == 6 * 10 / 3
     assert meter.waited_s == 3.0  # the first wait is start-up
     assert meter.totals.padding_fraction == 100 / (100 + 1280)
+    assert (meter.seen().done, meter.seen().eta_s) == (4, meter.eta_s)
 
 
 def test_files_say_how_far_a_stage_is_and_close_with_it(tmp_path: Path) -> None:

@@ -67,6 +67,11 @@ def read_journal(folder: Folder) -> list[dict[str, Any]]:
     return [json.loads(line) for name in names for line in folder.read(name).decode().splitlines()]
 
 
+def busy_s(folder: Folder, *, n_workers: int) -> float:
+    """Seconds that all workers together spent on the steps that are written down."""
+    return n_workers * sum(float(line["step_s"]) for line in read_journal(folder))
+
+
 def open_board(folder: Folder) -> Board:
     """A TensorBoard writer for a folder of this machine.
 

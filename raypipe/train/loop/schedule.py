@@ -18,7 +18,7 @@ class Schedule:
     schedule: Literal["wsd", "cosine", "constant"] = "wsd"
     """How the learning rate goes."""
     warmup_fraction: float = 0.001
-    """Of all steps; at least one step."""
+    """Of all steps, rising in equal parts; at least one step, which alone runs at half the peak."""
     stable_fraction: float = 0.75
     """Of all steps, at the peak (wsd)."""
     decay_shape: Decay = "linear"
