@@ -11,6 +11,9 @@ Decay = Literal["linear", "cosine", "1-sqrt", "exponential"]
 class Schedule:
     """Warm-up, then constant, then decay to `floor` times the peak.
 
+    Warm-up of w steps rises as 1, 2 ... w parts of w + 1: no step is without effect, and of one step, which is what
+    0.1 % of fewer than 1,500 steps is, it is half the peak for that step.
+
     `wsd` (warm-up, stable, decay) is the paper's: 0.1 % warm-up, 75 % stable, the rest decay; `cosine` decays from the
     end of the warm-up on; `constant` never.
     """

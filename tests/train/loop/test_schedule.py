@@ -22,6 +22,12 @@ def test_wsd_warms_up_stays_and_decays_as_in_the_paper():
     assert 0 < factors[-1] < 0.001
 
 
+@pytest.mark.parametrize("n_steps", [10, 100, 1499])
+def test_a_warm_up_of_one_step_is_at_half_the_peak(n_steps):
+    assert [Schedule().factor(step, n_steps) for step in range(3)] == [0.5, 1.0, 1.0]
+    assert Schedule().factor(0, 1600) == pytest.approx(1 / 3)
+
+
 @pytest.mark.parametrize("shape", ["linear", "cosine", "1-sqrt", "exponential"])
 def test_every_decay_falls_from_the_peak_to_the_floor(shape):
     schedule = Schedule(decay_shape=shape, lr_floor=0.1)
