@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import socket
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.engines.torch_engine import TorchEngine
 from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.checkpoint import Checkpoints, State
+from raypipe.train.loop.finite import NotFinite
 from raypipe.train.loop.journal import Journal, read_journal
 from raypipe.train.loop.loop import Plan, Stopped, train
 from raypipe.train.loop.meter import Meter
@@ -62,6 +62,7 @@ class Run:
     optimiser: Optimiser = field(default_factory=lambda: Optimiser(learning_rate=3e-3))
     die_at: int | None = None
     stop_at: int | None = None
+    poison_at: int | None = None
     tie: bool = True
     seed: int = 0
 
@@ -89,6 +90,8 @@ def go(run: Run, *, task=None, feed=None, asked=None) -> State:
     done = [0]
     workers = Workers.of_this_process()
     task = task or NextToken(tiny_model(tie_word_embeddings=run.tie))
+    if run.poison_at is not None and workers.rank == workers.world - 1:
+        poison(task, at=run.poison_at, passes=share(run, workers).n_micro)
     engine = engine_of(run, task, workers)
     journal = Journal(Folder(run.output) / "metrics") if workers.rank == 0 else None
 
@@ -106,6 +109,30 @@ def go(run: Run, *, task=None, feed=None, asked=None) -> State:
         meter=Meter(journal, learning_rate=run.optimiser.learning_rate, on_step=on_step),
         asked=asked or (lambda: "stop" if run.stop_at is not None and done[0] + 1 == run.stop_at else None),
     )
+
+
+class Infinite(torch.autograd.Function):
+    """A number as it is, with an infinite gradient."""
+
+    @staticmethod
+    def forward(ctx, number):
+        return number.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * float("inf")
+
+
+def poison(task: NextToken, *, at: int, passes: int) -> None:
+    """From this step on the last worker's gradients are infinite, and its losses as they were."""
+    original, calls = task.loss, iter(range(1 << 30))
+
+    def loss(module, tensors):
+        terms = original(module, tensors)
+        is_late = next(calls) >= (at - 1) * passes
+        return dataclasses.replace(terms, losses=Infinite.apply(terms.losses)) if is_late else terms
+
+    task.loss = loss
 
 
 def losses(run: Run) -> list[float]:
@@ -132,8 +159,12 @@ def _worker(rank: int, world: int, port: int, runs: tuple[Run, ...]) -> None:
                    "WORLD_SIZE": str(world), "DS_ACCELERATOR": "cpu"}  # fmt: skip
     dist.init_process_group("gloo", rank=rank, world_size=world, timeout=timedelta(seconds=60))
     for run in runs:
-        with suppress(Stopped):
+        try:
             go(run)
+        except Stopped:
+            pass
+        except NotFinite as failure:  # for the test to read
+            Folder(run.output).write(f"failure-{rank}.txt", str(failure).encode())
     dist.destroy_process_group()
     # without Python's own exit: once it ended in an abort, of a thread that nobody had joined
     os._exit(0)

@@ -10,7 +10,8 @@ import torch
 from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import Share
 from raypipe.train.loop.checkpoint import CheckpointLost, Checkpoints, State
-from raypipe.train.loop.loop import NotFinite, Stopped
+from raypipe.train.loop.finite import NotFinite
+from raypipe.train.loop.loop import Stopped
 from raypipe.train.tasks.next_token import NextToken
 from tests.train.parts import HERE, Run, engine_of, feed_of, go, losses, on_workers, order, tiny_model, variant
 from tests.train.synthetic import write_tokens

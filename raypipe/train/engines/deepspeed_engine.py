@@ -10,16 +10,17 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from raypipe.train.engines.engine import Precision
-from raypipe.train.engines.optimiser import Optimiser, set_learning_rate, unique
+from raypipe.train.engines.optimiser import Optimiser, all_finite, set_learning_rate, unique
 from raypipe.train.engines.workers import Workers
 
 TAG = "state"
@@ -67,11 +68,12 @@ class DeepSpeedEngine:
                 init_method=f"file://{tempfile.mkdtemp()}/group", rank=0, world_size=1, verbose=False,
             )  # fmt: skip
         self.workers, self._zero, self._deepspeed = workers, zero, deepspeed
-        (client,) = optimiser.build(module)
+        (self._client,) = optimiser.build(module)
+        self._trained = [weight for _, weight in unique(module.named_parameters()) if weight.requires_grad]
         config = _config(zero, optimiser, precision, n_micro=n_micro, world=workers.world)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            self._engine, *_ = deepspeed.initialize(model=module, optimizer=client, config=config)
+            self._engine, *_ = deepspeed.initialize(model=module, optimizer=self._client, config=config)
         self._engine.train()
         self._n_backward = 0
         self.module: Callable[..., Any] = self._engine
@@ -83,12 +85,29 @@ class DeepSpeedEngine:
         self._engine.backward(loss)
         self._n_backward += 1
 
-    def step(self, factor: float) -> float:
-        """Update the weights."""
+    def gradient_norm(self) -> float:
+        """From the parts that each worker holds; the last backward pass has exchanged them.
+
+        Measured here and not asked of DeepSpeed: it knows its norm only once the weights are updated, and passes over a
+        step whose norm isn't finite without a word (or, in stage 0, takes it).
+        """
+        squares = sum(float(part.double().square().sum()) for part in local_gradients(self._trained))
+        is_spread = self._zero.zero_stage > 0
+        total = self.workers.sum(np.array([squares]))[0] if is_spread else squares
+        return float(np.sqrt(total))
+
+    def step(self, factor: float) -> None:
+        """Update the weights; DeepSpeed clips."""
         set_learning_rate(self._engine.optimizer.param_groups, factor)
         self._engine.step()
         self._n_backward = 0
-        return float(self._engine.get_global_grad_norm() or 0.0)
+
+    def is_finite(self) -> bool:
+        """Whether the parts of weights and moments that any worker holds are."""
+        held = self._client.state.items()
+        moments = [value for weight, state in held for value in (weight, *state.values())]
+        bad = not all_finite([*moments, *(weight.data for weight in self._trained)])
+        return not self.workers.sum(np.array([float(bad)]))[0]
 
     def save(self, folder: Path) -> None:
         """This worker's part."""
@@ -118,6 +137,19 @@ class DeepSpeedEngine:
                 if self.workers.rank == 0:
                     found[name] = weight.detach().float().cpu().clone()
         return found
+
+
+def local_gradients(weights: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """The parts of the gradients that this worker holds, between a step's last backward pass and its update."""
+    from deepspeed.utils import safe_get_local_grad
+
+    for weight in weights:
+        if hasattr(weight, "ds_id"):  # stage 3
+            yield safe_get_local_grad(weight)
+        elif getattr(weight, "_hp_mapping", None) is not None:  # stages 1 and 2: the part that this worker updates
+            yield weight._hp_mapping.get_lp_grad_fragment(weight._index_in_param_group)
+        elif not hasattr(weight, "_hp_mapping") and weight.grad is not None:  # stage 0: all of it
+            yield weight.grad
 
 
 def import_deepspeed() -> Any:

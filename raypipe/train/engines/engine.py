@@ -41,8 +41,16 @@ class Engine(Protocol):
         """Add to the gradients; a step has `n_micro` of these, and what is minimised is their mean over all workers."""
         ...
 
-    def step(self, factor: float) -> float:
-        """Update the weights at this fraction of the peak learning rate; the gradient's norm before clipping."""
+    def gradient_norm(self) -> float:
+        """Exchange the gradients after a step's last backward pass; their norm before clipping, on every worker."""
+        ...
+
+    def step(self, factor: float) -> None:
+        """Clip by that norm, and update the weights at this fraction of the peak learning rate."""
+        ...
+
+    def is_finite(self) -> bool:
+        """Whether all trained weights and the optimiser's state are, on all workers."""
         ...
 
     def save(self, folder: Path) -> None:

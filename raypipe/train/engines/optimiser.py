@@ -68,5 +68,11 @@ def unique(named: Iterable[tuple[str, nn.Parameter]]) -> Iterable[tuple[str, nn.
             yield name, weight
 
 
+def all_finite(values: Iterable[Any]) -> bool:
+    """Whether every number of every tensor is finite; what isn't a tensor of floats is passed over."""
+    tensors = [value for value in values if torch.is_tensor(value) and value.is_floating_point()]
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
 def _is_hidden_matrix(name: str, weight: nn.Parameter) -> bool:
     return weight.ndim == 2 and ".layers." in name

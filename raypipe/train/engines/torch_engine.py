@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from raypipe.train.engines.engine import Precision
-from raypipe.train.engines.optimiser import Optimiser, set_learning_rate, unique
+from raypipe.train.engines.optimiser import Optimiser, all_finite, set_learning_rate, unique
 from raypipe.train.engines.workers import Workers
 
 WEIGHTS, OPTIMISER = "weights.safetensors", "optimiser-{}.pt"
@@ -27,6 +27,7 @@ class TorchEngine:
         self._optimisers = optimiser.build(self._model)
         self._trained = [weight for weight in self._model.parameters() if weight.requires_grad]
         self._dtype = getattr(torch, precision.dtype)
+        self._norm: torch.Tensor | None = None
         self.module: Callable[..., Any] = self._call
 
     def _call(self, *inputs: Any) -> Any:
@@ -38,16 +39,30 @@ class TorchEngine:
         """Add to the gradients."""
         (loss / self._n_micro).backward()
 
-    def step(self, factor: float) -> float:
-        """Average over workers, clip, update."""
-        gradients = [weight.grad for weight in self._trained if weight.grad is not None]
+    def gradient_norm(self) -> float:
+        """Average over workers; every worker has the same norm."""
+        gradients = self._gradients()
         self.workers.average(gradients)
-        norm = nn.utils.clip_grad_norm_(self._trained, self._clip or float("inf"))
+        self._norm = nn.utils.get_total_norm(gradients)
+        return float(self._norm)
+
+    def step(self, factor: float) -> None:
+        """Clip, update."""
+        assert self._norm is not None, "a step follows gradient_norm()"
+        if self._clip:
+            nn.utils.clip_grads_with_norm_(self._trained, self._clip, self._norm)
+        self._norm = None
         for optimiser in self._optimisers:
             set_learning_rate(optimiser.param_groups, factor)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        return float(norm)
+
+    def is_finite(self) -> bool:
+        """Whether weights and moments are; all workers hold the same."""
+        moments = [
+            value for optimiser in self._optimisers for state in optimiser.state.values() for value in state.values()
+        ]
+        return all_finite([*self._trained, *moments])
 
     def save(self, folder: Path) -> None:
         """The first worker writes; the others hold the same."""
@@ -72,6 +87,9 @@ class TorchEngine:
         if self.workers.rank > 0:
             return {}
         return {name: weight.detach().cpu().contiguous() for name, weight in self._named()}
+
+    def _gradients(self) -> list[torch.Tensor]:
+        return [weight.grad for weight in self._trained if weight.grad is not None]
 
     def _named(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, weight) for name, weight in unique(self._model.named_parameters()) if weight.requires_grad]

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from raypipe.storage.folder import Folder
 from raypipe.train.engines.engine import Engine
 from raypipe.train.engines.workers import Workers
+from raypipe.train.loop.finite import NotFinite, kept_since
 from raypipe.train.tasks.task import Task
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,10 @@ class Checkpoints:
         ------
         CheckpointLost
             On every worker, if one of them couldn't write; nothing half-written stays.
+        NotFinite
+            On every worker, if a weight or the optimiser's state isn't; nothing is written.
         """
+        self._require_finite(state, engine)
         target, error, files = self.folder / name_of(state.step), "", {}
         with tempfile.TemporaryDirectory(prefix="raypipe-checkpoint-") as local:
             try:
@@ -116,6 +120,14 @@ class Checkpoints:
         why = self.workers.from_first(lambda: self._finish(target, manifest))
         if why:
             self._refuse(state.step, why)
+
+    def _require_finite(self, state: State, engine: Engine) -> None:
+        if not engine.is_finite():
+            last = max(self.steps(), default=None)
+            raise NotFinite(
+                f"the weights or the optimiser's moments aren't finite after step {state.step}: no checkpoint is "
+                f"written of it; {kept_since(last)}. Lower the learning rate, or clip the gradient."
+            )
 
     def _finish(self, target: Folder, manifest: Manifest) -> str:
         """What makes a checkpoint one; or why it couldn't be written."""
@@ -155,6 +167,11 @@ class Checkpoints:
         with self._here(found, manifest) as local:
             engine.load(local, world=manifest.world)
             task.load_state(load_file(local / TASK))
+        if not engine.is_finite():  # of a version that wrote them all the same
+            raise NotFinite(
+                f"the checkpoint of step {found} in {self.folder.uri} holds weights that aren't finite; delete its "
+                "folder to go on from the one before it, or start again."
+            )
         return manifest.state
 
     def manifest(self, step: int) -> Manifest:

@@ -12,6 +12,7 @@ from raypipe.arrays.hashing import bits_of
 from raypipe.train.data.loader import Ahead, Batch, Document, Feed
 from raypipe.train.engines.engine import Engine
 from raypipe.train.loop.checkpoint import Checkpoints, State
+from raypipe.train.loop.finite import NotFinite, kept_since, require_finite
 from raypipe.train.loop.meter import Meter
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.task import Task, Terms
@@ -22,10 +23,6 @@ Request = Literal["save", "stop"] | None
 
 class Stopped(RuntimeError):
     """Training was asked to stop; a checkpoint of the last step is there and the same command goes on."""
-
-
-class NotFinite(ValueError):
-    """The loss is NaN or infinite; weights and optimiser are as they were before the step."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def train(
     Stopped
         After any worker was asked to, once a checkpoint is written.
     NotFinite
-        If a loss is; nothing is updated with it.
+        If a loss or a gradient isn't finite, nothing is updated with it; if weights aren't, no checkpoint is written.
     """
     state = checkpoints.restore(engine, task) or State()
     meter.begin(state, plan.n_steps)
@@ -100,16 +97,18 @@ def train(
                 batch = ahead.take(state.step)
             seed_step(plan.seed, state.step, engine.workers.rank)
             sums, request = backward(task, engine, feed, batch, asked())
-            if not np.isfinite(sums.mean):
-                raise NotFinite(diverged(state, batch, sums.mean, checkpoints))
+            check(state, batch, engine, checkpoints, loss=sums.mean)
             task.after_backward()
+            norm = engine.gradient_norm()
+            check(state, batch, engine, checkpoints, loss=sums.mean, norm=norm)
             factor = plan.schedule.factor(state.step, plan.n_steps)
-            norm = engine.step(factor)
+            engine.step(factor)
             task.after_step()
             state = seen(state, batch)
             is_last, is_best, measured = state.step == plan.n_steps, False, None
             if is_last or (plan.heldout_every and state.step % plan.heldout_every == 0):
                 measured = heldout(task, engine, feed)
+                check_heldout(state, measured, checkpoints)
                 state, is_best = state.measured(measured.mean)
             meter.step(state, batch, sums, heldout=measured, factor=factor, gradient_norm=norm)
             if is_last or is_best or request or state.step % plan.save_every == 0:
@@ -160,14 +159,35 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(bits_of(f"{seed}:{step}:{rank}") >> 1)
 
 
-def diverged(state: State, batch: Batch, loss: float, checkpoints: Checkpoints) -> str:
-    """What to know of a step whose loss isn't finite."""
-    places = list(dict.fromkeys(batch.places()))
-    shown = ", ".join(f"{path}:{row}" for path, row in places[:20])
-    more = f" and {len(places) - 20} more" if len(places) > 20 else ""
+def check(
+    state: State, batch: Batch, engine: Engine, checkpoints: Checkpoints, *, loss: float, norm: float | None = None
+) -> None:
+    """Stop before the optimiser's step if its loss or gradient isn't finite; every worker sees the same numbers.
+
+    Raises
+    ------
+    NotFinite
+        On every worker.
+    """
+    if np.isfinite(loss) and (norm is None or np.isfinite(norm)):
+        return
     last = max(checkpoints.steps(), default=None)
-    kept = f"the checkpoint of step {last} is kept" if last is not None else "there is no checkpoint yet"
-    return (
-        f"the loss of step {state.step + 1} is {loss}; {kept}. Its documents (source:row): {shown}{more}. "
-        "Look at them, or lower the learning rate."
-    )
+    is_sound = engine.is_finite()
+    require_finite(loss, norm, step=state.step + 1, places=batch.places(), last=last, is_sound=is_sound)
+
+
+def check_heldout(state: State, measured: Sums, checkpoints: Checkpoints) -> None:
+    """Stop if a held-out loss isn't finite: it could neither be shown nor compared.
+
+    Raises
+    ------
+    NotFinite
+        With the domains that it is of.
+    """
+    bad = [domain for domain, loss in measured.by_domain().items() if not np.isfinite(loss)]
+    if bad:
+        last = max(checkpoints.steps(), default=None)
+        raise NotFinite(
+            f"the held-out loss after step {state.step} isn't finite in {', '.join(bad)}; {kept_since(last)}. Look at "
+            "these held-out documents, or lower the learning rate."
+        )

@@ -11,6 +11,7 @@ from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.engines.torch_engine import TorchEngine
 from raypipe.train.loop.checkpoint import Checkpoints
+from raypipe.train.loop.finite import NotFinite
 from raypipe.train.loop.journal import Journal, read_journal
 from raypipe.train.loop.loop import Plan, Stopped, train
 from raypipe.train.loop.meter import Meter
@@ -111,6 +112,13 @@ def test_probabilities_are_those_of_transformers_one_document_at_a_time():
         logits = plain(input_ids=torch.from_numpy(row.ids.astype(np.int64))[None]).logits[0]
         np.testing.assert_allclose(found[at], logits.softmax(dim=0).detach().numpy(), atol=1e-6)
     assert class_probabilities(task.module, [], batch=2).shape == (0, 2)
+
+
+def test_probabilities_that_arent_finite_are_refused_with_their_documents():
+    task, rows = SoftLabelHead(classifier(), CrossEntropy(), n_steps=1), documents(5)
+    task.module.classifier.score.weight.data.fill_(float("nan"))
+    with pytest.raises(NotFinite, match="aren't finite to: x:0, x:1, x:2, x:3, x:4"):
+        class_probabilities(task.module, rows, batch=2)
 
 
 @pytest.mark.parametrize(("soft_label", "said"), [(None, "got none"), (np.ones(3) / 3, "got 3 numbers")])
