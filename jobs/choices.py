@@ -13,7 +13,7 @@ from typing import Any
 
 from jobs.training import engine_settings, part, pool_of
 from raypipe.models.causal import open_model
-from raypipe.models.vocabulary import open_vocabulary
+from raypipe.models.tokenizer import open_vocabulary
 from raypipe.report.escape import terminal_text
 from raypipe.run.one_task import Interrupted, on_a_worker
 from raypipe.storage.folder import Folder

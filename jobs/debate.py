@@ -15,6 +15,7 @@ from raypipe.label.debate.debate import Question, hold_debates
 from raypipe.label.debate.transcripts import file_name, missing_ranges, write_transcripts
 from raypipe.lm.sampling import Sampler
 from raypipe.models.causal import open_model
+from raypipe.models.tokenizer import open_vocabulary
 from raypipe.runs import card as cards
 from raypipe.runs.lock import Lock
 from raypipe.runs.signals import orderly_stop
@@ -114,7 +115,7 @@ def open_sampler(config: Config) -> Sampler:
     model = open_model(config.debater)
     return Sampler(
         model.weights(dtype=dtype_of(config), device=device),
-        model.tokenizer(),
+        open_vocabulary(config.debater).tokenizer,
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
     )
@@ -143,7 +144,7 @@ def _identity(config: Config, rows: BinaryRows) -> dict[str, Any]:
         "rows_sha256": rows.sha256,
         "debater_sha256": debater.sha256(),
         "tokenizer_sha256": debater.tokenizer_sha256(),
-        "chat_template": debater.tokenizer().chat_template,
+        "chat_template": open_vocabulary(config.debater).tokenizer.chat_template,
         "dtype": dtype_of(config),
         **asdict(part(Question, config)),
         **asdict(part(BinaryColumns, config)),

@@ -11,7 +11,7 @@ from jobs.choices import Evaluation, as_examples, choices_identity, load_choices
 from jobs.common import RunSettings, run_job
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
 from raypipe.models.causal import open_model
-from raypipe.models.vocabulary import open_vocabulary
+from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run.trainer import Training
 from raypipe.runs.lock import Lock
 from raypipe.runs.signals import orderly_stop

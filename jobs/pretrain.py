@@ -10,7 +10,7 @@ from jobs.common import RunSettings, run_job
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
 from raypipe.models.causal import open_model
 from raypipe.models.presets import Initialisation, check_vocabulary, config_of, new_model
-from raypipe.models.vocabulary import Vocabulary, open_vocabulary
+from raypipe.models.tokenizer import Vocabulary, open_vocabulary
 from raypipe.run.trainer import Training
 from raypipe.runs import card as cards
 from raypipe.runs.lock import Lock

@@ -9,7 +9,7 @@ from jobs import settings
 from jobs.common import CorpusSettings, RunSettings, run_job
 from jobs.find_heads import some_texts
 from raypipe.corpus import Corpus, plan_shards
-from raypipe.models.vocabulary import FILE, open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import FILE, open_vocabulary, train_tokenizer
 from raypipe.run.cluster import Wanted
 from raypipe.run.stage import Annotate, Sizes, Stopped, is_complete
 from raypipe.runs.card import read_card

@@ -12,7 +12,7 @@ from raypipe.label.debate.debate import Question, Transcript
 from raypipe.label.debate.transcripts import read_transcripts
 from raypipe.losses.soft_labels import PLAIN, SoftLoss
 from raypipe.models.presets import SHAPES
-from raypipe.models.vocabulary import Vocabulary, open_vocabulary
+from raypipe.models.tokenizer import Vocabulary, open_vocabulary
 from raypipe.runs import card as cards
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryRows

@@ -59,23 +59,6 @@ class LocalModel:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"model {self.ref!r} must have a config.json that transformers reads: {error}") from error
 
-    def tokenizer(self) -> Any:
-        """Its fast tokenizer.
-
-        Raises
-        ------
-        ValueError
-            If it has only a slow one.
-        """
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
-        if not tokenizer.is_fast:
-            raise ValueError(
-                f"model {self.ref!r} must have a fast tokenizer (tokenizer.json), got {type(tokenizer).__name__}."
-            )
-        return tokenizer
-
     def weights(self, *, dtype: str, device: str) -> Any:
         """The model itself, in eval mode, in this dtype on this device."""
         import torch

@@ -54,7 +54,7 @@ class ForwardPass:
     """Backend of torch.compile for the layers and the loss: inductor on GPUs; None: as they are."""
 
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     padding: int = field(default=0, init=False, repr=False, compare=False)
     decoder: Decoder | None = field(default=None, init=False, repr=False, compare=False)
     _of_chunk: Losses = field(default_factory=lambda: chunk_losses, init=False, repr=False, compare=False)

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from raypipe.models.causal import open_model
+from raypipe.models.tokenizer import open_vocabulary
 
 
 @dataclass(frozen=True)
@@ -19,19 +18,9 @@ class Window:
     text: str
 
 
-@lru_cache(maxsize=2)
-def tokenizer_of(ref: str) -> Any:
-    """The backend tokenizer of a model: its defaults, but control strings inside a document stay text."""
-    backend = open_model(ref).tokenizer().backend_tokenizer
-    backend.encode_special_tokens = True
-    backend.no_truncation()
-    backend.no_padding()
-    return backend
-
-
 def windows(texts: Sequence[str], *, model: str, max_tokens: int) -> list[Window]:
     """The first `max_tokens` tokens of each text."""
-    encodings = tokenizer_of(model).encode_batch(list(texts), add_special_tokens=True)
+    encodings = open_vocabulary(model).backend.encode_batch(list(texts), add_special_tokens=True)
     return [_window(text, encoding, max_tokens) for text, encoding in zip(texts, encodings, strict=True)]
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from jobs import choices
 from jobs.finetune import Config, main
 from raypipe.models.presets import config_of, new_model
-from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.storage.folder import Folder
 from raypipe.train.loop import loop
 from raypipe.train.loop.journal import read_journal

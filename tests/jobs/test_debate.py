@@ -14,7 +14,7 @@ from jobs.debate import Config, debated, main
 from raypipe.label.debate.debate import Question, Transcript, turn_prompt
 from raypipe.label.debate.transcripts import read_transcripts
 from raypipe.models.presets import config_of, new_model
-from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.runs.card import IdentityChanged, read_card
 from raypipe.storage.folder import Folder
 from raypipe.train.data.splits import split_halves

@@ -8,7 +8,7 @@ import torch
 
 from jobs.finetune import Config, main, plan_finetuning, task_of
 from raypipe.models.presets import config_of, new_model
-from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.storage.folder import Folder
 from raypipe.train.loop.journal import read_journal
 

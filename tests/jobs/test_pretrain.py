@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from jobs.pretrain import Config, main
-from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.storage.folder import Folder
 from raypipe.train.loop.journal import read_journal
 from tests.train.synthetic import write_selection, write_tokens

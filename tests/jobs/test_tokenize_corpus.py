@@ -9,7 +9,7 @@ import pytest
 
 from jobs import pretrain
 from jobs.tokenize_corpus import Config, main
-from raypipe.models.vocabulary import open_vocabulary
+from raypipe.models.tokenizer import open_vocabulary
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import read_listing
 from raypipe.train.loop.journal import read_journal

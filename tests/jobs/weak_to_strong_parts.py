@@ -12,7 +12,7 @@ import torch
 from jobs.weak_to_strong import Config
 from raypipe.losses.soft_labels import CrossEntropy
 from raypipe.models.presets import config_of, new_model
-from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.train.data.loader import Document
 from raypipe.train.data.packed import pack
 from raypipe.train.tasks.soft_labels import SoftLabelHead

@@ -5,7 +5,7 @@ import torch
 
 from raypipe.lm.sampling import GumbelNoise, Sampler
 from raypipe.models.presets import config_of, new_model
-from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 
 PROMPTS = ["red", "the colour is green green green", "blue is"]
 

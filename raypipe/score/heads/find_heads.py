@@ -8,10 +8,11 @@ import numpy as np
 
 from raypipe.lm.decoder import Decoder, Head, check_architecture
 from raypipe.models.causal import open_model
+from raypipe.models.tokenizer import open_vocabulary
 from raypipe.score.heads.causal_check import WRECKS_PROSE, Effect, draw_heads, effects, judge, prose_losses
 from raypipe.score.heads.probes import make_probes, sentences
 from raypipe.score.heads.retrieval_heads import score_heads, top_heads
-from raypipe.score.tokens import tokenizer_of, windows
+from raypipe.score.tokens import windows
 
 PROSE_DOCUMENTS = 12
 
@@ -57,7 +58,7 @@ def find_heads(
     decoder = Decoder(opened.weights(dtype=dtype, device=device), max_tokens=probing.max_tokens)
     values, prose = sentences(texts[::2]), _prose(texts[1::2], model, probing)
     half = len(values) // 2  # the check's values are other sentences than the search's
-    tokenizer, n = tokenizer_of(model), probing.n_probes
+    tokenizer, n = open_vocabulary(model).backend, probing.n_probes
     probes = make_probes(tokenizer, values[:half], n=n, max_tokens=probing.max_tokens, seed=probing.seed)
     fresh = make_probes(
         tokenizer, values[half:], n=probing.n_check_probes, max_tokens=probing.max_tokens, seed=probing.seed + 1

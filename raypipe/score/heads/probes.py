@@ -46,7 +46,7 @@ def sentences(texts: Sequence[str]) -> list[str]:
 def make_probes(tokenizer: Any, values: Sequence[str], *, n: int, max_tokens: int, seed: int) -> list[Probe]:
     """`n` probes, each as close to max_tokens as whole pairs allow, prompt plus answer.
 
-    `tokenizer` is a backend tokenizer (raypipe.score.tokens.tokenizer_of).
+    `tokenizer` is the engine of a Vocabulary, its `backend`.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from string import ascii_uppercase
 
 import numpy as np
 
-from raypipe.models.vocabulary import Vocabulary
+from raypipe.models.tokenizer import Vocabulary
 
 CUE = "Answer:"
 """What a prompt ends with; labels are single tokens after it."""

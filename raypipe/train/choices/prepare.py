@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raypipe.models.vocabulary import Vocabulary
+from raypipe.models.tokenizer import Vocabulary
 from raypipe.train.choices.class_cap import cap_majority
 from raypipe.train.choices.labels import Labels, find_labels
 from raypipe.train.choices.mixture import Mixture

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from raypipe.models.vocabulary import Vocabulary
+from raypipe.models.tokenizer import Vocabulary
 from raypipe.train.choices.labels import CUE, Labels, continuation
 from raypipe.train.choices.question import Question
 from raypipe.train.data.loader import Document

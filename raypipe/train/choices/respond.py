@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from raypipe.lm.packing import plan_batches
-from raypipe.models.vocabulary import Vocabulary
+from raypipe.models.tokenizer import Vocabulary
 from raypipe.train.choices.labels import Labels
 from raypipe.train.choices.prompt import MAX_DIGITS
 from raypipe.train.choices.question import Question

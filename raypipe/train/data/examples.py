@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from raypipe.columns import require
-from raypipe.models.vocabulary import Vocabulary
+from raypipe.models.tokenizer import Vocabulary
 from raypipe.storage.folder import Folder, walk
 from raypipe.train.data.loader import Document
 from raypipe.train.data.order import uniform
@@ -156,12 +156,12 @@ def conversation(messages: list[dict[str, str]], vocabulary: Vocabulary) -> tupl
         if not (text.startswith(stop) and stop.startswith(start)):
             raise ValueError("the chat template changes earlier messages; answers can't be told from the rest.")
         spans.append((len(start), len(stop.rstrip("\n"))))
-    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    begins = np.array([begin for begin, _ in encoding["offset_mapping"]])
+    encoding = vocabulary.rendered.encode(text, add_special_tokens=False)
+    begins = np.array([begin for begin, _ in encoding.offsets])
     marked = np.zeros(len(begins), bool)
     for start, stop in spans:
         marked |= (begins >= start) & (begins < stop)
-    return encoding["input_ids"], marked
+    return encoding.ids, marked
 
 
 def labelled(values: dict[str, Any], columns: ExampleColumns, vocabulary: Vocabulary) -> tuple[list[int], np.ndarray]:

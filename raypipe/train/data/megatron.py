@@ -17,13 +17,24 @@ TYPES = {np.dtype(np.uint16): 8, np.dtype(np.int32): 4}
 
 
 def write_megatron(tokens: Folder, stream: Stream, *, prefix: Path, vocabulary_size: int) -> tuple[int, int]:
-    """Write PREFIX.bin and .idx, the documents of the first epoch in its order; how many, and their tokens."""
+    """Write PREFIX.bin and .idx, the documents of the first epoch in its order; how many, and their tokens.
+
+    Raises
+    ------
+    ValueError
+        If an id is beyond the vocabulary: it might not fit the numbers of the file.
+    """
     dtype = np.dtype(np.uint16 if vocabulary_size <= 1 << 16 else np.int32)
     sizes: list[np.ndarray] = []
     with prefix.with_suffix(".bin").open("wb") as binary:
         for window in range(stream.n_windows(0)):
             rows = stream.documents(0, window)
             found = WindowTokens.read(tokens, stream, np.unique(rows))
+            if found.ids.size and found.ids.max() >= vocabulary_size:
+                raise ValueError(
+                    f"tokens must be ids below the vocabulary's {vocabulary_size:,}, got {found.ids.max():,}; "
+                    "tokenise with the same tokenizer."
+                )
             at = np.searchsorted(found.rows, rows)
             lengths = found.cuts[at + 1] - found.cuts[at]
             for start, length in zip(found.cuts[at].tolist(), lengths.tolist(), strict=True):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import DOMAIN, REASON, TEXT
-from raypipe.models.vocabulary import open_vocabulary
+from raypipe.models.tokenizer import open_vocabulary
 
 TOKENS = pa.schema(
     [
@@ -32,7 +32,7 @@ class Tokenise:
     """End every document with the tokenizer's end-of-text token, where it has one."""
 
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     padding: ClassVar[int] = 0
 
     @property

@@ -3,7 +3,7 @@
 import pytest
 
 from raypipe.models.presets import config_of, new_model
-from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from tests.train.choices.questions import WORDS
 
 

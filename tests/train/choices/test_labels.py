@@ -2,7 +2,7 @@
 
 import pytest
 
-from raypipe.models.vocabulary import open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.train.choices.labels import CUE, continuation, find_labels
 
 
@@ -50,7 +50,7 @@ def test_a_text_that_melts_with_the_cue_has_no_tokens_of_its_own(tmp_path):
     train_tokenizer(["Answer:X " * 9], vocabulary_size=270, folder=tmp_path)
     from tokenizers import Tokenizer, models
 
-    from raypipe.models.vocabulary import Vocabulary
+    from raypipe.models.tokenizer import Vocabulary
 
     melted = Tokenizer(models.BPE(vocab={"A": 0, "n": 1, "s": 2, "w": 3, "e": 4, "r": 5, ":": 6, "x": 7, ":x": 8},
                                   merges=[(":", "x")]))  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raypipe.models.vocabulary import open_vocabulary
+from raypipe.models.tokenizer import open_vocabulary
 from raypipe.train.choices.labels import find_labels
 from raypipe.train.choices.prompt import MAX_DIGITS, Prompter
 from tests.train.choices.questions import question

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raypipe.models.vocabulary import Vocabulary, open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import Vocabulary, open_vocabulary, train_tokenizer
 from raypipe.train.data.examples import ExampleColumns, read_examples
 
 TEMPLATE = (

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from raypipe.train.data.index import every_row_once, read_listing
 from raypipe.train.data.megatron import write_megatron
@@ -50,3 +51,10 @@ def test_a_large_vocabulary_is_written_as_int32(tmp_path):
     write_megatron(tokens, stream, prefix=tmp_path / "mix", vocabulary_size=100_000)
     assert (tmp_path / "mix.idx").read_bytes()[17] == 4
     assert max(map(max, read_back(tmp_path / "mix"))) < 64
+
+
+def test_ids_beyond_the_vocabulary_are_refused_and_not_cut_to_16_bits(tmp_path):
+    tokens = write_tokens(tmp_path / "tokens", n_files=1)
+    stream = Stream(every_row_once(read_listing(tokens)), seed=3, length=2)
+    with pytest.raises(ValueError, match="tokens must be ids below the vocabulary's 2, got"):
+        write_megatron(tokens, stream, prefix=tmp_path / "mix", vocabulary_size=2)

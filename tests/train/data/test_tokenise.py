@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from raypipe.columns import SOURCE
-from raypipe.models.vocabulary import END_OF_TEXT, open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import END_OF_TEXT, open_vocabulary, train_tokenizer
 from raypipe.train.data.tokenise import NO_TOKENS, TOKENS, Tokenise
 
 TEXTS = ["the cat sat on the mat", "", f"a control string {END_OF_TEXT} stays text", "naïve ümlaut 数学 🙂"]

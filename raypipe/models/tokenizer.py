@@ -1,7 +1,15 @@
-"""Open the tokenizer of a model or of a folder, and train one from a corpus."""
+"""Open the tokenizer of a model or of a folder, in one way for all, and train one from a corpus.
+
+A document is text: control strings inside it are encoded as the characters they are. Those are all added tokens that
+the tokenizer marks special, and also those in brackets (`<tool_call>`, `<|fim_prefix|>`, `[INST]`), which many
+tokenizers don't mark. Other added tokens (a word, a run of blanks) are vocabulary and stay. What a chat template has
+rendered needs the control tokens; it has an engine of its own, so that no setting of one can leak into the other.
+"""
 
 import hashlib
+import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +20,7 @@ from raypipe.models.causal import open_model
 
 FILE = "tokenizer.json"
 END_OF_TEXT = "<|endoftext|>"
+_IN_BRACKETS = re.compile(r"<.+>|\[.+\]", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -21,13 +30,15 @@ class Vocabulary:
     tokenizer: Any
     """The transformers tokenizer, what an exported model carries."""
     backend: Any
-    """Its engine: its defaults, but control strings inside a document stay text."""
+    """Its engine for documents: its defaults, but control strings stay text."""
     sha256: str
     """Of tokenizer.json."""
     size: int
-    """Ids are below it."""
+    """The largest id + 1; ids may have gaps, so there can be fewer tokens."""
     end: int | None
     """Id of the token that ends a document, None if there is none."""
+    rendered: Any = None
+    """Its engine for what a chat template has rendered: control strings are control tokens."""
 
 
 @lru_cache(maxsize=2)
@@ -39,20 +50,46 @@ def open_vocabulary(ref: str) -> Vocabulary:
     ValueError
         If there is none, or only a slow one.
     """
-    from transformers import AutoTokenizer
-
     folder = Path(os.path.expanduser(ref.removeprefix("file://")))
     if not (folder / FILE).is_file():
         folder = open_model(ref).folder
     if not (folder / FILE).is_file():
         raise ValueError(f"tokenizer must be a folder or model with {FILE}, got {ref!r} without one.")
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    backend = tokenizer.backend_tokenizer
-    backend.encode_special_tokens = True
-    backend.no_truncation()
-    backend.no_padding()
+    tokenizer = _fast_tokenizer(folder, ref)
     sha256 = hashlib.sha256((folder / FILE).read_bytes()).hexdigest()
-    return Vocabulary(tokenizer, backend, sha256, len(tokenizer), tokenizer.eos_token_id)
+    size = 1 + max(tokenizer.get_vocab().values(), default=-1)
+    return Vocabulary(
+        tokenizer,
+        _engine(tokenizer, control_is_text=True),
+        sha256,
+        size,
+        tokenizer.eos_token_id,
+        _engine(tokenizer, control_is_text=False),
+    )
+
+
+def _fast_tokenizer(folder: Path, ref: str) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise ValueError(f"tokenizer {ref!r} must be a fast one ({FILE}), got {type(tokenizer).__name__}.")
+    return tokenizer
+
+
+def _engine(tokenizer: Any, *, control_is_text: bool) -> Any:
+    """A copy of the engine of a transformers tokenizer, which sets flags of its own engine at every call."""
+    from tokenizers import Tokenizer
+
+    settings = json.loads(tokenizer.backend_tokenizer.to_str())
+    if control_is_text:
+        for token in settings["added_tokens"]:
+            token["special"] = token["special"] or _IN_BRACKETS.fullmatch(token["content"]) is not None
+    engine = Tokenizer.from_str(json.dumps(settings))
+    engine.encode_special_tokens = control_is_text  # text, where it is a special token's
+    engine.no_truncation()
+    engine.no_padding()
+    return engine
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary_size: int, folder: Path) -> None:
