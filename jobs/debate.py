@@ -61,6 +61,7 @@ def main(config: Config) -> int:
             raise ValueError(
                 f"transcripts and batch_rows must be at least 1, got {config.transcripts} and {config.batch_rows}."
             )
+        open_model(config.debater).check()
         rows = debated(config)
         identity = _identity(config, rows)
         card = cards.read_card(run / stage)

@@ -10,6 +10,7 @@ from jobs import settings
 from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
 from jobs.common import RunSettings, run_job
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
+from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run.trainer import Training
@@ -76,6 +77,9 @@ def main(config: Config) -> int:
 
 def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = None) -> Training:
     """All that workers need; whatever is wrong with the settings or the data ends here."""
+    model = open_model(config.model)
+    model.check()
+    check_architecture(model.config(), max_tokens=config.length, setting="length")
     examples = load(config) if choices is None else as_examples(choices)
     for reason, n in examples.skipped.most_common():
         print(f"left out: {n:,} examples: {reason}", file=sys.stderr)
@@ -135,7 +139,7 @@ def task_of(config: Config, labels: list[str]) -> NextToken | ClassificationHead
             causal = open_model(config.model).weights(dtype="float32", device="cpu")
             precision.apply(causal)
             return NextToken(lora.apply(causal))
-        classifier = new_classifier(open_model(config.model).folder, labels or ["value"])
+        classifier = new_classifier(open_model(config.model), labels or ["value"])
         precision.apply(classifier)
         return ClassificationHead(lora.apply(classifier, head="score"))
 

@@ -8,6 +8,7 @@ from typing import Any
 from jobs import settings
 from jobs.common import RunSettings, run_job
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
+from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.presets import Initialisation, check_vocabulary, config_of, new_model
 from raypipe.models.tokenizer import Vocabulary, open_vocabulary
@@ -162,12 +163,11 @@ def _model_config(config: Config, vocabulary: Vocabulary) -> Any:
     if config.model is None:
         found = config_of(config.shape, vocabulary_size=vocabulary.size, length=config.length, end=vocabulary.end)
     else:
-        found = open_model(config.model).config()
+        model = open_model(config.model)
+        model.check()
+        found = model.config()
         check_vocabulary(found, vocabulary.size, where=config.model)
-    if found.max_position_embeddings < config.length:
-        raise ValueError(
-            f"length must be at most the {found.max_position_embeddings} positions of the model, got {config.length}."
-        )
+    check_architecture(found, max_tokens=config.length, setting="length")
     return found
 
 

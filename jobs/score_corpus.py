@@ -14,7 +14,7 @@ from jobs.find_heads import ProbeSettings, detect
 from raypipe import sample
 from raypipe.contracts.op import Pool
 from raypipe.corpus import Corpus, plan_shards
-from raypipe.lm.decoder import check_architecture
+from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.report.words import formats_compared
 from raypipe.run.cluster import Wanted

@@ -20,6 +20,7 @@ from jobs.weak_to_strong_arm import train_arm
 from jobs.weak_to_strong_results import results_of, table_of
 from jobs.weak_to_strong_rows import Arm, debates_about, halves_of, load_rows, stage_of
 from raypipe.losses.soft_labels import Confidence, CrossEntropy, Product, SoftLoss
+from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.presets import SHAPES
 from raypipe.runs import card as cards
@@ -191,9 +192,9 @@ def _check_models(config: Config, n_transcripts: int) -> None:
     elif config.weak_layers is not None:
         raise ValueError(f"weak_layers cuts a model that has weights, but weak is the shape {config.weak!r}.")
     for ref, length in sizes.items():
-        positions = open_model(ref).config().max_position_embeddings
-        if length > positions:
-            raise ValueError(f"length must be at most the {positions} positions of {ref!r}, got {length} in all.")
+        model = open_model(ref)
+        model.check()
+        check_architecture(model.config(), max_tokens=length, setting=f"length in all, for {ref!r},")
 
 
 def _n_transcripts(config: Config) -> int:

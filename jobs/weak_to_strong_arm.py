@@ -63,7 +63,8 @@ def train_arm(config: Any, arm: Arm, seed: int, stopping: threading.Event) -> bo
         return False
     print(f"seed {seed}: {arm.name}: {training.plan.n_steps:,} steps", file=sys.stderr)
     train_stage(settings_of(config, arm, seed), training, stage, stopping)
-    (folder / "checkpoints").remove()  # a finished training is never gone on with
+    for entry in (folder / "checkpoints").files(recursive=True):  # a finished training is never gone on with
+        (folder / "checkpoints").delete(entry.path)
     return True
 
 
@@ -134,7 +135,7 @@ def classifier_of(config: Any, arm: Arm) -> Any:
         return AutoModelForSequenceClassification.from_config(shape, dtype=torch.float32)
     is_cut = arm.role == "weak" and config.weak_layers is not None
     changes = {"num_hidden_layers": config.weak_layers} if is_cut else {}
-    return new_classifier(open_model(ref).folder, LABELS, **changes)
+    return new_classifier(open_model(ref), LABELS, **changes)
 
 
 def export(

@@ -11,18 +11,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import PreTrainedConfig
 
 from raypipe.lm.attention import attention_over
 from raypipe.lm.layer import Layer, shape_of
 from raypipe.lm.packing import Packed
 from raypipe.lm.products import check_float8
+from raypipe.models.architecture import check_kind
 
 Head = tuple[int, int]  # (layer, head), both from 0
 Observe = Callable[[int, torch.Tensor, torch.Tensor], None]
-
-ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3", "olmo2")
-"""transformers model types whose layers this decoder can be: SmolLM, SmolLM2 and TinyLlama are `llama`."""
 
 
 class Decoder(nn.Module):
@@ -36,6 +33,7 @@ class Decoder(nn.Module):
         self, model: Any, *, max_tokens: int, compiler: str | None = None, float8: Collection[int] = ()
     ) -> None:
         super().__init__()
+        check_kind(model.config)
         self.shape = shape_of(model.config)
         if float8:
             check_float8(model.device)
@@ -143,27 +141,3 @@ def check_heads(heads: Sequence[Head], *, n_layers: int, n_heads: int, where: st
             raise ValueError(f"{where}: {error}") from error
     if twice := [head for at, head in enumerate(heads) if head in heads[:at]]:
         raise ValueError(f"{where} must name a head once, got {twice[0]} twice.")
-
-
-def check_architecture(config: PreTrainedConfig, *, max_tokens: int) -> None:
-    """Refuse, before any weight is read, a model that this decoder would not compute exactly.
-
-    Raises
-    ------
-    ValueError
-        If the architecture is another, or its attention doesn't reach `max_tokens` back.
-    """
-    kind, name = config.model_type, config.architectures or config.model_type
-    if kind not in ARCHITECTURES:
-        raise ValueError(f"model must be one of {', '.join(ARCHITECTURES)}, got {kind!r} ({name}).")
-    if config.hidden_act != "silu" or getattr(config, "pretraining_tp", 1) != 1:
-        raise ValueError(f"model must have SwiGLU layers and pretraining_tp 1, got {config.hidden_act!r} ({name}).")
-    rope = (config.rope_parameters or {}).get("rope_type", "default")
-    if rope in ("dynamic", "longrope"):
-        raise ValueError(f"rotary embedding must not depend on the length of the input, got {rope!r} ({name}).")
-    layer_types = getattr(config, "layer_types", None)
-    slides = "sliding_attention" in layer_types if layer_types else getattr(config, "sliding_window", None) is not None
-    window = config.sliding_window if slides else None
-    reach = min(config.max_position_embeddings, window or config.max_position_embeddings)
-    if reach < max_tokens:
-        raise ValueError(f"max_tokens must be at most the {reach} tokens that the model attends to, got {max_tokens}.")

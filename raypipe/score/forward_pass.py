@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 import torch
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
-from raypipe.lm.decoder import Decoder, Head, check_architecture, check_heads
+from raypipe.lm.decoder import Decoder, Head, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.layer import check_float8_sizes, shape_of
 from raypipe.lm.loss import Losses, chunk_losses, token_losses
 from raypipe.lm.packing import pack, plan_batches
+from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import DeviceLost, open_model
 from raypipe.score.statistics.influence import Influence
 from raypipe.score.statistics.perplexity import Perplexity

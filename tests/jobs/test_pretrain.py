@@ -125,7 +125,7 @@ def test_a_file_of_sizes_is_a_shape(config, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"length": 4096, "batch_tokens": 4096, "model": "MODEL"}, "length must be at most the 2048 positions"),
+        ({"length": 4096, "batch_tokens": 4096, "model": "MODEL"}, "length .*must be at most the 2048 tokens"),
         ({"length": 1}, "length must be at least 2"),
         ({"batch_tokens": 100}, "multiple of 32 .*nearest are 96 and 128"),
         ({"steps": None}, "either --steps or --train-tokens"),

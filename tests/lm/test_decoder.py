@@ -3,9 +3,10 @@ import pytest
 import torch
 from transformers import GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
 
-from raypipe.lm.decoder import Decoder, check_architecture
+from raypipe.lm.decoder import Decoder
 from raypipe.lm.loss import token_losses
 from raypipe.lm.packing import pack
+from raypipe.models.architecture import check_architecture
 from tests.tiny import CONFIGS, SIZES, random_documents, reference_losses, tiny_model
 
 CPU = torch.device("cpu")

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from raypipe.lm.decoder import Decoder, Head, check_architecture
+from raypipe.lm.decoder import Decoder, Head
+from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.score.heads.causal_check import WRECKS_PROSE, Effect, draw_heads, effects, judge, prose_losses
@@ -54,6 +55,7 @@ def find_heads(
         If the texts hold too little prose, or the model can't be used.
     """
     opened = open_model(model)
+    opened.check()
     check_architecture(opened.config(), max_tokens=probing.max_tokens)
     decoder = Decoder(opened.weights(dtype=dtype, device=device), max_tokens=probing.max_tokens)
     values, prose = sentences(texts[::2]), _prose(texts[1::2], model, probing)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from raypipe.models.architecture import check_kind
 from raypipe.train.data.loader import Document
 
 ATTENTION = "raypipe_packed"
@@ -55,9 +56,23 @@ def attend_packed(
     dropout: float = 0.0,
     *,
     cuts: list[int],
+    sliding_window: int | None = None,
+    softcap: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention inside each document: query [1, h, t, d], key and value [1, k, t, d] -> [1, t, h, d]."""
+    """Causal attention inside each document: query [1, h, t, d], key and value [1, k, t, d] -> [1, t, h, d].
+
+    Raises
+    ------
+    ValueError
+        If the model asks for what isn't computed: a window shorter than a document, a cap on logits.
+    """
+    longest = max(stop - start for start, stop in pairwise(cuts))
+    if softcap is not None or (sliding_window is not None and sliding_window < longest):
+        raise ValueError(
+            f"attention must reach over whole documents ({longest} tokens) uncapped, got a window of {sliding_window} "
+            f"and a cap of {softcap}; lower --length to the window."
+        )
     if query.device.type == "cuda" and query.dtype in (torch.bfloat16, torch.float16):
         return _varlen(query, key, value, cuts, scaling), None
     is_grouped = query.shape[1] != key.shape[1]
@@ -87,8 +102,15 @@ def _varlen(
 
 
 def use_packed_attention(model: Any) -> None:
-    """Make a transformers model attend inside documents only."""
+    """Make a transformers model attend inside documents only.
+
+    Raises
+    ------
+    ValueError
+        If its architecture isn't one that is computed exactly.
+    """
     from transformers import AttentionInterface
 
+    check_kind(model.config)
     AttentionInterface.register(ATTENTION, attend_packed)  # registries are per process
     model.set_attn_implementation(ATTENTION)

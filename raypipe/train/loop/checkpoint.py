@@ -187,8 +187,9 @@ class Checkpoints:
     def sweep(self) -> None:
         """Remove what a kill left half-written."""
         complete = {name_of(step) for step in self.steps()}
-        for name in {entry.path.split("/")[0] for entry in self.folder.files(recursive=True)} - complete:
-            (self.folder / name).remove()
+        for entry in self.folder.files(recursive=True):
+            if entry.path.split("/")[0] not in complete:
+                self.folder.delete(entry.path)
 
     def _last_whole(self) -> int | None:
         for step in reversed(self.steps()):
@@ -200,7 +201,9 @@ class Checkpoints:
 
     def _refuse(self, step: int, why: str) -> None:
         if self.workers.rank == 0:
-            (self.folder / name_of(step)).remove()
+            for entry in (self.folder / name_of(step)).files(recursive=True):
+                (self.folder / name_of(step)).delete(entry.path)
+            (self.folder / name_of(step)).sweep()
         self.workers.gather(None)
         last = max(self.steps(), default=None)
         good = f"the one of step {last} is whole" if last is not None else "there is none before it"
@@ -217,7 +220,8 @@ class Checkpoints:
             if step not in keep:
                 old = self.folder / name_of(step)
                 old.delete(MANIFEST)  # first: what is left is no checkpoint
-                old.remove()
+                for entry in old.files(recursive=True):
+                    old.delete(entry.path)
 
     @contextmanager
     def _here(self, step: int, manifest: Manifest) -> Iterator[Path]:

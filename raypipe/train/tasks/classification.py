@@ -1,13 +1,13 @@
 """A class or a number from a document: a linear head on the state of its last token, as transformers has it."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from raypipe.models.causal import LocalModel
 from raypipe.train.data.loader import Document
 from raypipe.train.data.packed import Packed, pack, use_packed_attention
 from raypipe.train.loop.flops import matrix_parameters, step_flops
@@ -20,13 +20,9 @@ def names_of(labels: Sequence[Any]) -> dict[str, Any]:
             "label2id": {label: at for at, label in enumerate(labels)}}  # fmt: skip
 
 
-def new_classifier(folder: Path, labels: Sequence[Any], **changes: Any) -> Any:
+def new_classifier(model: LocalModel, labels: Sequence[Any], **changes: Any) -> Any:
     """A model's weights under a new linear head, drawn from torch's generator; `changes` are its configuration's."""
-    from transformers import AutoModelForSequenceClassification
-
-    return AutoModelForSequenceClassification.from_pretrained(
-        folder, **names_of(labels), **changes, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-    )
+    return model.classifier(**names_of(labels), **changes)
 
 
 class SequenceModel(nn.Module):

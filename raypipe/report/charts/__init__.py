@@ -1,1 +1,0 @@
-"""Charts as static SVG in the look of the page."""
