@@ -23,8 +23,9 @@ demo: .venv/base  ## the main job on the embedded sample
 check: install  ## lint, types, import contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-test: install
-	$(BIN)/pytest -m 'not slow'
+test: install  ## without Ray on all cores, then with it
+	$(BIN)/pytest -m 'not slow and not ray' -n auto
+	$(BIN)/pytest -m 'ray and not slow'
 
 test-slow: install
 	$(BIN)/pytest -m slow

@@ -63,8 +63,7 @@ def train_arm(config: Any, arm: Arm, seed: int, stopping: threading.Event) -> bo
         return False
     print(f"seed {seed}: {arm.name}: {training.plan.n_steps:,} steps", file=sys.stderr)
     train_stage(settings_of(config, arm, seed), training, stage, stopping)
-    for entry in (folder / "checkpoints").files(recursive=True):  # a finished training is never gone on with
-        (folder / "checkpoints").delete(entry.path)
+    (folder / "checkpoints").remove()  # a finished training is never gone on with
     return True
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from jobs.weak_to_strong_rows import Arm, halves_of, read_predictions
-from raypipe.evaluate.recovered_gap import MIN_ERRORS, gap_error, mean_interval, recovered_gap
+from raypipe.arrays.intervals import mean_proportion_interval
+from raypipe.evaluate.recovered_gap import MIN_ERRORS, gap_error, recovered_gap
 from raypipe.train.data.binary import BinaryRows
 
 Json = dict[str, Any]
@@ -61,7 +62,7 @@ def majority_correct(config: Any, rows: BinaryRows, seeds: Sequence[int]) -> np.
 def accuracy(right: Iterable[np.ndarray]) -> Json:
     """Mean over seeds and its 95 % interval, from what was right: [n] bool for each seed."""
     by_seed = np.array([one.mean() for one in right])
-    return {"mean": float(by_seed.mean()), "interval": mean_interval(by_seed), "by_seed": by_seed.tolist()}
+    return {"mean": float(by_seed.mean()), "interval": mean_proportion_interval(by_seed), "by_seed": by_seed.tolist()}
 
 
 def weak_labels(config: Any, rows: BinaryRows, arms: Sequence[Arm], seeds: Sequence[int]) -> Json:

@@ -1,5 +1,6 @@
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,25 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 os.environ["RAY_AUTH_MODE"] = "disabled"  # before anything imports Ray, which looks but once
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other core is the other worker's
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the shared Ray is marked `ray`, so that the rest can run on all cores."""
+    for item in items:
+        if "ray_session" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.ray)
+
+
+@pytest.fixture(autouse=True)
+def _only_marked_tests_start_ray(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that starts Ray in this process and isn't marked so."""
+    yield
+    ray = sys.modules.get("ray")
+    if request.node.get_closest_marker("ray") is None and ray is not None and ray.is_initialized():
+        ray.shutdown()
+        pytest.fail("this test starts Ray: mark it `ray`.")
 
 
 @pytest.fixture(scope="session")

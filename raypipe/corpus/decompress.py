@@ -1,7 +1,9 @@
-"""The bytes of a gzip or zstd file, in bounded pieces, up to the place where it breaks."""
+"""The bytes of a file as it was before it was compressed, in bounded pieces, up to the place where it breaks."""
 
+import bz2
+import lzma
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Protocol
 
@@ -12,6 +14,7 @@ MAX_OUT = 2**20
 _BLOCK = 2**22
 _GZIP_PIECE = 2**16
 _ZSTD_PIECE = 2**7  # one call gives back all that its input holds: 4 MB where a file is one letter for long
+_MAX_XZ_MEMORY = 2**30
 _MAX_WINDOW = 2**31  # what `zstd --long=31` writes, as some large public corpora do
 
 
@@ -74,23 +77,74 @@ class _Zstd:
         return self._is_fresh
 
 
+class _Whole:
+    """Streams of bzip2 or xz one after another; zeros may follow the last, as xz pads with them."""
+
+    def __init__(self, make: Callable[[], "bz2.BZ2Decompressor | lzma.LZMADecompressor"]) -> None:
+        self._make, self._stream, self._is_fresh, self._is_first = make, make(), True, True
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Compressed bytes as they come -> what they unpack to."""
+        while True:
+            if self._is_fresh and not self._is_first:
+                piece = piece.lstrip(b"\0")
+            if not piece and self._stream.needs_input:
+                return
+            self._is_fresh = False
+            try:
+                out = self._stream.decompress(piece, MAX_OUT)
+            except (OSError, lzma.LZMAError) as error:
+                raise BrokenStream(str(error)) from error
+            yield out
+            piece = b""
+            if self._stream.eof:
+                piece = self._stream.unused_data
+                self._stream, self._is_fresh, self._is_first = self._make(), True, False
+
+    def at_end(self) -> bool:
+        """Whether the stream may end here."""
+        return self._is_fresh
+
+
+def _lzma() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(memlimit=_MAX_XZ_MEMORY)
+
+
+_FORMATS: dict[str, tuple[Callable[[], _Decoder], int]] = {
+    ".gz": (_Gzip, _GZIP_PIECE),
+    ".gzip": (_Gzip, _GZIP_PIECE),
+    ".zst": (_Zstd, _ZSTD_PIECE),
+    ".zstd": (_Zstd, _ZSTD_PIECE),
+    ".bz2": (lambda: _Whole(bz2.BZ2Decompressor), _GZIP_PIECE),
+    ".xz": (lambda: _Whole(_lzma), _GZIP_PIECE),
+}
+COMPRESSIONS = tuple(_FORMATS)
+"""Suffixes of streams that can be read."""
+
+_BROKEN = (zlib.error, zstandard.ZstdError, BrokenStream)
+
+
 def decompressed(file: pa.NativeFile, *, path: str) -> Iterator[bytes]:
-    """Pieces of the stream; the suffix of the path says how it is compressed.
+    """Pieces of the stream; the suffix of the path says how it is compressed, if it is.
 
     Raises
     ------
     BrokenStream
         Where it ends early or is corrupt, after all that could be read before.
     """
-    make, size = (_Zstd, _ZSTD_PIECE) if path.lower().endswith(".zst") else (_Gzip, _GZIP_PIECE)
-    decoder: _Decoder = make()
+    suffix = next((end for end in COMPRESSIONS if path.lower().endswith(end)), None)
+    if suffix is None:
+        yield from _pieces(file, _BLOCK)
+        return
+    make, size = _FORMATS[suffix]
+    decoder = make()
     position = n_out = 0
     for piece in _pieces(file, size):
         try:
             for out in decoder.feed(piece):
                 n_out += len(out)
                 yield out
-        except (zlib.error, zstandard.ZstdError) as error:
+        except _BROKEN as error:
             file.seek(0)
             single_bytes = (piece[i : i + 1] for i in range(len(piece)))
             yield from _withheld(make(), chain(_pieces(file, size, stop=position), single_bytes), n_out)
@@ -114,5 +168,5 @@ def _withheld(decoder: _Decoder, pieces: Iterable[bytes], n_out: int) -> Iterato
         for out in (out for piece in pieces for out in decoder.feed(piece)):
             yield out[n_out:]
             n_out = max(0, n_out - len(out))
-    except (zlib.error, zstandard.ZstdError):
+    except _BROKEN:
         return

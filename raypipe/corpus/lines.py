@@ -7,17 +7,14 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from raypipe.corpus.arrays import BOM, HEAD_BYTES, Line, array_elements, is_array
 from raypipe.corpus.decompress import BrokenStream, decompressed
 from raypipe.corpus.rows import BATCH, as_string, joined, judge, source_table
 from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
 from raypipe.corpus.where import Condition
 
-Line = tuple[int, bytes | str]
-"""Where a line begins, and its bytes without the line end, or the reason (a str) why it can't be had."""
-
 UNPARSABLE = "unparsable"
 _BLOCK, _TAIL = 2**20, 2**16
-_BOM = b"\xef\xbb\xbf"
 T = TypeVar("T")
 
 
@@ -50,7 +47,7 @@ def _line(start: int, n_bytes: int, parts: Iterable[bytes], max_bytes: int) -> I
         return
     line = b"".join(parts)
     if start == 0:
-        line = line.removeprefix(_BOM)
+        line = line.removeprefix(BOM)
     if line and not line.isspace():
         yield start, line
 
@@ -83,7 +80,10 @@ def _blocks(file: pa.NativeFile, start: int, stop: int) -> Iterator[bytes]:
 
 
 def stream_lines(file: pa.NativeFile, *, path: str, max_bytes: int) -> Iterator[Line]:
-    """The lines of a compressed file; where it breaks, one more with the reason "stream broken at byte N"."""
+    """The lines of a compressed file, or the elements of one that is a JSON array, compressed or not.
+
+    Where a stream breaks, one more with the reason "stream broken at byte N".
+    """
     n_bytes = 0
 
     def counted() -> Iterator[bytes]:
@@ -93,10 +93,33 @@ def stream_lines(file: pa.NativeFile, *, path: str, max_bytes: int) -> Iterator[
             n_bytes += len(piece)
             yield piece
 
+    head, pieces = _with_head(counted())
+    split = array_elements if is_array(head) else split_lines
     try:
-        yield from split_lines(counted(), max_bytes=max_bytes)
+        yield from split(pieces, max_bytes=max_bytes)
     except BrokenStream:
         yield n_bytes, f"stream broken at byte {n_bytes}"
+
+
+def _with_head(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first HEAD_BYTES or so, and all the pieces; a break among them is raised in its place."""
+    held: list[bytes] = []
+
+    def again(broken: BrokenStream | None) -> Iterator[bytes]:
+        """What was taken, and the rest."""
+        yield from held
+        if broken is not None:
+            raise broken
+        yield from pieces
+
+    try:
+        n_bytes = 0
+        while n_bytes < HEAD_BYTES and (piece := next(pieces, None)) is not None:
+            held.append(piece)
+            n_bytes += len(piece)
+    except BrokenStream as error:
+        return b"".join(held), again(error)
+    return b"".join(held), again(None)
 
 
 def shard_lines(file: pa.NativeFile, shard: Shard, *, max_bytes: int) -> Iterator[Line]:

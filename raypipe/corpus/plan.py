@@ -1,14 +1,16 @@
 """A corpus cut into shards."""
 
 import json
+import logging
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raypipe.corpus.arrays import HEAD_BYTES, is_array
 from raypipe.corpus.cache import Cut, Known
 from raypipe.corpus.cuts import cut_groups, row_groups, sliced
 from raypipe.corpus.files import Files
@@ -16,11 +18,14 @@ from raypipe.corpus.limit import limited
 from raypipe.corpus.lines import batched
 from raypipe.corpus.parquet import UNREADABLE, check_columns
 from raypipe.corpus.peek import check_keys
-from raypipe.corpus.shards import Corpus, Shard, file_key
-from raypipe.corpus.sources import SourceFile, find_files
+from raypipe.corpus.shards import Corpus, Kind, Shard, file_key
+from raypipe.corpus.sources import KNOWN_SUFFIXES, SourceFile, find_files
 from raypipe.corpus.where import Condition
+from raypipe.storage.uris import redact
 
+log = logging.getLogger(__name__)
 _THREADS = 16
+_STREAM: Cut = (0, -1, None)
 _WAVE = 1024
 """Files looked at before the first of them is used."""
 
@@ -46,7 +51,7 @@ class Plan:
 
 
 def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Known | None = None) -> Plan:
-    """The shards of a corpus, of about shard_bytes of text or lines each; a compressed stream is one.
+    """The shards of a corpus, of about shard_bytes of text or lines each; a compressed stream or a JSON array is one.
 
     Files whose fingerprint is in `known` aren't opened. One that can't be read is planned all the same, as one shard
     whose reading raises UnreadableFile.
@@ -67,6 +72,8 @@ def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Know
     if planner.condition is not None:
         planner.condition.check_functions()
     files, ignored = find_files(corpus.sources)
+    if ignored.n:
+        _warn(f"{ignored} are left out of {', '.join(redact(corpus.sources))}; {KNOWN_SUFFIXES}.")
     shards = planner.shards(sorted(files, key=lambda file: planner.key(file) + "-"))
     planned = sorted(shards if corpus.limit is None else limited(corpus, shards), key=lambda shard: shard.key)
     if not planner.known.files:
@@ -75,9 +82,14 @@ def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Know
         planned,
         len(planner.found),
         sum(one.file.size_bytes for one in planner.found),
-        ignored,
+        ignored.n,
         planner.known_now(planned),
     )
+
+
+@lru_cache  # once a process, however often it plans
+def _warn(message: str) -> None:
+    log.warning("%s", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,7 @@ class _Found:
 
     file: SourceFile
     cuts: tuple[Cut, ...]
+    cut: Kind
     schema: pa.Schema | None = None
     broken: str | None = None
 
@@ -123,7 +136,7 @@ class _Planner:
         files_open, checked = Files(), set()
         with ThreadPoolExecutor(_THREADS) as pool:
             for wave in batched(files, _WAVE if self.corpus.limit is None else _THREADS):
-                waiting = [self._look_up(file) or pool.submit(self._look_at_footer, file, files_open) for file in wave]
+                waiting = [self._look_up(file) or pool.submit(self._look_at, file, files_open) for file in wave]
                 for one in (one.result() if isinstance(one, Future) else one for one in waiting):
                     if one.schema is not None and self.condition is not None and one.schema not in checked:
                         self.condition.check_schema(one.schema, path=one.file.path)
@@ -137,27 +150,41 @@ class _Planner:
             yield Shard(
                 path=file.path,
                 uri=file.uri,
-                cut=file.cut,
+                cut=one.cut,
                 start=start,
                 stop=stop,
                 fingerprint=file.fingerprint,
                 domain=file.domain,
                 n_rows=n_rows,
-                size=self.size(file),
+                size=self.part_rows if one.cut == "part" else self.shard_bytes,
                 broken=one.broken,
             )
 
     def _look_up(self, file: SourceFile) -> _Found | None:
         """What can be said of a file without opening it; None: nothing."""
         fingerprint, cuts = self.known.files.get(file.path, ("", ()))
-        if fingerprint == file.fingerprint and self.known.settings == self.settings:
-            return _Found(file, cuts)
-        if file.cut == "part":
-            return _Found(file, ((0, -1, None),))
-        if file.cut == "bytes":
-            ranges = sliced(0, file.size_bytes, -(-file.size_bytes // self.shard_bytes))
-            return _Found(file, tuple((start, stop, None) for start, stop in ranges))
-        return None
+        is_known = fingerprint == file.fingerprint
+        kind: Kind = "part" if is_known and _STREAM in cuts else file.cut
+        if is_known and self.known.settings == self.settings:
+            return _Found(file, cuts, kind)
+        if kind == "part":
+            return _Found(file, (_STREAM,), kind)
+        return self._by_bytes(file) if kind == "bytes" and (is_known or not file.size_bytes) else None
+
+    def _by_bytes(self, file: SourceFile) -> _Found:
+        ranges = sliced(0, file.size_bytes, -(-file.size_bytes // self.shard_bytes))
+        return _Found(file, tuple((start, stop, None) for start, stop in ranges), "bytes")
+
+    def _look_at(self, file: SourceFile, files: Files) -> _Found:
+        """What only the file itself says: whether JSON is one array, and the footer of Parquet."""
+        if file.cut == "rows":
+            return self._look_at_footer(file, files)
+        try:
+            with files.open(file.uri) as opened:
+                head = opened.read(HEAD_BYTES)
+        except OSError as error:
+            return _Found(file, (_STREAM,), "bytes", broken=f"{file.uri} can't be read: {error}")
+        return _Found(file, (_STREAM,), "part") if is_array(head) else self._by_bytes(file)
 
     def _look_at_footer(self, file: SourceFile, files: Files) -> _Found:
         try:
@@ -168,12 +195,12 @@ class _Planner:
                 if n_rows != sum(rows for rows, _ in groups) or any(rows < 0 for rows, _ in groups):
                     raise OSError(f"its footer says {n_rows} rows, its row groups have {[rows for rows, _ in groups]}")
         except UNREADABLE as error:
-            return _Found(file, ((0, -1, None),), broken=f"{file.uri} can't be read: {error}")
+            return _Found(file, (_STREAM,), "rows", broken=f"{file.uri} can't be read: {error}")
         if n_rows == 0:  # nothing will be read of it, so its columns don't matter
-            return _Found(file, ())
+            return _Found(file, (), "rows")
         check_columns(self.corpus, schema, path=file.path, named=file.domain is not None)
         ranges = cut_groups(groups, self.shard_bytes)
-        return _Found(file, tuple((start, stop, stop - start) for start, stop in ranges), schema)
+        return _Found(file, tuple((start, stop, stop - start) for start, stop in ranges), "rows", schema)
 
     def known_now(self, planned: list[Shard]) -> Known:
         """What the next planning needn't find out again: the cuts of each file that could be read, and rows counted."""

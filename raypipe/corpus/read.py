@@ -24,7 +24,7 @@ def read_shard(corpus: Corpus, shard: Shard) -> pa.Table:
         If it is a stream.
     """
     if shard.cut == "part":
-        raise ValueError(f"{shard.path} is a compressed stream; read it with read_stream.")
+        raise ValueError(f"{shard.path} is a stream; read it with read_stream.")
     condition = _condition(corpus)
     with Files().open_unchanged(shard) as file:
         if shard.cut == "rows":
@@ -36,7 +36,7 @@ def read_shard(corpus: Corpus, shard: Shard) -> pa.Table:
 def read_stream(
     corpus: Corpus, shard: Shard, *, part_rows: int, done: frozenset[int] = frozenset()
 ) -> Iterator[tuple[Shard, bool, pa.Table]]:
-    """The parts of a compressed stream: each as a shard, whether it is the last, and its rows.
+    """The parts of a compressed stream or of a JSON array: each as a shard, whether it is the last, and its rows.
 
     A part has part_rows rows, the last one the rest; a stream without rows has one part. Parts that start at a row in
     `done` are decompressed and left out. Where the stream breaks, a last row says so.
@@ -49,7 +49,7 @@ def read_stream(
         If it is no stream.
     """
     if shard.cut != "part":
-        raise ValueError(f"{shard.path} is no compressed stream; read it with read_shard.")
+        raise ValueError(f"{shard.path} is no stream; read it with read_shard.")
     condition = _condition(corpus)
     with Files().open_unchanged(shard) as file:
         lines = shard_lines(file, shard, max_bytes=corpus.max_line_bytes)

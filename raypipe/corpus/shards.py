@@ -10,6 +10,9 @@ from urllib.parse import quote
 MAX_QUOTED = 150
 """Longest quoted path in a key, in bytes: a file name may have 255, and a temporary one needs some of them."""
 
+Kind = Literal["rows", "bytes", "part"]
+"""How a file is cut."""
+
 
 class UnreadableFile(OSError):
     """A source file can't be read: its shard is set aside, the others go on."""
@@ -79,8 +82,8 @@ class Shard:
     """Path relative to the corpus root; `NAME/relative` for a source with a NAME."""
     uri: str
     """Where the file is now; not part of what the shard is."""
-    cut: Literal["rows", "bytes", "part"]
-    """Rows of a Parquet file; lines that begin in a range of bytes; rows of a compressed stream."""
+    cut: Kind
+    """Rows of a Parquet file; lines that begin in a range of bytes; rows of a compressed stream or of a JSON array."""
     start: int
     """First row or byte."""
     stop: int

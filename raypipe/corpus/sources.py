@@ -3,16 +3,20 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
+from raypipe.corpus.decompress import COMPRESSIONS
+from raypipe.corpus.shards import Kind
 from raypipe.storage.folder import Entry, walk
 from raypipe.storage.uris import filesystem, glob_root, is_remote, local_path
 
-SUFFIXES = (".parquet", ".jsonl", ".json", ".ndjson")
-COMPRESSIONS = (".gz", ".zst")
-_LINES = tuple(lines + end for lines in SUFFIXES[1:] for end in ("", *COMPRESSIONS))
+_PARQUET = (".parquet", ".parq", ".pq")
+_JSON = (".jsonl", ".json", ".ndjson")
+_LINES = tuple(lines + end for lines in _JSON for end in ("", *COMPRESSIONS))
+KNOWN_SUFFIXES = f"known are {', '.join((*_PARQUET, *_JSON))}, the last three also with {', '.join(COMPRESSIONS)}"
+_NAMED = 5
+"""Files of other formats that are named where they are passed over."""
 _NAME = re.compile(r"[^\W_][\w .+-]{0,99}")
 
 
@@ -30,16 +34,36 @@ class SourceFile:
     """NAME of its source."""
 
     @property
-    def cut(self) -> Literal["rows", "bytes", "part"]:
+    def cut(self) -> Kind:
         """How a file of this suffix is cut into shards."""
         lower = self.path.lower()
-        if lower.endswith(".parquet"):
+        if lower.endswith(_PARQUET):
             return "rows"
         return "part" if lower.endswith(COMPRESSIONS) else "bytes"
 
 
-def find_files(sources: tuple[str, ...]) -> tuple[list[SourceFile], int]:
-    """The files of all sources, and how many files of other formats were passed over.
+@dataclass
+class Ignored:
+    """Files of other formats that were passed over."""
+
+    n: int = 0
+    names: list[str] = field(default_factory=list)
+    """Paths of the first few."""
+
+    def add(self, path: str) -> None:
+        """One more."""
+        self.n += 1
+        if len(self.names) < _NAMED:
+            self.names.append(path)
+
+    def __str__(self) -> str:
+        """`3 files of other formats (a.csv, b.txt, c)`."""
+        names = f" ({', '.join(self.names)}{', ...' if self.n > len(self.names) else ''})" if self.n else ""
+        return f"{self.n} file{'' if self.n == 1 else 's'} of other formats{names}"
+
+
+def find_files(sources: tuple[str, ...]) -> tuple[list[SourceFile], Ignored]:
+    """The files of all sources, and those of other formats that were passed over.
 
     Raises
     ------
@@ -49,11 +73,10 @@ def find_files(sources: tuple[str, ...]) -> tuple[list[SourceFile], int]:
         If a NAME is not one, a file named has a format that can't be read, or two files have the same path.
     """
     found: dict[str, tuple[str, SourceFile]] = {}
-    ignored = 0
+    ignored = Ignored()
     for source in sources:
         name, uri = split_source(source)
-        files, others = _files_of(source, name, uri)
-        ignored += others
+        files = _files_of(source, name, uri, ignored)
         for file in files:
             if file.path in found:
                 raise ValueError(
@@ -85,24 +108,22 @@ def split_source(source: str) -> tuple[str | None, str]:
     return name or None, uri
 
 
-def _files_of(source: str, name: str | None, uri: str) -> tuple[list[SourceFile], int]:
-    files, ignored = [], 0
+def _files_of(source: str, name: str | None, uri: str, ignored: Ignored) -> list[SourceFile]:
+    files, others = [], Ignored()
     for relative, file_uri, entry in _listing(source, uri):
         lower = relative.lower()
-        if lower.endswith(tuple(f".parquet{end}" for end in COMPRESSIONS)):
+        if lower.endswith(tuple(parquet + end for parquet in _PARQUET for end in COMPRESSIONS)):
             raise ValueError(f"{file_uri}: a compressed Parquet file can't be read; decompress it first.")
-        if not lower.endswith((".parquet", *_LINES)):
-            ignored += 1
+        if not lower.endswith((*_PARQUET, *_LINES)):
+            others.add(relative)
+            ignored.add(relative)
             continue
         path = f"{name}/{relative}" if name else relative
         files.append(SourceFile(path, file_uri, entry.fingerprint, entry.size_bytes, name))
     if not files:
-        known = ", ".join(SUFFIXES)
-        raise FileNotFoundError(
-            f"source {source!r} has no file to read ({ignored} of other formats); known are {known}, "
-            f"the last three also with {' or '.join(COMPRESSIONS)}."
-        )
-    return files, ignored
+        but = f", but {others}" if others.n else ""
+        raise FileNotFoundError(f"source {source!r} has no file to read{but}; {KNOWN_SUFFIXES}.")
+    return files
 
 
 def _listing(source: str, uri: str) -> Iterator[tuple[str, str, Entry]]:
@@ -118,8 +139,8 @@ def _listing(source: str, uri: str) -> Iterator[tuple[str, str, Entry]]:
             yield entry.path, _join(plain, entry.path), entry
             continue
         file_name = plain.rsplit("/", 1)[-1]
-        if ".parquet" not in file_name.lower() and not file_name.lower().endswith(_LINES):
-            raise ValueError(f"source {source!r} has no known suffix; known are .parquet, {', '.join(_LINES)}.")
+        if ".parquet" not in file_name.lower() and not file_name.lower().endswith((*_PARQUET, *_LINES)):
+            raise ValueError(f"source {source!r} has no known suffix; {KNOWN_SUFFIXES}.")
         yield file_name, _join(plain, ""), entry
 
 

@@ -88,14 +88,6 @@ def gap_error(weak: np.ndarray, ceiling: np.ndarray) -> float:
     return float(np.hypot(_error(difference.mean(axis=0)), _error(difference.mean(axis=1))))
 
 
-def mean_interval(values: np.ndarray, *, level: float = 0.95) -> Interval | None:
-    """Student's t interval of a mean: [s] -> its ends; None with fewer than two values."""
-    if len(values) < 2:
-        return None
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * _error(values)
-    return float(values.mean() - half), float(values.mean() + half)
-
-
 def ratio_interval(numerators: np.ndarray, denominators: np.ndarray, *, level: float = 0.95) -> Interval | None:
     """Fieller's interval of mean(numerators) / mean(denominators), paired: [s], [s] -> its ends.
 

@@ -1,9 +1,9 @@
 """A run folder as a report: one HTML file that fetches nothing, and tables for the terminal."""
 
-from raypipe.report.excerpts import ReadText, excerpts
-from raypipe.report.page import page
-from raypipe.report.run_numbers import Numbers, gather_numbers
-from raypipe.report.sources import corpus_reader, scored_corpus
+from raypipe.report.numbers.excerpts import ReadText, excerpts
+from raypipe.report.numbers.run_numbers import Numbers, gather_numbers
+from raypipe.report.numbers.sources import corpus_reader, scored_corpus
+from raypipe.report.page.page import page
 from raypipe.storage.folder import Folder
 
 __all__ = ["FILE", "gather_numbers", "write_report"]

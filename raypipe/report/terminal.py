@@ -11,11 +11,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raypipe.report.checks import findings
 from raypipe.report.escape import terminal_text
-from raypipe.report.measures import medians
-from raypipe.report.read import Json, RunFiles, list_run
-from raypipe.report.run_numbers import Numbers, gather_numbers
+from raypipe.report.numbers.checks import findings
+from raypipe.report.numbers.measures import medians
+from raypipe.report.numbers.read import Json, RunFiles, list_run
+from raypipe.report.numbers.run_numbers import Numbers, gather_numbers
 from raypipe.report.words import count, duration, fraction, value
 from raypipe.storage.folder import Folder
 

@@ -1,19 +1,18 @@
 """What scoring a corpus would take, from a plan and a minute of measuring."""
 
 from dataclasses import dataclass, replace
-from itertools import takewhile
 
 import pyarrow as pa
 
 from raypipe.corpus import Corpus, Plan, Shard, UnreadableFile
-from raypipe.corpus.decompress import decompressed
 from raypipe.corpus.files import Files
+from raypipe.corpus.lines import stream_lines
 from raypipe.run.calibrate import Rate
 from raypipe.run.worker import parts
 
 SAMPLED = 16
 SLICE_BYTES = 1 << 18
-STREAM_BYTES = 1 << 22
+STREAM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def _rows(corpus: Corpus, plan: Plan) -> float:
     unknown = [shard for shard in plan.shards if shard.n_rows is None and shard.broken is None]
     lines = [shard for shard in unknown if shard.cut == "bytes"]
     streams = [shard for shard in unknown if shard.cut == "part"]
-    return exact + _rows_of_lines(corpus, lines) + _rows_of_streams(streams)
+    return exact + _rows_of_lines(corpus, lines) + _rows_of_streams(corpus, streams)
 
 
 def _rows_of_lines(corpus: Corpus, shards: list[Shard]) -> float:
@@ -76,17 +75,18 @@ def _rows_of_lines(corpus: Corpus, shards: list[Shard]) -> float:
     return counted / read * sum(shard.stop - shard.start for shard in shards) if read else 0.0
 
 
-def _rows_of_streams(shards: list[Shard]) -> float:
-    """Rows of compressed streams: lines in the beginnings of some, in proportion to compressed bytes."""
-    lines = read = 0
+def _rows_of_streams(corpus: Corpus, shards: list[Shard]) -> float:
+    """Rows of compressed streams and of arrays: those in the beginnings of some, in proportion to the files' bytes."""
+    rows = read = 0
     files = Files()
     for shard in shards[:: max(1, len(shards) // SAMPLED)]:
         with files.open_unchanged(shard) as file:
-            pieces = decompressed(file, path=shard.path)
-            lines += sum(piece.count(b"\n") for piece in takewhile(lambda _: file.tell() < STREAM_BYTES, pieces))
-            read += min(file.tell(), int(shard.fingerprint.split("-")[0]))
+            head = file.read(STREAM_BYTES)
+        found = stream_lines(pa.BufferReader(head), path=shard.path, max_bytes=corpus.max_line_bytes)
+        rows += sum(isinstance(row, bytes) for _, row in found)  # the last one is broken where the beginning ends
+        read += len(head)
     sizes = sum(int(shard.fingerprint.split("-")[0]) for shard in shards)
-    return sizes * lines / read if read else 0.0
+    return sizes * rows / read if read else 0.0
 
 
 def _tables(corpus: Corpus, shard: Shard) -> list[pa.Table]:

@@ -186,12 +186,14 @@ class Annotate:
         state, totals = compare(plan.shards, names), recount(self.folder, names)
         check_rows(plan, state, totals)
         left = {shard.key for shard in state.pending}
-        broken = sum(n for reason, n in totals.skipped.items() if reason.startswith("stream broken"))
+        broken = sum(n for reason, n in totals.skipped.items() if reason.startswith(("stream broken", "array broken")))
         card["set_aside"] = {key: why for key, why in card["set_aside"].items() if key in left}
         card["counts"] = totals.as_json()
         card["inputs"] = _inputs(plan)
         card["warnings"] = (
-            [f"{broken} compressed streams are broken; their rows after the break are lost."] if broken else []
+            [f"{broken} compressed streams or arrays are broken; their rows after the break are lost."]
+            if broken
+            else []
         )
         card["status"] = "incomplete" if state.pending else "finished"
         card["times"]["finished"] = cards.now()

@@ -31,7 +31,7 @@ from raypipe.train.engines.torch_engine import TorchEngine
 from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.checkpoint import Checkpoints, State
 from raypipe.train.loop.flops import measured_peak
-from raypipe.train.loop.journal import Journal, open_board
+from raypipe.train.loop.journal import Journal, boards
 from raypipe.train.loop.loop import Plan, Request, Stopped, train
 from raypipe.train.loop.meter import Meter
 from raypipe.train.tasks.task import Task
@@ -150,7 +150,7 @@ def _work(training: Training, workers: Workers) -> State:
         feed,
         training.plan,
         checkpoints=checkpoints,
-        meter=_meter(training, task, workers),
+        meter=workers.together(lambda: _meter(training, task, workers)),
         asked=_asked(training.folder, workers),
     )
     if training.take == "best":
@@ -171,7 +171,7 @@ def _meter(training: Training, task: Task, workers: Workers) -> Meter:
     """The first worker's writes; the others time only."""
     if workers.rank > 0:
         return Meter()
-    board = open_board(training.folder / "tensorboard") if training.tensorboard else None
+    open_board = boards(training.folder / "tensorboard") if training.tensorboard else None
     last = [0.0]
 
     def on_step(line: dict[str, Any]) -> None:
@@ -181,7 +181,7 @@ def _meter(training: Training, task: Task, workers: Workers) -> Meter:
             last[0] = time.monotonic()
 
     return Meter(
-        Journal(training.folder / "metrics", board),
+        Journal(training.folder / "metrics", open_board),
         learning_rate=training.optimiser.learning_rate,
         flops=lambda batch: sum(task.flops(documents) for documents in batch.micro),
         peak_flops=measured_peak(workers.device, training.precision.dtype),

@@ -17,8 +17,8 @@ from raypipe.select.selection import Selection
 from raypipe.storage.folder import Entry, Folder
 
 NO_DOMAIN = "(none)"
-LEAST_LOSS = 1e-6
-"""Below this loss, in nats a token, influence means nothing: its denominator is noise."""
+RISE = ("loss", "loss_masked")
+"""Columns of a score that is the relative rise of the second over the first: with a floor it is made anew."""
 REGRESSORS = {"loss": "loss", "length": "n_tokens", "zlib": "zlib_ratio"}
 N_THREADS = 8
 S = TypeVar("S")
@@ -59,9 +59,8 @@ class Rows:
 
 def columns_read(settings: Selection) -> list[str]:
     """The columns of scores/ that these settings need."""
-    names = ["text_hash", "domain", "n_tokens", "n_tokens_total", "status", settings.score]
-    if settings.score == "influence":
-        names += ["loss", "loss_masked"] if settings.min_loss > 0 else ["loss"]
+    names = ["text_hash", "domain", "n_tokens", "n_tokens_total", "status", settings.column]
+    names += RISE if settings.min_loss > 0 else ()
     return list(dict.fromkeys(names + further_columns(settings)))
 
 
@@ -98,13 +97,17 @@ def rows_of(table: pa.Table, settings: Selection) -> Rows:
 
 
 def _score(table: pa.Table, settings: Selection) -> np.ndarray:
-    score = _numbers(table[settings.score], np.float64)
-    if settings.score != "influence":
+    score = _numbers(table[settings.column], np.float64)
+    if settings.min_loss == 0:
         return score
-    loss = _numbers(table["loss"], np.float64)
-    if settings.min_loss > 0:
-        score = (_numbers(table["loss_masked"], np.float64) - loss) / np.maximum(loss, settings.min_loss)
-    return np.where(loss >= LEAST_LOSS, score, np.nan)
+    loss, masked = (_numbers(table[name], np.float64) for name in RISE)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.abs((masked - loss) / loss - score) > 1e-3 * np.maximum(np.abs(score), 1) * np.maximum(1 / loss, 1)
+    if off.any():
+        raise ValueError(
+            f"min_loss floors a score that is (loss_masked - loss) / loss, and {settings.column!r} isn't; leave it out."
+        )
+    return np.where(np.isnan(score), np.nan, (masked - loss) / np.maximum(loss, settings.min_loss))
 
 
 def _numbers(column: pa.ChunkedArray, dtype: type) -> np.ndarray:
@@ -154,7 +157,7 @@ class Scores:
         with self.folder.open(file.path) as source:
             parquet = pq.ParquetFile(source)
             columns.require(parquet.schema_arrow, names, where=f"{self.folder.uri}/{file.path}")
-            _require_number(parquet.schema_arrow, self.settings.score)
+            _require_number(parquet.schema_arrow, self.settings.column)
             return rows_of(parquet.read(names), self.settings)
 
 

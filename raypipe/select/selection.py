@@ -1,8 +1,10 @@
 """The settings of a selection."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
+
+from raypipe.contracts.score import OLDER, scores_of
 
 Arm = Literal["random", "longest", "lowest-loss"]
 Regressor = Literal["loss", "length", "zlib"]
@@ -15,11 +17,11 @@ class Selection:
     scores: str = "scores"
     """Folder of the run that holds the scores."""
 
-    score: str = "influence"
-    """Column of the scores to rank by."""
+    score: str | None = None
+    """Column of the scores to rank by; None: the one that their card names, whose better end it knows."""
 
     lower_is_better: bool = False
-    """The best rows are those with the lowest score, as for a loss."""
+    """The best rows are those with the lowest score; for a column of which the card doesn't tell."""
 
     share: float = 0.2
     """Fraction of each domain's eligible rows to select, above 0 and at most 1 (the paper's: 0.2)."""
@@ -40,7 +42,7 @@ class Selection:
     """Rows with fewer scored tokens are not eligible."""
 
     min_loss: float = 0.0
-    """Floor of the loss that influence divides by, in nats a token; 0 takes influence as it was scored."""
+    """Floor of the loss in (loss_masked - loss) / loss, where that is the score, in nats a token; 0: as scored."""
 
     min_domain_rows: int = 100
     """Domains with fewer eligible rows are ranked together, as one group called "(pooled)"."""
@@ -62,6 +64,20 @@ class Selection:
 
     exact_rows: int = 50_000_000
     """Domains with more eligible rows are ranked by a histogram; the card states its largest rank error."""
+
+    def of_scores(self, card: Mapping[str, Any], columns: Sequence[str]) -> "Selection":
+        """These settings with what the scores' card says of the column to rank by."""
+        known = {score.column: score for score in scores_of(card)} or {score.column: score for score in OLDER}
+        first = next((name for name in known if name in columns), next(iter(known)))
+        column = first if self.score is None else self.score
+        lower = self.lower_is_better or (column in known and not known[column].higher_is_better)
+        return replace(self, score=column, lower_is_better=lower)
+
+    @property
+    def column(self) -> str:
+        """The column to rank by, once it is known."""
+        assert self.score is not None, "of_scores comes first"
+        return self.score
 
     def check(self) -> None:
         """Refuse settings that make no sense.

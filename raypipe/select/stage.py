@@ -19,7 +19,7 @@ import pyarrow as pa
 
 import raypipe
 from raypipe.select.card import CARD, STAGE, Json, arm_stage, finished_card, identity_of, is_done, tables, write_card
-from raypipe.select.export.files import count_rows, write_arm
+from raypipe.select.export.files import column_names, count_rows, write_arm
 from raypipe.select.ranking.arms import Pick, pick_control, pick_share
 from raypipe.select.ranking.groups import Eligible, find_copies, pool_small
 from raypipe.select.ranking.orders import Adjusted
@@ -58,6 +58,7 @@ def select(run: str, settings: Selection) -> Json:
     started, clock_s = datetime.now(UTC), time.monotonic()
     folder, source = Folder(run), Folder(run) / settings.scores
     scores_card, files = finished_card(source), tables(source)
+    settings = settings.of_scores(scores_card, column_names(source, files))
     arms = (STAGE, *settings.arms)
     identities = {arm: identity_of(settings, scores_card, files, arm=arm) for arm in arms}
     if all(is_done(folder / arm_stage(arm), identities[arm], names=[file.path for file in files]) for arm in arms):

@@ -234,6 +234,14 @@ class Folder:
         except FileNotFoundError:
             return
 
+    def remove(self) -> None:
+        """Delete the folder with all that it holds; nothing happens if it isn't there."""
+        system, path = self._opened
+        try:
+            self._retrying(lambda: system.delete_dir(path))
+        except FileNotFoundError:
+            return
+
     def sweep(self) -> int:
         """Remove what writers that died left half-written, and say how many files that were."""
         orphans = [entry.path for entry in self._files() if TEMPORARY in entry.path]

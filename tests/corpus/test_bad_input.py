@@ -1,7 +1,9 @@
 """Whatever lies in a corpus becomes rows with reasons or a clear error, and its neighbours are read."""
 
+import bz2
 import gzip
 import json
+import lzma
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -89,9 +91,28 @@ BROKEN_AB = [None, None, f"stream broken at byte {len(AB)}"]
 SKIPPABLE = b"\x50\x2a\x4d\x18" + struct.pack("<I", 3) + b"abc"
 FIVE = line("a") + line("b") + line("c") + line("d") + line("e")
 
+NO_END = "array broken at byte 24"
+ARRAY_REASONS = [None, *["unparsable"] * 4, "null text"]
+
 LINES = [
     Case("good lines", "x.jsonl", AB, ["a", "b"]),
     Case("an empty file", "x.jsonl", b""),
+    Case("an array", "x.json", b'[{"text":"a"},\n{"text":"b"}]', ["a", "b"], ids=["x.json:0", "x.json:1"]),
+    Case("an empty array", "x.json", b" [ ] "),
+    Case("an array called lines", "x.jsonl", BOM + b'[\n  {"text": "a"},\n  {"text": "b"}\n]\n', ["a", "b"]),
+    Case("an array of much else", "x.json", b'[{"text":"a"},1,"x",null,[],{}]', ["a", *[None] * 5], ARRAY_REASONS),
+    Case(
+        "an array without an end", "x.json", b'[{"text":"a"},{"text":"b', ["a", None], [None, "array broken at byte 24"]
+    ),
+    Case("an array and more", "x.json", b'[{"text":"a"}] and more', ["a", None], [None, "unparsable"]),
+    Case("lines of arrays", "x.jsonl", b'[{"text":"a"}]\n[{"text":"b"}]\n', [None, None], ["unparsable"] * 2),
+    Case(
+        "a long element",
+        "x.json",
+        b"[" + line("x" * 3_000_000) + b"," + line("b") + b"]",
+        [None, "b"],
+        [f"line over {MAX_LINE} bytes", None],
+    ),
     Case("only blank lines", "x.jsonl", b"\n \n\t\r\n\n"),
     Case("no newline at the end", "x.jsonl", AB.rstrip(b"\n"), ["a", "b"]),
     Case("newlines of Windows", "x.jsonl", AB.replace(b"\n", b"\r\n"), ["a", "b"]),
@@ -368,6 +389,14 @@ STREAMS = [
         ["a", None, "b"],
         [None, f"line over {MAX_LINE} bytes", None],
     ),
+    Case("an array in gzip", "x.json.gz", gzip.compress(b'[{"text":"a"},{"text":"b"}]'), ["a", "b"]),
+    Case(
+        "an array in gzip that breaks",
+        "x.json.gz",
+        without(gzip.compress(b'[{"text":"a"},{"text":"b"}]'), 3),
+        ["a", "b", None],
+        [None, None, "stream broken at byte 27"],
+    ),
     Case("zstd", "x.jsonl.zst", zst(AB), ["a", "b"]),
     Case(
         "zstd of several frames", "x.jsonl.zst", b"".join(zst(AB[i : i + 5]) for i in range(0, len(AB), 5)), ["a", "b"]
@@ -498,6 +527,12 @@ NAMES = [
     Case("a backslash and quotes in a name", "a\\b'c\"d.parquet", parquet(texts_table("a")), ["a"]),
     Case("a newline in a name", "a\nb.jsonl", AB, ["a", "b"]),
     Case("capitals in a suffix", "X.JSONL", AB, ["a", "b"]),
+    Case("zstd by its long name", "x.jsonl.zstd", zst(AB), ["a", "b"]),
+    Case("gzip by its long name", "x.json.gzip", gzip.compress(AB), ["a", "b"]),
+    Case("bzip2", "x.jsonl.bz2", bz2.compress(AB), ["a", "b"]),
+    Case("xz", "x.ndjson.xz", lzma.compress(AB), ["a", "b"]),
+    Case("Parquet by a short name", "x.parq", parquet(texts_table("a")), ["a"]),
+    Case("Parquet by a shorter name", "x.pq", parquet(texts_table("a")), ["a"]),
     Case("a name of 250 bytes", "x" * 244 + ".jsonl", AB, ["a", "b"]),
     Case("dots in a name", "..a..jsonl", AB),
     Case("a hidden file", "_x.jsonl", b"rubbish"),

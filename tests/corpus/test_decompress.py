@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import io
+import lzma
 from itertools import count
 
 import pyarrow as pa
@@ -14,7 +16,11 @@ TEXT = b"".join(b"line %d\n" % i for i in range(20_000))
 FORMATS = {
     ".gz": gzip.compress,
     ".zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
 }
+CHECK = {".gz": -6, ".zst": -1, ".bz2": -3, ".xz": -1}
+"""A byte of each that only its check looks at."""
 
 
 def read(content: bytes, suffix: str) -> tuple[bytes, str | None]:
@@ -62,7 +68,7 @@ def test_a_flipped_byte_is_noticed_and_costs_nothing_before_it(suffix: str, wher
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_all_that_a_wrong_check_sum_follows_is_given(suffix: str):
     bad = bytearray(FORMATS[suffix](TEXT))
-    bad[-1 if suffix == ".zst" else -6] ^= 1
+    bad[CHECK[suffix]] ^= 1
     out, message = read(bytes(bad), suffix)
     assert out == TEXT
     assert message
@@ -95,3 +101,20 @@ def test_few_requests_are_made_of_the_storage():
     raw = Counted(FORMATS[".zst"](TEXT))
     assert sum(map(len, decompressed(pa.PythonFile(raw, mode="r"), path="x.zst"))) == len(TEXT)
     assert next(raw.reads) <= 3
+
+
+@pytest.mark.parametrize(("suffix", "like"), [(".gzip", ".gz"), (".zstd", ".zst"), (".ZST", ".zst")])
+def test_a_format_has_several_suffixes(suffix: str, like: str):
+    assert read(FORMATS[like](TEXT), suffix) == (TEXT, None)
+
+
+def test_what_has_no_such_suffix_is_as_it_is():
+    assert read(TEXT, ".json") == (TEXT, None)
+
+
+def test_streams_of_xz_may_be_padded_and_rubbish_behind_one_is_noticed():
+    assert read(FORMATS[".xz"](TEXT) + bytes(8) + FORMATS[".xz"](TEXT), ".xz") == (TEXT + TEXT, None)
+    for suffix in (".xz", ".bz2"):
+        out, message = read(FORMATS[suffix](TEXT) + b"rubbish", suffix)
+        assert out == TEXT
+        assert message

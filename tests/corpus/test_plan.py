@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from raypipe.corpus import Corpus, Known, UnreadableFile, load, plan_shards, read_shard, save
 from raypipe.corpus import plan as plan_module
 from raypipe.corpus.files import Files
-from raypipe.corpus.sources import SourceFile
+from raypipe.corpus.sources import Ignored, SourceFile
 from raypipe.storage.folder import Folder
 from tests.corpus.reading import read_all
 
@@ -136,6 +136,17 @@ def test_only_a_rewritten_file_is_opened_again(tmp_path: Path, monkeypatch: pyte
     assert after.shards[1].key != before.shards[1].key
 
 
+def test_files_of_other_formats_are_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    for name in ("a.jsonl", "b.csv", "part-00000"):
+        (tmp_path / name).write_bytes(b'{"text": "a"}\n')
+    for _ in range(2):
+        plan_shards(Corpus((str(tmp_path),)), shard_bytes=200, part_rows=10)
+    said = [record.message for record in caplog.records if str(tmp_path) in record.message]
+    assert len(said) == 1
+    assert "2 files of other formats (b.csv, part-00000) are left out of" in said[0]
+    assert "known are .parquet" in said[0]
+
+
 def test_nothing_is_known_from_a_missing_or_damaged_cache(tmp_path: Path):
     folder = Folder(str(tmp_path))
     assert load(folder, "inputs.arrow") == Known()
@@ -147,7 +158,7 @@ def test_nothing_is_known_from_a_missing_or_damaged_cache(tmp_path: Path):
 
 def test_a_resume_over_100_000_known_files_opens_none_and_is_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     files = [SourceFile(f"part/{i:06d}.parquet", f"s3://b/{i}", f"{i}-1", 10**8, None) for i in range(100_000)]
-    monkeypatch.setattr(plan_module, "find_files", lambda sources: (list(files), 0))
+    monkeypatch.setattr(plan_module, "find_files", lambda sources: (list(files), Ignored()))
     monkeypatch.setattr(pafs, "S3FileSystem", lambda **_: pytest.fail("a file system was opened"))
     corpus = Corpus(("s3://b",))
     cuts = tuple((i * 10_000, (i + 1) * 10_000, 10_000) for i in range(2))

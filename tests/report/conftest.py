@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.report.excerpts import ReadText
+from raypipe.report.numbers.excerpts import ReadText
 
 from .synthetic import Made, make_run
 

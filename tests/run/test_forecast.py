@@ -1,5 +1,6 @@
 import gzip
 import json
+import random
 
 import pytest
 
@@ -42,6 +43,14 @@ def test_rows_of_compressed_lines_are_near_the_truth(tmp_path):
     with gzip.open(tmp_path / "a.jsonl.gz", "wt") as file:
         file.write(lines(9000))
     assert foresee(tmp_path).rows == pytest.approx(9000, rel=0.2)
+
+
+def test_rows_of_a_long_stream_and_of_an_array_are_near_the_truth(tmp_path, monkeypatch):
+    monkeypatch.setattr("raypipe.run.forecast.STREAM_BYTES", 100_000)
+    with gzip.open(tmp_path / "a.jsonl.gz", "wt") as file:
+        file.write("".join(json.dumps({"text": random.randbytes(200).hex()}) + "\n" for _ in range(3000)))
+    (tmp_path / "b.json").write_text("[" + ",".join(lines(3000).splitlines()) + "]")
+    assert foresee(tmp_path).rows == pytest.approx(6000, rel=0.2)
 
 
 def test_a_price_gives_a_cost():

@@ -14,22 +14,25 @@ def table_of(*changes: dict) -> pa.Table:
 
 
 def settings(**changes) -> Selection:
-    return Selection(**{"holdout": 0.0, **changes})
+    return Selection(**{"holdout": 0.0, **changes}).of_scores({}, SCORES.names)
 
 
 def test_a_floor_of_the_loss_changes_the_denominator_only():
-    table = table_of({"loss": 0.1, "loss_masked": 0.3}, {"loss": 2.0, "loss_masked": 3.0})
-    assert rows_of(table, settings(min_loss=0.5)).score == pytest.approx([0.4, 0.5])
+    losses = [(0.1, 0.3), (2.0, 3.0), (1e-7, 1e-3)]
+    rise = [2.0, 0.5, None]  # none where the loss is next to nothing
+    rows = [{"loss": a, "loss_masked": b, "influence": r} for (a, b), r in zip(losses, rise, strict=True)]
+    found = rows_of(table_of(*rows), settings(min_loss=0.5))
+    assert found.score == pytest.approx([0.4, 0.5, np.nan], nan_ok=True)
+    assert found.is_candidate.tolist() == [True, True, False]
+
+
+def test_a_floor_for_a_score_that_divides_by_no_loss_is_refused():
+    with pytest.raises(ValueError, match="'zlib_ratio' isn't; leave it out"):
+        rows_of(table_of({}), settings(min_loss=0.5, score="zlib_ratio"))
 
 
 def test_influence_is_taken_as_scored_without_a_floor():
     assert rows_of(table_of({"influence": 0.7}), settings()).score == pytest.approx([0.7])
-
-
-@pytest.mark.parametrize("min_loss", [0.0, 0.5])
-def test_influence_means_nothing_where_there_is_no_loss(min_loss):
-    rows = rows_of(table_of({"loss": 1e-7, "loss_masked": 1.0, "influence": 1e7}, {}), settings(min_loss=min_loss))
-    assert rows.is_candidate.tolist() == [False, True]
 
 
 @pytest.mark.parametrize("influence", [None, float("nan"), float("inf")])
@@ -49,9 +52,10 @@ def test_skipped_rows_are_neither_scored_nor_held_out():
 
 
 def test_a_score_of_which_less_is_better_is_turned_round():
-    table = table_of({"loss": 2.0}, {"loss": 3.0})
-    assert rows_of(table, settings(score="loss", lower_is_better=True)).score.tolist() == [-2, -3]
-    assert rows_of(table, settings(score="loss")).score.tolist() == [2, 3]
+    table = table_of({"zlib_ratio": 2.0, "loss": 2.0}, {"zlib_ratio": 3.0, "loss": 3.0})
+    assert rows_of(table, settings(score="zlib_ratio", lower_is_better=True)).score.tolist() == [-2, -3]
+    assert rows_of(table, settings(score="zlib_ratio")).score.tolist() == [2, 3]
+    assert rows_of(table, settings(score="loss")).score.tolist() == [-2, -3]  # of a loss that is known
 
 
 def test_rows_without_a_regressor_are_not_eligible_where_it_is_asked_for():

@@ -36,3 +36,24 @@ def test_the_defaults_are_sound_and_survive_json():
     Selection().check()
     flat = Selection(adjust=("loss",)).flat()
     assert json.loads(json.dumps(flat)) == flat
+
+
+MIN_K = {"column": "min_k", "label": "least likely tokens", "unit": "nats", "higher_is_better": True}
+LOSS = {"column": "loss", "label": "loss", "unit": "nats a token", "higher_is_better": False}
+
+
+@pytest.mark.parametrize(
+    ("card", "columns", "settings", "expected"),
+    [
+        ({"score": MIN_K}, ["loss", "min_k"], {}, ("min_k", False)),
+        ({"score": LOSS}, ["loss", "min_k"], {}, ("loss", True)),
+        ({"score": [MIN_K, LOSS]}, ["loss", "min_k"], {"score": "loss"}, ("loss", True)),
+        ({"score": MIN_K}, ["min_k"], {"lower_is_better": True}, ("min_k", True)),
+        ({"score": MIN_K}, ["min_k", "zlib_ratio"], {"score": "zlib_ratio"}, ("zlib_ratio", False)),
+        ({}, ["loss", "influence"], {}, ("influence", False)),  # cards that were written before they told
+        ({}, ["loss", "perplexity"], {}, ("loss", True)),
+    ],
+)
+def test_the_scores_card_says_what_is_ranked_by_and_which_end_is_better(card, columns, settings, expected):
+    found = Selection(**settings).of_scores(card, columns)
+    assert (found.column, found.lower_is_better) == expected

@@ -221,6 +221,18 @@ def rank_correlation_with_loss(run: str, settings: Selection) -> float:
     return float(rank.corr(loss, method="spearman"))
 
 
+def test_a_score_that_the_card_tells_of_is_ranked_by_in_its_own_direction(run):
+    card = Path(run) / "scores" / "card.json"
+    says = {"column": "zlib_ratio", "label": "zlib ratio", "unit": "", "higher_is_better": False}
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"score": says}))
+    identity = select(run, Selection(arms=()))["identity"]
+    assert (identity["score"], identity["lower_is_better"]) == ("zlib_ratio", True)
+    ratio, chosen = (
+        read_arm(run, arm)[name].to_numpy() for arm, name in (("scores", "zlib_ratio"), ("selection", "selected"))
+    )
+    assert np.nanmean(ratio[chosen]) < np.nanmean(ratio[~chosen]) - 0.5
+
+
 def test_the_same_settings_again_touch_nothing(run):
     first = select(run, Selection())
     before = stamps(run)

@@ -276,3 +276,13 @@ def test_a_walk_finds_files_and_leaves_hidden_ones_out(folder: Folder) -> None:
     assert [entry.path for entry in walk(f"{folder.uri}/b.json")] == [""]  # the one file
     with pytest.raises(FileNotFoundError, match=r"nothing at .*/nothing; check the path and the credentials"):
         list(walk(f"{folder.uri}/nothing"))
+
+
+def test_a_removed_folder_leaves_nothing_and_its_neighbours_stay(folder):
+    for name in ("old/a", "old/deep/b", "older/c"):
+        folder.write(name, b"x")
+    (folder / "old").remove()
+    (folder / "old").remove()  # it isn't there any more
+    assert [entry.path for entry in folder.files(recursive=True)] == ["older/c"]
+    if folder.is_local:
+        assert not Path(folder.path("old")).exists()

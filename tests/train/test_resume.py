@@ -150,6 +150,7 @@ def test_the_best_checkpoint_outlives_the_last_ones(base, tmp_path):
         checkpoints.save(State(step, heldout=heldout), engine, task)
     assert checkpoints.steps() == [2, 4, 5]
     assert checkpoints.best() == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000002", "00000004", "00000005"]
 
 
 def test_the_best_checkpoint_is_taken_up_instead_of_the_last(base, tmp_path):

@@ -75,6 +75,14 @@ def selection_table(
     return table.cast(columns.SELECTION).replace_schema_metadata(record)
 
 
+def column_names(folder: Folder, files: list[Entry]) -> list[str]:
+    """The columns of committed files, which all have the same; none where there is no file."""
+    if not files:
+        return []
+    with folder.open(files[0].path) as source:
+        return list(pq.read_schema(source).names)
+
+
 def count_rows(folder: Folder, files: list[Entry]) -> int:
     """Rows of committed files, from their footers."""
 

@@ -4,7 +4,7 @@ Source: Lawma (arXiv 2407.16615): accuracy of each task, the mean over tasks as 
 is B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 Departure: the intervals are ours. Cases are drawn, with all their rows, as rows of one case in
 several tasks aren't independent; the tasks are taken as given.
-An accuracy of exactly 0 or 1 has an interval of no width: resamples of it are all alike.
+An accuracy of exactly 0 or 1, of which all resamples are alike, has Wilson's interval, of the cases as trials.
 Cost: O(resamples x cases x tasks) in products of matrices; [cases, tasks] float64 for each contender.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raypipe.arrays.intervals import wilson_interval
 from raypipe.train.choices.question import Question
 
 LEVEL = 0.95
@@ -41,14 +42,17 @@ class Accuracies:
     tasks: tuple[str, ...]
     point: np.ndarray  # [c, tasks]
     resampled: np.ndarray  # [b, c, tasks]; NaN where a resample has no row of a task
+    n_cases: np.ndarray  # [tasks]
 
     def of_task(self, contender: int, task: int) -> Estimate:
         """Accuracy in a task."""
-        return _estimate(self.point[contender, task], self.resampled[:, contender, task])
+        point = float(self.point[contender, task])
+        return _certain(point, self.n_cases[task]) or _estimate(point, self.resampled[:, contender, task])
 
     def mean(self, contender: int) -> Estimate:
         """The unweighted mean over tasks."""
-        return _estimate(self.point[contender].mean(), np.nanmean(self.resampled[:, contender], axis=1))
+        point = float(self.point[contender].mean())
+        return _certain(point, self.n_cases.max()) or _estimate(point, np.nanmean(self.resampled[:, contender], axis=1))
 
     def difference(self, contender: int, other: int, task: int | None = None) -> Estimate:
         """How much better a contender is than another, in a task or in the mean over tasks; resampled together."""
@@ -93,13 +97,18 @@ def accuracies(
         with np.errstate(invalid="ignore"):  # a resample without a row of a task has no accuracy there
             parts.append(np.stack([drawn @ of / n for of in right], axis=1))
     point = np.stack([of.sum(axis=0) / counted.sum(axis=0) for of in right])
-    return Accuracies(tuple(tasks.tolist()), point, np.concatenate(parts))
+    return Accuracies(tuple(tasks.tolist()), point, np.concatenate(parts), (counted > 0).sum(axis=0))
 
 
 def _sums(values: np.ndarray, case: np.ndarray, task: np.ndarray, *, shape: tuple[int, int]) -> np.ndarray:
     out = np.zeros(shape)
     np.add.at(out, (case, task), values)
     return out
+
+
+def _certain(point: float, n_cases: int) -> Estimate | None:
+    """An accuracy of which no resample differs, with an interval from the number of cases; None for any other."""
+    return Estimate(point, *wilson_interval(point, int(n_cases), level=LEVEL)) if point in (0.0, 1.0) else None
 
 
 def _estimate(point: float, resampled: np.ndarray) -> Estimate:

@@ -1,6 +1,6 @@
 """What tokens/ holds, without its tokens: lengths, hashes and domains of all rows; and how often each is to be seen.
 
-Memory: 14 bytes a row, and 5 more for a mix.
+Memory: 14 bytes a row (16 with more than 32,768 domains), and 5 more for a mix.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class Listing:
     first_rows: np.ndarray  # [f] int64: rows of the same source in earlier files
     n_tokens: np.ndarray  # [n] int32, 0 where the row was skipped
     text_hash: np.ndarray  # [n] int64, 0 where there is no text
-    domain: np.ndarray  # [n] int16, into domains
+    domain: np.ndarray  # [n] int16, or int32 where there are more domains than that holds; into domains
     domains: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -90,8 +90,10 @@ def read_listing(tokens: Folder) -> Listing:
     whole = pa.concat_tables(tables).combine_chunks()
     domain = whole[DOMAIN].fill_null("unknown").combine_chunks().dictionary_encode()
     domain = domain.combine_chunks() if isinstance(domain, pa.ChunkedArray) else domain
-    order = sorted(domain.dictionary.to_pylist())
-    codes = np.array([order.index(name) for name in domain.dictionary.to_pylist()], dtype=np.int16)
+    names_of_codes = domain.dictionary.to_pylist()
+    order = sorted(names_of_codes)
+    rank = {domain_name: at for at, domain_name in enumerate(order)}
+    codes = np.array([rank[domain_name] for domain_name in names_of_codes], dtype=code_type(len(order)))
     return Listing(
         tuple(names),
         tuple(paths),
@@ -99,9 +101,14 @@ def read_listing(tokens: Folder) -> Listing:
         first_rows=_rows_before(paths, lengths),
         n_tokens=whole["n_tokens"].fill_null(0).to_numpy(),
         text_hash=whole[TEXT_HASH].fill_null(0).to_numpy(),
-        domain=codes[domain.indices.to_numpy()] if len(whole) else np.zeros(0, np.int16),
+        domain=codes[domain.indices.to_numpy()] if len(whole) else np.zeros(0, code_type(0)),
         domains=tuple(order),
     )
+
+
+def code_type(n_domains: int) -> type[np.signedinteger]:
+    """The smallest of int16 and int32 that numbers so many domains."""
+    return np.int16 if n_domains <= 1 << 15 else np.int32
 
 
 def every_row_once(listing: Listing) -> Mix:

@@ -187,9 +187,8 @@ class Checkpoints:
     def sweep(self) -> None:
         """Remove what a kill left half-written."""
         complete = {name_of(step) for step in self.steps()}
-        for entry in self.folder.files(recursive=True):
-            if entry.path.split("/")[0] not in complete:
-                self.folder.delete(entry.path)
+        for name in {entry.path.split("/")[0] for entry in self.folder.files(recursive=True)} - complete:
+            (self.folder / name).remove()
 
     def _last_whole(self) -> int | None:
         for step in reversed(self.steps()):
@@ -201,9 +200,7 @@ class Checkpoints:
 
     def _refuse(self, step: int, why: str) -> None:
         if self.workers.rank == 0:
-            for entry in (self.folder / name_of(step)).files(recursive=True):
-                (self.folder / name_of(step)).delete(entry.path)
-            (self.folder / name_of(step)).sweep()
+            (self.folder / name_of(step)).remove()
         self.workers.gather(None)
         last = max(self.steps(), default=None)
         good = f"the one of step {last} is whole" if last is not None else "there is none before it"
@@ -220,8 +217,7 @@ class Checkpoints:
             if step not in keep:
                 old = self.folder / name_of(step)
                 old.delete(MANIFEST)  # first: what is left is no checkpoint
-                for entry in old.files(recursive=True):
-                    old.delete(entry.path)
+                old.remove()
 
     @contextmanager
     def _here(self, step: int, manifest: Manifest) -> Iterator[Path]:

@@ -4,6 +4,7 @@ A file ends where a checkpoint is written, so that after a restart each step sta
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,24 +31,26 @@ class Journal:
     """The metrics of a run, written by its first worker."""
 
     folder: Folder
-    board: Board | None = None
+    open_board: Callable[[int], Board] | None = None
+    """A board for the steps from this one on; opened when it is known which that is."""
     _lines: list[dict[str, Any]] = field(default_factory=list, init=False)
+    _board: Board | None = field(default=None, init=False)
 
     def add(self, line: dict[str, Any]) -> None:
         """What is known of a step."""
         self._lines.append(line)
-        if self.board is None:
+        if self._board is None:
             return
         for name, value in line.items():
             values = value.items() if isinstance(value, dict) else [("", value)]
             for part, number in values:
                 if isinstance(number, int | float) and name != "step":
-                    self.board.add_scalar(f"{name}/{part}" if part else name, number, line["step"])
+                    self._board.add_scalar(f"{name}/{part}" if part else name, number, line["step"])
 
     def close_segment(self) -> None:
         """Write the lines so far as a file named for its first step."""
-        if self.board is not None:
-            self.board.flush()
+        if self._board is not None:
+            self._board.flush()
         if self._lines:
             content = "".join(json.dumps(line) + "\n" for line in self._lines)
             self.folder.write(f"{self._lines[0]['step']:08d}.jsonl", content.encode())
@@ -56,6 +59,8 @@ class Journal:
     def rewind(self, step: int) -> None:
         """Forget the steps from this one on: they are done again."""
         self._lines = []
+        if self.open_board is not None:
+            self._board = self.open_board(step)
         for entry in self.folder.files():
             if entry.path.endswith(".jsonl") and int(entry.path.removesuffix(".jsonl")) >= step:
                 self.folder.delete(entry.path)
@@ -72,8 +77,8 @@ def busy_s(folder: Folder, *, n_workers: int) -> float:
     return n_workers * sum(float(line["step_s"]) for line in read_journal(folder))
 
 
-def open_board(folder: Folder) -> Board:
-    """A TensorBoard writer for a folder of this machine.
+def boards(folder: Folder) -> Callable[[int], Board]:
+    """Opens a TensorBoard writer for a folder of this machine, whose readers pass over what was there from a step on.
 
     Raises
     ------
@@ -87,5 +92,10 @@ def open_board(folder: Folder) -> Board:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise ValueError(INSTALL) from error
-    board: Board = SummaryWriter(path)
-    return board
+
+    def opened(step: int) -> Board:
+        """A writer; what a killed run has written from this step on isn't shown."""
+        board: Board = SummaryWriter(path, purge_step=step)
+        return board
+
+    return opened

@@ -29,7 +29,7 @@ class Meter:
     flops: Callable[[Batch], float] | None = None
     """Of this worker's part of a step."""
     peak_flops: float | None = None
-    """Of this worker's device, a second."""
+    """Of this worker's device, a second, as measured; raised to what a step reaches, so that MFU is at most 1."""
     on_step: Callable[[dict[str, Any]], None] = lambda line: None
     """Sees each line, for a bar on a terminal."""
     n_steps: int = field(default=0, init=False)
@@ -64,7 +64,9 @@ class Meter:
             "memory_bytes": memory_bytes(),
         }  # fmt: skip
         if self.flops is not None and self.peak_flops:
-            line["mfu"] = self.flops(batch) / seconds / self.peak_flops
+            reached = self.flops(batch) / seconds
+            self.peak_flops = max(self.peak_flops, reached)  # measured while others worked, it was too low
+            line |= {"mfu": reached / self.peak_flops, "peak_flops": self.peak_flops}
         if heldout is not None and heldout.counts.sum():
             line |= {"heldout_loss": heldout.mean, "heldout_by_domain": heldout.by_domain()}
         if self.journal is not None:

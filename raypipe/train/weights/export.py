@@ -1,5 +1,6 @@
 """A trained model as a transformers folder: safetensors, tokenizer, and a card that says where it comes from."""
 
+import copy
 import json
 import tempfile
 from pathlib import Path
@@ -16,9 +17,17 @@ LINEAGE = "raypipe.json"
 def export_model(
     model: Any, tokenizer: Any, *, folder: Folder, lineage: dict[str, Any], title: str, dtype: str = "float32"
 ) -> None:
-    """Write a transformers model, its tokenizer, README.md and raypipe.json to a folder at any URI."""
+    """Write a transformers model, its tokenizer, README.md and raypipe.json to a folder at any URI.
+
+    A tokenizer without a pad token gets one of its own special tokens for it, and a classifier's configuration its id:
+    without it transformers refuses a batch of several texts. A language model's doesn't: it would keep the embedding of
+    that token from learning if somebody trains on.
+    """
     plain = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
     plain = plain.to(getattr(torch, dtype))
+    tokenizer = with_pad_token(tokenizer)
+    if hasattr(plain, "score"):
+        plain.config.pad_token_id = tokenizer.pad_token_id
     plain.config._attn_implementation = None  # whoever opens it has its own
     with tempfile.TemporaryDirectory(prefix="raypipe-export-") as local:
         plain.save_pretrained(local, safe_serialization=True)
@@ -27,6 +36,24 @@ def export_model(
         (Path(local) / "README.md").write_text(model_card(lineage, title=title))
         for path in sorted(Path(local).iterdir()):
             folder.write(path.name, path.read_bytes())
+
+
+def with_pad_token(tokenizer: Any) -> Any:
+    """The tokenizer, or a copy whose pad token is a special token of its own that no encoded text ends with.
+
+    A classifier of transformers reads the last token that isn't the pad token: where texts end with the end-of-text
+    token, that can't be the pad token too. Without any such token the tokenizer stays as it is.
+    """
+    if tokenizer.pad_token_id is not None:
+        return tokenizer
+    last = tokenizer("a")["input_ids"][-1]
+    candidates = (tokenizer.eos_token, tokenizer.unk_token, tokenizer.bos_token)
+    usable = [token for token in candidates if token is not None and tokenizer.convert_tokens_to_ids(token) != last]
+    if not usable:
+        return tokenizer
+    padded = copy.deepcopy(tokenizer)
+    padded.pad_token = usable[0]
+    return padded
 
 
 def set_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:

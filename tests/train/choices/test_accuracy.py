@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from raypipe.arrays.intervals import wilson_interval
 from raypipe.train.choices.accuracy import accuracies, is_right
 from raypipe.train.choices.evaluation import evaluate
 from tests.train.choices.questions import answered, question
@@ -85,7 +86,13 @@ def test_a_task_that_a_resample_misses_has_no_part_in_its_mean():
     asked = answered(["x"] * 30) + answered(["x"], task="rare")
     found = plain(asked, {"m": ["x"] * 31}, n_resamples=100)
     assert np.isnan(found.resampled[:, 0, 1]).any()
-    assert found.mean(0).low == found.mean(0).high == 1.0
+    assert (found.mean(0).low, found.mean(0).high) == pytest.approx(wilson_interval(1.0, 30))
+
+
+@pytest.mark.parametrize(("given", "ends"), [("x", (0.839, 1.0)), ("y", (0.0, 0.161))])
+def test_an_accuracy_of_nothing_or_all_has_an_interval_of_its_cases(given, ends):
+    found = plain(answered(["x"] * 20), {"m": [given] * 20}, n_resamples=20)
+    assert (found.of_task(0, 0).low, found.of_task(0, 0).high) == pytest.approx(ends, abs=5e-4)
 
 
 def test_nothing_to_measure_and_unknown_contenders_are_refused():

@@ -1,0 +1,1 @@
+"""Charts as static SVG in the look of the page."""

@@ -1,0 +1,1 @@
+"""What a run folder says, read and added up: cards, columns, steps, checks, documents."""
