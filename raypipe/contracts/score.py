@@ -27,6 +27,16 @@ class Score:
         return asdict(self)
 
     @property
+    def name(self) -> str:
+        """The column as a word: `min_k` -> `min k`."""
+        return self.column.replace("_", " ")
+
+    @property
+    def better_name(self) -> str:
+        """The name of what is higher the better a document is: `influence`, `negative loss`."""
+        return self.name if self.higher_is_better else f"negative {self.name}"
+
+    @property
     def sign(self) -> int:
         """What the column is multiplied by so that higher is better."""
         return 1 if self.higher_is_better else -1

@@ -167,11 +167,11 @@ def summary_of(numbers: Numbers) -> RenderableType:
 
 def _domains(numbers: Numbers) -> Table:
     rows = numbers.rows
-    headers = ["rows", "scored", f"median {rows.score_name}"]
+    headers = ["rows", "scored", f"median {rows.scored_by.name}"]
     if rows.arms:
         headers += ["selected", "of its tokens", "of selection"]
     table = _table(f"{numbers.files.name}: by domain", ["domain"], headers)
-    median = medians(rows.kept[rows.score_name], list(numbers.groups))
+    median = medians(rows.kept["score"], list(numbers.groups))
     for number in numbers.shown:
         shown = value(float(median[number]))
         table.add_row(_text(rows.domains[number]), *_row_cells(numbers, [number], shown))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe import columns
+from raypipe.contracts.score import Score
 from raypipe.storage.folder import Folder
 
 HOSTILE = (
@@ -145,9 +146,12 @@ def _rows(rng, domain, settings, names, *, loss_slope, hostile):
 def _write_scores(
     folder: Folder, rows: dict[str, np.ndarray], n_files: int, scorer: str, heads: list[list[int]]
 ) -> None:
-    left_out = {"influence", "loss_masked"} if scorer == "perplexity" else set()
+    left_out = {"perplexity": {"influence", "loss_masked"}, "min_k": {"influence", "loss_masked", "loss"}}.get(
+        scorer, set()
+    )
+    rows = rows | ({"min_k": -2.5 * rows["loss"].astype(np.float32)} if scorer == "min_k" else {})
     skipped = rows["status"] == columns.SKIPPED
-    measured = {"loss", "loss_masked", "influence", "zlib_ratio", "repeated_lines", "n_tokens", "truncated"}
+    measured = {"loss", "loss_masked", "influence", "zlib_ratio", "repeated_lines", "n_tokens", "truncated", "min_k"}
     table = pa.table(
         {
             name: pa.array(
@@ -189,6 +193,8 @@ def _write_scores(
                   "start_up_s": 11.4, "busy_s": 139.0, "tokens_per_s": 748.0},
         "set_aside": {}, "warnings": [],
     }  # fmt: skip
+    if scorer == "min_k":
+        card["score"] = Score("min_k", "mean log probability of the least likely tokens", "nats", True).as_json()
     folder.write("scores/card.json", json.dumps(card, default=int).encode())
 
 

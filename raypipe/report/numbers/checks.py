@@ -76,7 +76,7 @@ def _heads(numbers: Numbers) -> Iterator[Finding]:
         if check.get("passed"):
             yield Finding("passed", f"Heads {name} pass the causal check", _rises(check))
         else:
-            detail = f"Failed: {listed(failed, 4)}. The influence below may measure nothing but damage."
+            detail = f"Failed: {listed(failed, 4)}. The scores below may measure nothing but damage."
             yield Finding("warning", f"Heads {name} are weak", detail)
 
 
@@ -127,7 +127,7 @@ def _columns(numbers: Numbers) -> Iterator[Finding]:
     yield _duplicates(numbers)
     if np.isfinite(numbers.rows.kept["repeated_lines"]).any():
         yield _repetition(numbers)
-    if numbers.rows.score_name == "influence":
+    if np.isfinite(numbers.rows.kept["loss_masked"]).any():
         yield _positive(numbers)
     yield _skipped(numbers)
     if numbers.rows.counts["truncated"].sum() > MAX_TRUNCATED * numbers.rows.counts["scored"].sum():
@@ -147,7 +147,7 @@ def _accounted(numbers: Numbers) -> Finding:
 
 
 def _correlations(numbers: Numbers) -> Iterator[Finding]:
-    of = numbers.rows.score_name if numbers.rows.score_name == "influence" else "negative loss"
+    of = numbers.rows.scored_by.better_name
     for correlation in numbers.correlations:
         yield _correlation(correlation, numbers.rows.domains, of)
         if abs(correlation.pooled) > MAX_CORRELATION and not abs(correlation.mean_within) > MAX_CORRELATION:
@@ -163,6 +163,11 @@ def _correlations(numbers: Numbers) -> Iterator[Finding]:
 def _correlation(correlation: Correlation, domains: list[str], of: str) -> Finding:
     name = BASELINES[correlation.baseline]
     mean, strong = correlation.mean_within, correlation.strong_domains(MAX_CORRELATION)
+    if abs(correlation.pooled) > 1 - 1e-9:
+        detail = (
+            f"It orders the documents of all domains together exactly as {name} does: it is {name} in another form."
+        )
+        return Finding("note", f"{of[0].upper()}{of[1:]} is {name}", detail)
     if not strong and not abs(mean) > MAX_CORRELATION:
         none = f"no domain of {MIN_ROWS} documents or more is beyond ±{MAX_CORRELATION}"
         detail = f"Rank correlation within domains {signed(mean)} on average; {none}."
@@ -197,19 +202,19 @@ def _repetition(numbers: Numbers) -> Finding:
         )
         return Finding("passed", "Domains aren't repetitive", detail)
     named = [f"{numbers.rows.domains[number]} {fraction(median[number])}" for number in high]
-    detail = f"Median share of repeated lines above 30 %: {listed(named, 6)}. Influence rewards repetition; "
+    detail = f"Median share of repeated lines above 30 %: {listed(named, 6)}. Scores of a model can reward repetition; "
     return Finding("warning", "Repetitive domains", f"{detail}look at their highest documents below before using them.")
 
 
 def _positive(numbers: Numbers) -> Finding:
-    influence = numbers.rows.kept["influence"]
-    known = np.isfinite(influence)
-    share = float((influence[known] > 0).mean()) if known.any() else 0.0
+    loss, masked = (numbers.rows.kept[name] for name in ("loss", "loss_masked"))
+    known = np.isfinite(loss) & np.isfinite(masked)
+    share = float((masked > loss)[known].mean()) if known.any() else 0.0
     text = f"Neutralising the heads raises the loss of {fraction(share)} of documents"
     if share >= MIN_POSITIVE:
-        return Finding("passed", "Influence is positive nearly everywhere", f"{text} (bar 95 %).")
+        return Finding("passed", "Neutralised heads raise the loss nearly everywhere", f"{text} (bar 95 %).")
     detail = f"{text} only (bar 95 %): the heads do little for this text, and the order is close to noise."
-    return Finding("warning", "Influence is often negative", detail)
+    return Finding("warning", "Neutralised heads often lower the loss", detail)
 
 
 def _skipped(numbers: Numbers) -> Finding:

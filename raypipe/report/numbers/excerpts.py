@@ -91,7 +91,7 @@ def _choose(rows: Rows, domain: int, group: np.ndarray, n_each: int) -> list[_Wa
 
 def _bare(rows: Rows, i: int) -> Excerpt:
     kept = rows.kept[i]
-    score = float(kept[rows.score_name])
+    score = float(kept["score"])
     return Excerpt("", score, float(kept["loss"]), int(kept["length"]), bool(kept["arms"] & 1))
 
 

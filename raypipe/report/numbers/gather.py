@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe import columns
+from raypipe.contracts.score import Score
 
 EXACT_ROWS = 10_000_000
 """Scored rows above which quantiles, correlations and extremes are those of a sample."""
@@ -20,18 +21,25 @@ EXACT_ROWS = 10_000_000
 NO_DOMAIN = "(no domain)"
 MAX_ARMS = 16
 
-FLOATS = ("influence", "loss", "zlib_ratio", "repeated_lines")
+FLOATS = ("loss", "loss_masked", "zlib_ratio", "repeated_lines")
 INTEGERS = ("n_tokens", "n_tokens_total")
 
 # One scored row. arms: bit i is set where arm i selected the row; file and row: where its scores are.
 _KEYS = [("domain", "i4"), ("text_hash", "i8"), ("file", "i4"), ("row", "i4"), ("arms", "u2"), ("rank", "f4")]
-KEPT = np.dtype([*_KEYS, ("length", "f4"), *((name, "f4") for name in FLOATS)])
+KEPT = np.dtype([*_KEYS, ("length", "f4"), ("score", "f4"), *((name, "f4") for name in FLOATS)])
+"""score: as it was scored, in its own sign; length: scored tokens."""
+
+BINS_AN_OCTAVE = 4
+LENGTHS = np.concatenate([[0.0], 2.0 ** (np.arange(24 * BINS_AN_OCTAVE + 1) / BINS_AN_OCTAVE)])
+"""Edges of the bins that lengths are counted in: a quarter of an octave wide, the last one open."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """What the score and selection files of a run say. Arrays are [d], by domain, unless noted."""
 
+    scored_by: Score
+    """What documents are ordered by."""
     domains: list[str]
     counts: dict[str, np.ndarray]
     """rows, scored, truncated, tokens, tokens_total, eligible, heldout: int64."""
@@ -42,6 +50,12 @@ class Rows:
     """Their tokens, whole documents [a, d]."""
     overlap: np.ndarray
     """Documents that both arms selected [a, a]."""
+    shared: np.ndarray
+    """Documents that the first arm and each arm selected, by domain [a, d]."""
+    lengths: np.ndarray
+    """Scored documents by their tokens, whole documents, in the bins of `LENGTHS` [b]."""
+    selected_lengths: np.ndarray
+    """Of them those that the first arm selected [b]."""
     lowest_selected: np.ndarray
     """Lowest score that the first arm selected; NaN where it selected nothing."""
     highest_passed_over: np.ndarray
@@ -64,14 +78,9 @@ class Rows:
         return not self.domains
 
     @property
-    def score_name(self) -> str:
-        """The column that documents are ordered by: influence, or loss where only perplexity was scored."""
-        return "influence" if "influence" in self.present else "loss"
-
-    @property
     def score(self) -> np.ndarray:
-        """The score of the kept rows [n], higher is better: a low loss is the better one."""
-        return self.kept["influence"] if self.score_name == "influence" else -self.kept["loss"]
+        """The score of the kept rows [n], its sign turned where lower is better."""
+        return np.asarray(self.scored_by.sign * self.kept["score"])
 
 
 def _grown(values: np.ndarray, length: int, fill: float = 0) -> np.ndarray:
@@ -85,6 +94,7 @@ class RowGather:
     """Takes the tables of a run file by file; `result` may be asked at any time."""
 
     arms: list[str]
+    scored_by: Score
     kept_fraction: float = 1.0
     seed: int = 0
     _codes: dict[str, int] = field(default_factory=dict)
@@ -102,14 +112,16 @@ class RowGather:
         self._documents = np.zeros((len(self.arms), 0), np.int64)
         self._tokens = np.zeros((len(self.arms), 0), np.int64)
         self._overlap = np.zeros((len(self.arms), len(self.arms)), np.int64)
+        self._shared = np.zeros((len(self.arms), 0), np.int64)
         self._lowest, self._highest = np.zeros(0), np.zeros(0)
+        self._lengths, self._selected_lengths = (np.zeros(len(LENGTHS), np.int64) for _ in range(2))
 
     def update(self, file: int, scores: pa.Table, selections: Mapping[str, pa.Table]) -> None:
         """Add one scores file and the files of the same name in the selections that have one."""
         self._present |= set(scores.column_names)
         domain = self._domain_codes(scores)
         scored = _flags(scores, columns.STATUS, equal_to=columns.SCORED)
-        rows = {name: _floats(scores, name) for name in FLOATS}
+        rows = {name: _floats(scores, name) for name in FLOATS} | {"score": _floats(scores, self.scored_by.column)}
         tokens, tokens_total = (_integers(scores, name) for name in INTEGERS)
         self._count("rows", domain)
         self._count("scored", domain, scored)
@@ -118,6 +130,7 @@ class RowGather:
         self._count("tokens_total", domain, np.where(scored, tokens_total, 0))
         self._count_reasons(file, scores, scored)
 
+        self._lengths += _binned(tokens_total[scored])
         bits, rank = self._select(file, scores, selections, domain, tokens_total)
         keep = scored & self._is_kept(scores)
         kept = np.zeros(int(keep.sum()), KEPT)
@@ -157,7 +170,9 @@ class RowGather:
         self, file: int, scores: pa.Table, selections: Mapping[str, pa.Table], domain: np.ndarray, tokens: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         n, n_domains = scores.num_rows, len(self._codes)
-        self._documents, self._tokens = (_grown(total, n_domains) for total in (self._documents, self._tokens))
+        self._documents, self._tokens, self._shared = (
+            _grown(total, n_domains) for total in (self._documents, self._tokens, self._shared)
+        )
         self._lowest, self._highest = _grown(self._lowest, n_domains, np.inf), _grown(self._highest, n_domains, -np.inf)
         chosen, rank = np.zeros((len(self.arms), n), bool), np.full(n, np.nan)
         for number, arm in enumerate(self.arms):
@@ -166,8 +181,10 @@ class RowGather:
             chosen[number] = _flags(selections[arm], "selected")
             self._documents[number] += np.bincount(domain, chosen[number], n_domains).astype(np.int64)
             self._tokens[number] += np.bincount(domain, chosen[number] * tokens, n_domains).astype(np.int64)
+            self._shared[number] += np.bincount(domain, chosen[number] & chosen[0], n_domains).astype(np.int64)
             if number == 0:
                 rank = self._first_arm(scores, selections[arm], domain, chosen[0])
+                self._selected_lengths += _binned(tokens[chosen[0]])
         self._overlap += chosen.astype(np.int64) @ chosen.T.astype(np.int64)
         bits = (chosen * (1 << np.arange(len(self.arms)))[:, None]).sum(axis=0)
         return bits, rank
@@ -184,8 +201,7 @@ class RowGather:
         eligible = ~np.isnan(rank) & ~heldout
         self._count("eligible", domain, eligible)
         self._count("heldout", domain, heldout)
-        name = "influence" if "influence" in scores.column_names else "loss"
-        score = _floats(scores, name) * (1 if name == "influence" else -1)
+        score = _floats(scores, self.scored_by.column) * self.scored_by.sign
         known = ~np.isnan(score)
         np.minimum.at(self._lowest, domain[selected & known], score[selected & known])
         passed = eligible & ~selected & known
@@ -198,12 +214,16 @@ class RowGather:
         good = [number for number, arm in enumerate(self.arms) if arm not in self._problems]
         names = ("rows", "scored", "truncated", "tokens", "tokens_total", "eligible", "heldout")
         return Rows(
+            scored_by=self.scored_by,
             domains=list(self._codes),
             counts={name: _grown(self._counts.get(name, np.zeros(0, np.int64)), n) for name in names},
             arms=[self.arms[number] for number in good],
             arm_documents=self._documents[good],
             arm_tokens=self._tokens[good],
             overlap=self._overlap[np.ix_(good, good)],
+            shared=self._shared[good],
+            lengths=self._lengths,
+            selected_lengths=self._selected_lengths,
             lowest_selected=np.where(np.isinf(self._lowest), np.nan, self._lowest),
             highest_passed_over=np.where(np.isinf(self._highest), np.nan, self._highest),
             reasons=self._reasons,
@@ -213,6 +233,10 @@ class RowGather:
             present=frozenset(self._present),
             problems=self._problems,
         )
+
+
+def _binned(lengths: np.ndarray) -> np.ndarray:
+    return np.bincount(np.searchsorted(LENGTHS, lengths, side="right") - 1, minlength=len(LENGTHS))
 
 
 def _mixed(values: np.ndarray, seed: int) -> np.ndarray:

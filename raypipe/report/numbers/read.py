@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe import columns
+from raypipe.contracts.score import OLDER, Score, scores_of
 from raypipe.report.numbers.gather import EXACT_ROWS, FLOATS, INTEGERS, RowGather, Rows
 from raypipe.storage.folder import Folder
 
 Json = dict[str, Any]
 
-SCORE_COLUMNS = (columns.TEXT_HASH, columns.DOMAIN, columns.STATUS, columns.REASON, "truncated", *INTEGERS, *FLOATS)
+DOCUMENT_COLUMNS = (columns.TEXT_HASH, columns.DOMAIN, columns.STATUS, columns.REASON, "truncated", *INTEGERS, *FLOATS)
 SELECTION_COLUMNS = (columns.TEXT_HASH, "rank", "split", "selected")
 MAX_PROGRESS_FILES = 300
 TRAINING = "train"
@@ -145,11 +146,32 @@ def read_rows(files: RunFiles, *, exact_rows: int = EXACT_ROWS, seed: int = 0) -
     n_rows = files.scores_card.get("counts", {}).get("scored")  # a stage that still runs has no count yet
     if n_rows is None:
         n_rows = sum(_n_rows(files.folder, f"{files.scores_stage}/{name}") for name in names)
-    gather = RowGather(files.arms, kept_fraction=min(1.0, exact_rows / max(n_rows, 1)), seed=seed)
+    scored_by = score_of(files)
+    gather = RowGather(files.arms, scored_by, kept_fraction=min(1.0, exact_rows / max(n_rows, 1)), seed=seed)
+    wanted = tuple(dict.fromkeys((*DOCUMENT_COLUMNS, scored_by.column)))
     for number, name in enumerate(names):
-        scores = read_columns(files.folder, f"{files.scores_stage}/{name}", SCORE_COLUMNS)
+        scores = read_columns(files.folder, f"{files.scores_stage}/{name}", wanted)
         gather.update(number, scores, dict(_selections(files, name)))
     return gather.result()
+
+
+def score_of(files: RunFiles) -> Score:
+    """What documents are ordered by: the column that was selected by, else the first that the scores' card tells of."""
+    told = scores_of(files.scores_card)
+    selected_by = files.cards.get("selection", {}).get("identity", {})
+    if (column := selected_by.get("score")) is not None:
+        unknown = Score(column, column.replace("_", " "), "", not selected_by.get("lower_is_better", False))
+        return next((score for score in (*told, *OLDER) if score.column == column), unknown)
+    if told:
+        return told[0]
+    names = files.tables.get(files.scores_stage, [])
+    there = _column_names(files.folder, f"{files.scores_stage}/{names[0]}") if names else []
+    return next((score for score in OLDER if score.column in there), OLDER[0])
+
+
+def _column_names(folder: Folder, name: str) -> list[str]:
+    with folder.open(name) as file:
+        return list(pq.read_schema(file).names)
 
 
 def _selections(files: RunFiles, name: str) -> Iterator[tuple[str, pa.Table]]:

@@ -48,7 +48,7 @@ def gather_numbers(folder: Folder, *, exact_rows: int = EXACT_ROWS, seed: int = 
         files=files,
         rows=rows,
         groups=tuple(groups),
-        correlations=tuple(correlate(score, rows.kept, groups, skip=rows.score_name)),
+        correlations=tuple(correlate(score, rows.kept, groups, skip=rows.scored_by.column)),
         rank_correlations=tuple(_rank_correlations(rows, groups)),
         duplicates=duplicate_fraction(rows.kept["text_hash"]),
         median_score=medians(score, groups),

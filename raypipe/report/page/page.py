@@ -49,7 +49,7 @@ def _body(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> list
 def _scoring(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> list[tuple[str, str, Html]]:
     return [
         ("summary", "Summary", overview(numbers)),
-        ("influence", "By domain", sections.influence(numbers)),
+        ("score", "By domain", sections.scores(numbers)),
         ("baselines", "What it follows", sections.baselines(numbers)),
         ("heads", "Heads", sections.heads(numbers)),
         ("selection", "Selection", sections.selection(numbers)),

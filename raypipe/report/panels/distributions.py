@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from raypipe.contracts.score import Score
 from raypipe.report.charts.axis import Axis, axis_of, bottom_labels, grid_lines, line, path, shapes
 from raypipe.report.numbers.measures import QUANTILES, density, quantiles
 from raypipe.report.numbers.run_numbers import Numbers
@@ -14,7 +15,7 @@ N_TICKS = 6
 def distributions(numbers: Numbers) -> Html:
     """One row a domain, on one shared scale: density, 5 to 95 % line, quartile box, median, selection's threshold."""
     rows = numbers.rows
-    score = rows.kept[rows.score_name]  # in its own sign: the axis says what it is
+    score = rows.kept["score"]  # in its own sign: the axis says what it is
     axis = axis_of(score)
     shown = [number for number in numbers.shown if np.isfinite(score[numbers.groups[number]]).any()]
     table = quantiles(score, [numbers.groups[number] for number in shown])
@@ -22,11 +23,14 @@ def distributions(numbers: Numbers) -> Html:
         _row(numbers, number, score[numbers.groups[number]], row, axis)
         for number, row in zip(shown, table, strict=True)
     ]
-    label = {"influence": "influence, (loss without heads − loss) / loss", "loss": "loss, nats a token"}
     foot = element(
         "div",
         element("span", class_="ridge-name"),
-        element("div", bottom_labels(axis, N_TICKS), element("p", label[rows.score_name], class_="axis-name")),
+        element(
+            "div",
+            bottom_labels(axis, N_TICKS),
+            element("p", foreign(axis_name(rows.scored_by), max_chars=160), class_="axis-name"),
+        ),
         class_="ridge ridge-axis",
     )
     head = [element("span", name) for name in ("documents", "5 %", "median", "95 %")]
@@ -39,6 +43,12 @@ def distributions(numbers: Numbers) -> Html:
         aria_hidden="true",
     )
     return element("div", header, ridges, foot, _beyond(score, axis), class_="ridges")
+
+
+def axis_name(score: Score) -> str:
+    """What an axis of the score is called: its name, what it is, its unit."""
+    said = [score.name] if score.label == score.name else [score.name, score.label]
+    return ", ".join([*said, *([score.unit] if score.unit else [])])
 
 
 def _row(numbers: Numbers, number: int, score: np.ndarray, spread: np.ndarray, axis: Axis) -> Html:
@@ -90,7 +100,7 @@ def clean_threshold(numbers: Numbers, number: int) -> float | None:
     lowest, passed = rows.lowest_selected[number], rows.highest_passed_over[number]
     if passed > lowest:
         return None
-    return float(lowest if rows.score_name == "influence" else -lowest)
+    return float(rows.scored_by.sign * lowest)
 
 
 def _beyond(score: np.ndarray, axis: Axis) -> Html:

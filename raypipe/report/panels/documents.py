@@ -1,15 +1,18 @@
 """The documents of the page: what stands high, in the middle and low, to be read."""
 
+from raypipe.contracts.score import Score
 from raypipe.report.numbers.excerpts import KINDS, Excerpt
 from raypipe.report.numbers.run_numbers import Numbers
 from raypipe.report.page.markup import Html, element, foreign
 from raypipe.report.panels.sections import missing, section
 from raypipe.report.words import count, value
 
-HEADINGS = {
-    "influence": {"highest": "Highest", "median": "Around the median", "lowest": "Lowest"},
-    "loss": {"highest": "Lowest loss", "median": "Around the median", "lowest": "Highest loss"},
-}
+
+def headings(score: Score) -> dict[str, str]:
+    """What the best, the middle and the worst documents are called."""
+    best, worst = ("Highest", "Lowest") if score.higher_is_better else ("Lowest", "Highest")
+    named = (f"{best} {score.name}", "Around the median", f"{worst} {score.name}")
+    return dict(zip(KINDS, named, strict=True))
 
 
 def documents(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> Html:
@@ -24,10 +27,10 @@ def documents(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> 
 
 def _domain(numbers: Numbers, number: int, kinds: dict[str, list[Excerpt]], *, is_open: bool) -> Html:
     rows = numbers.rows
-    median = abs(numbers.median_score[number]) if rows.score_name == "loss" else numbers.median_score[number]
-    figures = f"{count(rows.counts['scored'][number])} documents, median {rows.score_name} {value(median)}"
+    name, median = rows.scored_by.name, rows.scored_by.sign * numbers.median_score[number]
+    figures = f"{count(rows.counts['scored'][number])} documents, median {name} {value(median)}"
     title = element("summary", foreign(rows.domains[number]), element("small", figures))
-    columns = [_column(kinds[kind], HEADINGS[rows.score_name][kind], rows.score_name) for kind in KINDS]
+    columns = [_column(kinds[kind], heading, name) for kind, heading in headings(rows.scored_by).items()]
     return element("details", title, element("div", columns, class_="thirds"), open=is_open)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from raypipe.contracts.score import Score
 from raypipe.report.charts.axis import Axis, axis_of, bottom_labels, dots, grid_lines, left_labels, shapes
 from raypipe.report.numbers.checks import MAX_CORRELATION
 from raypipe.report.numbers.measures import BASELINES, MIN_ROWS, Correlation, scatter_sample
@@ -50,31 +51,29 @@ def scatter_panels(numbers: Numbers, *, seed: int = 0) -> Html:
     shown = numbers.shown[:MAX_PANELS]
     samples = scatter_sample([numbers.groups[number] for number in shown], n_points=N_POINTS, seed=seed)
     x_axes = {c.baseline: axis_of(rows.kept[c.baseline], is_log=c.baseline == "length") for c in numbers.correlations}
-    y_name = rows.score_name
     panels: list[Html] = []
     for number, sample in zip(shown, samples, strict=True):
-        y_axis = axis_of(rows.kept[y_name][numbers.groups[number]], tails=0.0)
+        y_axis = axis_of(rows.kept["score"][numbers.groups[number]], tails=0.0)
         panels.append(element("h4", foreign(rows.domains[number]), class_="panel-row"))
         for correlation in numbers.correlations:
-            x, y = rows.kept[correlation.baseline][sample], rows.kept[y_name][sample]
-            panels.append(_panel(x, y, x_axes[correlation.baseline], y_axis, correlation, number, y_name))
+            x, y = rows.kept[correlation.baseline][sample], rows.kept["score"][sample]
+            drawn = _panel(x, y, x_axes[correlation.baseline], y_axis, correlation, number, rows.scored_by)
+            panels.append(drawn)
     return element("div", panels, class_="panels", style=f"--columns:{len(numbers.correlations)}")
 
 
 def _panel(
-    x: np.ndarray, y: np.ndarray, x_axis: Axis, y_axis: Axis, correlation: Correlation, number: int, y_name: str
+    x: np.ndarray, y: np.ndarray, x_axis: Axis, y_axis: Axis, correlation: Correlation, number: int, score: Score
 ) -> Html:
     known = np.isfinite(x) & np.isfinite(y)
     rho = correlation.within[number]
-    label = (
-        f"{y_name} against {BASELINES[correlation.baseline]}: {known.sum()} documents, rank correlation {signed(rho)}"
-    )
+    against = f"{score.name} against {BASELINES[correlation.baseline]}"
+    label = f"{against}: {known.sum()} documents, rank correlation {signed(score.sign * rho)}"
     drawing = shapes(*grid_lines(x_axis, y_axis), dots(x_axis.place(x[known]), y_axis.place(y[known])), label=label)
-    # The score's correlation is printed; where loss stands for a score (higher is better) its sign is turned back.
-    shown = rho if y_name == "influence" else -rho
+    shown = score.sign * rho  # of what is drawn, where the table has that of the better end
     strong = abs(rho) > MAX_CORRELATION and correlation.n_rows[number] >= MIN_ROWS
     rho_text = element("span", f"ρ {signed(shown)}", class_="rho strong" if strong else "rho")
-    axes = element("span", element("span", y_name, class_="up"), " by ", UNITS[correlation.baseline])
+    axes = element("span", element("span", foreign(score.name), class_="up"), " by ", UNITS[correlation.baseline])
     return element(
         "figure",
         element("div", left_labels(y_axis, 3), drawing, class_="panel"),

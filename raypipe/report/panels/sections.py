@@ -7,8 +7,8 @@ from raypipe.report.numbers.checks import used_heads
 from raypipe.report.numbers.measures import MAX_RANKED
 from raypipe.report.numbers.read import Json, read_columns
 from raypipe.report.numbers.run_numbers import Numbers
-from raypipe.report.page.markup import Html, element, foreign
-from raypipe.report.panels.distributions import distributions
+from raypipe.report.page.markup import Html, element, foreign, joined
+from raypipe.report.panels.distributions import axis_name, distributions
 from raypipe.report.panels.head_map import causal_table, chosen_heads, head_map, rules_table, verdict
 from raypipe.report.panels.scatters import N_POINTS, correlation_table, scatter_panels
 from raypipe.report.panels.selections import arms_table, domain_table, overlap_table, skipped_table
@@ -16,7 +16,7 @@ from raypipe.report.panels.throughput import throughput
 from raypipe.report.words import count, fraction
 
 
-def section(anchor: str, title: str, *content: Html | Iterable[Html]) -> Html:
+def section(anchor: str, title: str | Html, *content: Html | Iterable[Html]) -> Html:
     """A section with its heading."""
     return element("section", element("h2", title), *content, id=anchor)
 
@@ -31,23 +31,27 @@ def caption(text: str) -> Html:
     return element("p", text, class_="caption")
 
 
-def influence(numbers: Numbers) -> Html:
+def scores(numbers: Numbers) -> Html:
     """Distributions of the score by domain."""
     rows = numbers.rows
     if rows.is_empty:
-        return section("influence", "Influence by domain", missing("No scores yet: run score_corpus."))
-    title, said = "Influence by domain", (
-        "Influence is the relative rise of a document's loss once the model's retrieval heads are neutralised. "
-        "Domains differ in level, so documents are ranked inside their domain only."
-    )  # fmt: skip
-    if rows.score_name == "loss":
-        title, said = "Loss by domain", (
-            "These scores hold no influence (--scorer perplexity): documents are ordered by loss, the lowest first."
-        )  # fmt: skip
+        return section("score", "Score by domain", missing("No scores yet: run score_corpus."))
+    score = rows.scored_by
+    title = joined([foreign(score.name[:1].upper() + score.name[1:]), " by domain"])
+    said = (
+        f"Documents are ordered by {axis_name(score)}; the {'highest' if score.higher_is_better else 'lowest'} is the "
+        "best. Domains differ in level, so documents are ranked inside their domain only."
+    )
     n_more = len(rows.domains) - len(numbers.shown)
     rest = [caption(f"{count(n_more)} smaller domains aren't drawn; they count in every total.")] if n_more else []
     return section(
-        "influence", title, element("p", said), _key(bool(rows.arms)), distributions(numbers), rest, _sampled(numbers)
+        "score",
+        title,
+        element("p", foreign(said, max_chars=600)),
+        _key(bool(rows.arms)),
+        distributions(numbers),
+        rest,
+        _sampled(numbers),
     )
 
 
@@ -75,7 +79,7 @@ def baselines(numbers: Numbers) -> Html:
     title = "What the score follows"
     if numbers.rows.is_empty or not numbers.correlations:
         return section("baselines", title, missing("No scores to compare yet."))
-    of = "influence" if numbers.rows.score_name == "influence" else "negative loss"
+    of = numbers.rows.scored_by.better_name
     said = (
         "A score that orders documents as a cheap baseline does has only rebuilt that baseline. Read the rows of "
         "single domains, where ranks are made; beyond ±0.8 (▲) nothing new is left. Pale: fewer than 20 documents."
@@ -96,7 +100,7 @@ def heads(numbers: Numbers) -> Html:
     """The head map and the causal check of every heads file that the scores use."""
     records = used_heads(numbers)
     if not records:
-        absent = "No file of the heads that these scores used in this run: only influence needs one (find_heads)."
+        absent = "No file of the heads that these scores used in this run: only those that neutralise heads need one."
         return section("heads", "Retrieval heads", missing(absent))
     return section("heads", "Retrieval heads", [_heads(name, record) for name, record in records.items()])
 

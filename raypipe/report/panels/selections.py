@@ -51,20 +51,21 @@ def arms_table(numbers: Numbers) -> Html:
         "all scored documents",
         rows.counts["scored"].sum(),
         rows.counts["tokens_total"].sum(),
-        np.isfinite(rows.kept["loss"]),
+        np.isfinite(rows.kept["score"]),
     )
     listed = [
         (arm, rows.arm_documents[place].sum(), rows.arm_tokens[place].sum(), chosen[arm])
         for place, arm in enumerate(rows.arms)
     ]
-    names = [name for name in ("influence", "loss", "zlib_ratio") if name in rows.present]
+    beside = [name for name in ("loss", "zlib_ratio") if name in rows.present and name != rows.scored_by.column]
+    names = ["score", *beside]
     lines = [
         [foreign(arm), count(documents), count(tokens), fraction(tokens / max(rows.counts["tokens_total"].sum(), 1))]
         + [value(_median(rows.kept[name][mask])) for name in names]
         + [count(tokens / max(documents, 1))]
         for arm, documents, tokens, mask in [*listed, everything]
     ]
-    medians = [f"median {name.replace('_', ' ')}" for name in names]
+    medians = [f"median {name.replace('_', ' ')}" for name in (rows.scored_by.name, *beside)]
     return table(["arm", "documents", "tokens", "of all tokens", *medians, "mean tokens"], lines, caption="Arms")
 
 

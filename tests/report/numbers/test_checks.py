@@ -82,9 +82,9 @@ def test_rows_that_went_missing_are_noticed(make):
     assert "counted 301 rows" in details(made)["Rows are missing"]
 
 
-def test_influence_that_is_often_negative_warns(make):
+def test_heads_that_often_lower_the_loss_warn(make):
     made = make(hostile=False, domains={"noise": (0.2, 0.012, 0.9, 2.0, 200, 0.0)})
-    assert "Influence is often negative" in titles(made, "warning")
+    assert "Neutralised heads often lower the loss" in titles(made, "warning")
 
 
 def test_heads_that_the_scores_name_are_the_ones_checked(make):

@@ -44,7 +44,7 @@ def test_kept_rows_point_to_their_place(made):
     for kept in rows.kept[::37]:
         stored = pq.read_table(files.folder.path(f"scores/{files.tables['scores'][kept['file']]}"))
         assert stored["text_hash"][int(kept["row"])].as_py() == kept["text_hash"]
-        assert np.float32(stored["influence"][int(kept["row"])].as_py()) == kept["influence"]
+        assert np.float32(stored["influence"][int(kept["row"])].as_py()) == kept["score"]
 
 
 def test_overlap_of_arms_equals_set_intersections(made):

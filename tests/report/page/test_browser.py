@@ -11,7 +11,7 @@ from tests.report.browser import CHROMIUM, Browser
 from tests.report.synthetic import HOSTILE, make_run
 from tests.report.synthetic_training import write_training
 
-ANCHORS = ["summary", "influence", "baselines", "heads", "selection", "documents", "rows", "training", "how"]
+ANCHORS = ["summary", "score", "baselines", "heads", "selection", "documents", "rows", "training", "how"]
 OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
 # Everything visible that sticks out of the window, unless an ancestor scrolls or clips it.
 STICKS_OUT = """[...document.querySelectorAll('main *')].filter(part =>

@@ -1,4 +1,5 @@
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_a_mistake_in_the_reader_is_not_hidden(made):
         ({"parts": ("scores", "selection")}, "No control arms to compare with"),
         ({"parts": ("heads",)}, "No scores yet"),
         ({"parts": ()}, "Nothing is scored yet"),
-        ({"scorer": "perplexity", "parts": ("scores",)}, "These scores hold no influence"),
+        ({"scorer": "perplexity", "parts": ("scores",)}, "ordered by loss, nats a token; the lowest is the best"),
     ],
 )
 def test_a_missing_part_is_named_and_the_rest_is_shown(make, settings, said):
@@ -117,6 +118,20 @@ def test_perplexity_alone_orders_by_loss(make):
     for kinds in chosen.values():
         assert kinds["highest"][0].score <= kinds["lowest"][-1].score
     assert "Lowest loss" in report(made)
+
+
+def test_a_new_score_is_reported_as_its_card_tells(make):
+    made = make(scorer="min_k", parts=("scores",), hostile=False)
+    page = re.sub(r"<[^>]+>", "", report(made, read_text=made.read_text))
+    assert "Min k by domain" in page
+    said = "ordered by min k, mean log probability of the least likely tokens, nats; the highest is the best"
+    assert said in page
+    assert "Highest min k" in page
+    assert "median min k" in page
+    assert "influence" not in page.lower()
+    assert "loss by domain" not in page.lower()
+    for kinds in excerpts(gather_numbers(made.folder), made.read_text).values():
+        assert kinds["highest"][0].score > kinds["lowest"][-1].score
 
 
 @pytest.mark.parametrize("n_rows", [4, 9])
