@@ -29,8 +29,12 @@ class Packed:
     """Borders of the documents, n + 1."""
 
     def model_inputs(self) -> dict[str, Any]:
-        """What a transformers model takes; the cache must be off, or it would take the documents for one."""
-        return {"input_ids": self.ids, "position_ids": self.positions, "cuts": self.cuts, "use_cache": False}
+        """What a transformers model takes; the cache must be off, or it would take the documents for one.
+
+        The borders go as a tensor, on the host: of a list's length torch.compile would make a layer of its own.
+        """
+        cuts = torch.tensor(self.cuts)
+        return {"input_ids": self.ids, "position_ids": self.positions, "cuts": cuts, "use_cache": False}
 
 
 def pack(documents: Sequence[Document], device: torch.device) -> Packed:
@@ -46,6 +50,7 @@ def pack(documents: Sequence[Document], device: torch.device) -> Packed:
     )
 
 
+@torch.compiler.disable  # what surrounds it is compiled; its loop over documents is another for each batch
 def attend_packed(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -55,7 +60,7 @@ def attend_packed(
     scaling: float | None = None,
     dropout: float = 0.0,
     *,
-    cuts: list[int],
+    cuts: torch.Tensor,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **_: Any,
@@ -67,16 +72,16 @@ def attend_packed(
     ValueError
         If the model asks for what isn't computed: a window shorter than a document, a cap on logits.
     """
-    longest = max(stop - start for start, stop in pairwise(cuts))
+    sizes = cuts.diff().tolist()
+    longest = max(sizes)
     if softcap is not None or (sliding_window is not None and sliding_window < longest):
         raise ValueError(
             f"attention must reach over whole documents ({longest} tokens) uncapped, got a window of {sliding_window} "
             f"and a cap of {softcap}; lower --length to the window."
         )
     if query.device.type == "cuda" and query.dtype in (torch.bfloat16, torch.float16):
-        return _varlen(query, key, value, cuts, scaling), None
+        return _varlen(query, key, value, cuts.tolist(), scaling), None
     is_grouped = query.shape[1] != key.shape[1]
-    sizes = [stop - start for start, stop in pairwise(cuts)]
     # split, not slices: going back, each slice would fill gradients of the whole length with zeros
     documents = zip(*(heads.split(sizes, dim=2) for heads in (query, key, value)), strict=True)
     parts = [

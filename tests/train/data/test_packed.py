@@ -115,7 +115,7 @@ def test_a_head_gives_what_transformers_gives_for_each_document(n):
 def test_going_back_through_many_documents_fills_no_gradient_of_the_whole_length():
     """A slice's gradient is as long as what was sliced: with n documents n times the length, for nothing."""
     heads = [torch.randn(1, 2, 12, 4, requires_grad=True) for _ in range(3)]
-    out, _ = attend_packed(torch.nn.Module(), *heads, None, cuts=[0, 3, 5, 12])
+    out, _ = attend_packed(torch.nn.Module(), *heads, None, cuts=torch.tensor([0, 3, 5, 12]))
     seen, todo = set(), [out.grad_fn]
     while todo:
         node = todo.pop()
@@ -123,3 +123,24 @@ def test_going_back_through_many_documents_fills_no_gradient_of_the_whole_length
         todo += [below for below, _ in node.next_functions if below is not None]
     assert "SplitWithSizesBackward0" in seen
     assert not any("Slice" in name for name in seen)
+
+
+def test_a_compiled_layer_is_not_compiled_anew_for_each_number_of_documents():
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    causal = tiny_model()
+    for layer in causal.model.layers:
+        layer.compile(backend=backend)
+    task = NextToken(causal)
+    for sizes in ([5, 9], [4, 7, 6]):  # the second time sizes become variables
+        loss_of(task, documents(*sizes))
+    so_far = len(compiled)
+    for n in range(4, 9):
+        loss_of(task, documents(*range(2, 2 + n)))
+    assert so_far > 0
+    assert len(compiled) == so_far
