@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 
 from jobs.benchmark.plain_loop import plain_losses
-from jobs.benchmark.shapes import as_text, heads_of, make_documents, make_model
+from jobs.benchmark.shapes import SHAPES, as_text, heads_of, make_documents, make_model
 from raypipe.corpus import Corpus, plan_shards, read_shard
 from raypipe.lm.decoder import Head
 from raypipe.models.causal import open_model
@@ -64,7 +64,9 @@ class Bench:
         name = dtype if dtype != "auto" else "bfloat16" if on_gpu else "float32"
         scale, n = (1, 8192) if on_gpu else (4, 128)  # the lengths of the design; a quarter of them on CPUs
         cap = 4096 // scale
-        made = make_documents(documents or n, median=600 / scale, sigma=0.9, cap=cap, seed=seed)
+        made = make_documents(
+            documents or n, median=600 / scale, sigma=0.9, cap=cap, seed=seed, vocabulary=SHAPES[shape].vocabulary
+        )
         _write(made, folder / "corpus")
         bench = cls(
             folder, shape, name, "cuda" if on_gpu else "cpu", made, cap,
