@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from raypipe.corpus.arrays import BOM, HEAD_BYTES, Line, array_elements, is_array
 from raypipe.corpus.decompress import BrokenStream, decompressed
+from raypipe.corpus.partitions import partitions
 from raypipe.corpus.rows import BATCH, as_string, joined, judge, source_table
 from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
 from raypipe.corpus.where import Condition
@@ -187,9 +188,10 @@ def _batch_table(
     reasons = [reason for _, reason in judged]
     if condition is not None:
         alive = [i for i, reason in enumerate(reasons) if reason is None]
-        for i, reason in zip(alive, condition.of_records([records[i] for i in alive]), strict=True):
+        kept = condition.of_path(shard.path)
+        for i, reason in zip(alive, kept.of_records([records[i] for i in alive]), strict=True):
             reasons[i] = reason
-    ids = [as_string(dig(record, corpus.id_column)) if corpus.id_column else None for record in records]
+    ids = _strings(records, shard, corpus.id_column) if corpus.id_column else [None] * len(records)
     return source_table(
         ids=[f"{shard.path}:{number}" if i is None else i for i, number in zip(ids, numbers, strict=True)],
         domains=_domains(corpus, shard, records),
@@ -202,8 +204,15 @@ def _domains(corpus: Corpus, shard: Shard, records: list[dict[str, object]]) -> 
     column = corpus.domain_column
     if shard.domain is not None or column is None:
         return [shard.domain or corpus.path_domain(shard.path)] * len(records)
-    values = (as_string(dig(record, column)) for record in records)
-    return ["unknown" if value is None else value for value in values]
+    return ["unknown" if value is None else value for value in _strings(records, shard, column)]
+
+
+def _strings(records: list[dict[str, object]], shard: Shard, name: str) -> list[str | None]:
+    """The values of an id or a domain: the path's, or each record's own."""
+    given = partitions(shard.path)
+    if name in given:
+        return [given[name]] * len(records)
+    return [as_string(dig(record, name)) for record in records]
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

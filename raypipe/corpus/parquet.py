@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from raypipe.corpus.partitions import partitions
 from raypipe.corpus.rows import BATCH, as_string, joined, judge, reasons_of, source_table
 from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
 from raypipe.corpus.values import column, comparable_table, is_bytes, is_string, python_values, value_type
@@ -35,7 +36,11 @@ def check_columns(corpus: Corpus, schema: pa.Schema, *, path: str, named: bool) 
             f"{', '.join(map(repr, strings)) or 'none'}."
         )
     for name in (corpus.id_column, None if named else corpus.domain_column):
-        if name and types.is_nested(kind := value_type(find_type(schema, name, path=path))):
+        if (
+            name
+            and name not in partitions(path)
+            and types.is_nested(kind := value_type(find_type(schema, name, path=path)))
+        ):
             raise ValueError(f"{path}: column {name!r} has type {kind}; name a field of it, such as '{name}.name'.")
 
 
@@ -56,9 +61,10 @@ def find_type(schema: pa.Schema, name: str, *, path: str) -> pa.DataType:
     kind: pa.DataType = pa.struct(list(schema))
     for part in name.split("."):
         if not types.is_struct(kind) or kind.get_field_index(part) < 0:
-            near = get_close_matches(name, schema.names, n=1)
+            there = [*schema.names, *partitions(path)]
+            near = get_close_matches(name, there, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise KeyError(f"{path} has no column {name!r}; its columns are {schema.names}{hint}")
+            raise KeyError(f"{path} has no column {name!r}; its columns are {there}{hint}")
         kind = kind.field(part).type
     return kind
 
@@ -74,6 +80,7 @@ def read_rows(corpus: Corpus, shard: Shard, file: pa.NativeFile, *, condition: C
     stop = shard.stop if shard.max_rows is None else min(shard.stop, shard.start + shard.max_rows)
     try:
         parquet = pq.ParquetFile(file, buffer_size=_BUFFER, page_checksum_verification=True)
+        condition = condition.of_path(shard.path) if condition else None
         position, groups = _overlapping(parquet.metadata, shard.start, stop)
         columns = _needed(corpus, shard, parquet.schema_arrow, condition)
         tables = []
@@ -105,8 +112,11 @@ def _overlapping(metadata: pq.FileMetaData, start: int, stop: int) -> tuple[int,
 
 
 def _needed(corpus: Corpus, shard: Shard, schema: pa.Schema, condition: Condition | None) -> list[str]:
-    names = {corpus.text_column, corpus.id_column, None if shard.domain else corpus.domain_column}
-    return sorted({name for name in names if name} | set(condition.columns_of(schema) if condition else ()))
+    of_rows = {corpus.id_column, None if shard.domain else corpus.domain_column} - partitions(shard.path).keys()
+    return sorted(
+        {name for name in {corpus.text_column, *of_rows} if name}
+        | set(condition.columns_of(schema) if condition else ())
+    )
 
 
 def _batch_table(
@@ -119,10 +129,10 @@ def _batch_table(
         rows = comparable_table(pa.table(named)).take(alive)
         for i, reason in zip(alive, condition.of_table(rows, n_rows=len(alive)), strict=True):
             reasons[i] = reason
-    ids = _strings(batch, corpus.id_column) if corpus.id_column else [None] * len(reasons)
+    ids = _strings(batch, shard, corpus.id_column) if corpus.id_column else [None] * len(reasons)
     domains: list[str | None] = [shard.domain or corpus.path_domain(shard.path)] * len(reasons)
     if shard.domain is None and corpus.domain_column is not None:
-        domains = _strings(batch, corpus.domain_column)
+        domains = _strings(batch, shard, corpus.domain_column)
     return source_table(
         ids=[f"{shard.path}:{row + i}" if name is None else name for i, name in enumerate(ids)],
         domains=["unknown" if domain is None else domain for domain in domains],
@@ -141,5 +151,9 @@ def _texts(batch: pa.RecordBatch, name: str) -> tuple[pa.LargeBinaryArray, list[
     return pa.array([text for text, _ in judged], pa.large_binary()), [reason for _, reason in judged]
 
 
-def _strings(batch: pa.RecordBatch, name: str) -> list[str | None]:
+def _strings(batch: pa.RecordBatch, shard: Shard, name: str) -> list[str | None]:
+    """The values of an id or a domain: the path's, or each row's own."""
+    given = partitions(shard.path)
+    if name in given:
+        return [given[name]] * len(batch)
     return [as_string(value) for value in python_values(column(batch, name))]

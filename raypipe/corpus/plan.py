@@ -61,7 +61,7 @@ def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Know
     FileNotFoundError
         If a source has no file.
     KeyError
-        If a Parquet file lacks a column, or all the first rows of JSON lack it.
+        If a Parquet file lacks a column, or all the first rows of JSON lack it, and no folder is named for it.
     ValueError
         If a setting, a source, a column's type or the condition can't be used.
     """
@@ -76,8 +76,8 @@ def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Know
         _warn(f"{ignored} are left out of {', '.join(redact(corpus.sources))}; {KNOWN_SUFFIXES}.")
     shards = planner.shards(sorted(files, key=lambda file: planner.key(file) + "-"))
     planned = sorted(shards if corpus.limit is None else limited(corpus, shards), key=lambda shard: shard.key)
-    if not planner.known.files:
-        check_keys(corpus, planned)
+    if not planner.knows_columns:
+        check_keys(corpus, planned, planner.condition)
     return Plan(
         planned,
         len(planner.found),
@@ -119,9 +119,17 @@ class _Planner:
     @cached_property
     def settings(self) -> str:
         """What cuts and checks follow from, beside the files."""
+        return json.dumps([self.shard_bytes, self.part_rows, *self._columns])
+
+    @property
+    def _columns(self) -> list[str | int | None]:
         corpus = self.corpus
-        columns = [corpus.text_column, corpus.id_column, corpus.domain_column, corpus.where, corpus.max_line_bytes]
-        return json.dumps([self.shard_bytes, self.part_rows, *columns])
+        return [corpus.text_column, corpus.id_column, corpus.domain_column, corpus.where, corpus.max_line_bytes]
+
+    @property
+    def knows_columns(self) -> bool:
+        """Whether an earlier planning found these columns."""
+        return bool(self.known.settings) and json.loads(self.known.settings)[2:] == self._columns
 
     def size(self, file: SourceFile) -> int:
         """What a shard of this file holds: rows of a stream, else bytes."""
@@ -138,9 +146,11 @@ class _Planner:
             for wave in batched(files, _WAVE if self.corpus.limit is None else _THREADS):
                 waiting = [self._look_up(file) or pool.submit(self._look_at, file, files_open) for file in wave]
                 for one in (one.result() if isinstance(one, Future) else one for one in waiting):
-                    if one.schema is not None and self.condition is not None and one.schema not in checked:
-                        self.condition.check_schema(one.schema, path=one.file.path)
-                        checked.add(one.schema)
+                    if one.schema is not None and self.condition is not None:
+                        condition = self.condition.of_path(one.file.path)
+                        if (condition, one.schema) not in checked:
+                            condition.check_schema(one.schema, path=one.file.path)
+                            checked.add((condition, one.schema))
                     self.found.append(replace(one, schema=None))  # of all files they would be most of the memory
                     yield from self._shards_of(one)
 

@@ -25,7 +25,8 @@ class Corpus:
     sources: tuple[str, ...]
     """Folders, globs or files: `[NAME=]URI`; NAME becomes the domain of the rows. `./a=b` is a path with a `=`."""
     text_column: str = "text"
-    """Column of the text; dotted inside a struct or a JSON object, as are the next two."""
+    """Column of the text; dotted inside a struct or a JSON object, as are the next two. Those may also be columns of
+    the path, `lang=en/part-0.parquet`, which stand before the file's own."""
     id_column: str | None = None
     """Column of the id; None, or a null in it: `PATH:ROW` (`PATH:@BYTE` in plain JSON lines). A UUID is written in its
     usual form, bytes that are no text as hexadecimal digits."""

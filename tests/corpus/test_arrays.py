@@ -92,7 +92,7 @@ def test_a_large_array_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     record = json.dumps({"text": 'a "quoted" line\n' * 50})
     with open(tmp_path / "x.json", "w") as file:
-        file.write("[" + ",\n".join([record] * 40_000) + "]")
+        file.write("[" + ",\n".join([record] * 24_000) + "]")
     size = (tmp_path / "x.json").stat().st_size
     corpus = Corpus((str(tmp_path),))
     (shard,) = plan_shards(corpus, shard_bytes=10**6, part_rows=1000)
@@ -102,5 +102,5 @@ def test_a_large_array_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyP
     n_rows = sum(table.num_rows for _, _, table in read_stream(corpus, shard, part_rows=1000))
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (n_rows, size > 30_000_000) == (40_000, True)
-    assert peak_bytes < size / 2
+    assert (n_rows, size > 20_000_000) == (24_000, True)
+    assert peak_bytes < 15_000_000

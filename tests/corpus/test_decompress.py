@@ -36,6 +36,7 @@ def read(content: bytes, suffix: str) -> tuple[bytes, str | None]:
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @given(st.lists(st.binary(max_size=50), max_size=6))
+@settings(deadline=None)
 def test_members_and_frames_are_read_one_after_another(suffix: str, parts: list[bytes]):
     content = b"".join(FORMATS[suffix](part) for part in parts)
     assert read(content, suffix) == (b"".join(parts), None)
