@@ -47,7 +47,10 @@ class Op(Protocol):
         ...
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """The computed columns of one batch: same rows and order. MemoryError asks for a smaller batch."""
+        """The computed columns of one batch: same rows and order. MemoryError asks for a smaller batch.
+
+        A column `reason`, where there is one, is null for rows that came through; the others are skipped rows.
+        """
         ...
 
 

@@ -44,6 +44,8 @@ class Work:
     parts: list[tuple[np.ndarray, pa.Table]] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
     halved: int = 0
+    refused: int = 0
+    """Rows that the Op itself gave a reason, such as a loss that isn't finite."""
 
     def run(self, rows: np.ndarray) -> None:
         """One batch; what fails is cut in two until it is a single document."""
@@ -73,9 +75,22 @@ class Work:
         if len(part) != len(rows):
             name = type(self.op).__name__
             raise BrokenOp(f"{name} must give a row for each of {len(rows)} rows, got {len(part)}")
-        self.parts.append((rows, part))
+        self._keep(rows, part)
         self.report(len(rows), self.op.cost(batch), time.monotonic() - started)
         return None
+
+    def _keep(self, rows: np.ndarray, part: pa.Table) -> None:
+        """A batch's columns; rows that the Op gave a reason count as failed and have none."""
+        if REASON not in part.column_names:
+            self.parts.append((rows, part))
+            return
+        reasons = part[REASON].to_pylist()
+        kept = np.array([reason is None for reason in reasons], dtype=bool)
+        self.parts.append((rows[kept], part.drop_columns([REASON]).filter(pa.array(kept))))
+        for row, reason in zip(rows, reasons, strict=True):
+            if reason is not None:
+                self.failed[int(row)], self.refused = reason[:MAX_REASON], self.refused + 1
+                check_failed(len(self.failed), len(self.prepared), reason)
 
 
 def why(error: Exception) -> str:
@@ -141,11 +156,14 @@ def through(op: Op, prepared: pa.Table, *, report: Report) -> ShardResult:
     Raises
     ------
     BrokenOp
-        If more than MAX_FAILED documents and 5 % of the shard raise, or the Op loses rows.
+        If more than MAX_FAILED documents and 5 % of the shard fail, or the Op gives all a reason, or it loses rows.
     """
     padding, work = op.padding, Work(op, prepared, report)
     for rows in op.batches(prepared):
         work.run(rows)
+    if work.refused and not any(len(rows) for rows, _ in work.parts):
+        last = next(reversed(work.failed.values()))
+        raise BrokenOp(f"not one of {len(work.failed)} documents of one shard came through, the last: {last}")
     table = assemble(op.adds, prepared, work.parts, work.failed)
     return ShardResult(table, work.halved, op.padding - padding)
 

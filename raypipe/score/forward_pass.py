@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import torch
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
+from raypipe.contracts.statistic import PerToken
 from raypipe.lm.decoder import Decoder, Head, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.layer import check_float8_sizes, shape_of
@@ -25,6 +26,7 @@ from raypipe.score.tokens import windows
 
 IDS = "token_ids"
 TOO_SHORT = "too short"
+NOT_FINITE = "loss isn't finite"
 FLOAT8 = "float8"
 
 
@@ -139,7 +141,7 @@ class ForwardPass:
         return int(pc.sum(prepared["n_tokens"]).as_py() or 0)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """The statistics of one batch of rows: exactly their columns, same rows and order.
+        """The statistics of one batch of rows: exactly their columns and a reason, same rows and order.
 
         Raises
         ------
@@ -152,7 +154,8 @@ class ForwardPass:
         lengths = np.array([len(document) - 1 for document in documents], dtype=np.int64)
         with _device_errors():
             per_token = self.per_token(documents)
-        columns: dict[str, pa.Array] = {}
+        broken = not_finite(per_token, lengths)
+        columns: dict[str, pa.Array] = {REASON: pa.array([NOT_FINITE if one else None for one in broken], pa.string())}
         for statistic in self.statistics:
             for name, values in statistic(per_token, lengths).items():
                 columns[name] = pa.array(values, type=statistic.adds.field(name).type, mask=np.isnan(values))
@@ -170,6 +173,15 @@ class ForwardPass:
         names = ("nll", "nll_masked")
         losses = [token_losses(h[batch.sources], decoder.head, batch.targets, of_chunk=self._of_chunk) for h in hidden]
         return {name: loss.cpu().numpy() for name, loss in zip(names, losses, strict=False)}
+
+
+def not_finite(per_token: PerToken, lengths: np.ndarray) -> np.ndarray:
+    """Whether a document has a quantity that is NaN or infinite: [p] each, [n] lengths -> [n] bool."""
+    starts = np.cumsum(lengths) - lengths
+    broken = np.zeros(len(lengths), dtype=bool)
+    for values in per_token.values():
+        broken |= np.logical_or.reduceat(~np.isfinite(values), starts) if len(lengths) else False
+    return broken
 
 
 @contextmanager

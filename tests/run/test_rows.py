@@ -160,3 +160,25 @@ def test_long_reasons_are_cut(tmp_path: Path) -> None:
 
     result, _, _ = run(["a"], Verbose())
     assert len(result.table["reason"][0].as_py()) == 300
+
+
+class Refusing(FakeOp):
+    """Gives some documents a reason itself."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        reasons = ["loss isn't finite" if "nan" in text else None for text in batch["text"].to_pylist()]
+        return super().__call__(batch).append_column("reason", pa.array(reasons, pa.string()))
+
+
+def test_a_row_that_the_op_gives_a_reason_is_skipped_without_its_columns() -> None:
+    result, table, reports = run(["one", "nan", "three"], Refusing())
+    hashes = table["text_hash"].to_pylist()
+    assert result.table["score"].to_pylist() == [score(hashes[0]), None, score(hashes[2])]
+    assert result.table["reason"].to_pylist() == [None, "loss isn't finite", None]
+    assert result.table["status"].to_pylist() == ["scored", "skipped", "scored"]
+    assert sum(rows for rows, _, _ in reports) == 3
+
+
+def test_a_shard_of_which_no_row_comes_through_stops_the_job() -> None:
+    with pytest.raises(BrokenOp, match="not one of 2 documents of one shard came through, the last: loss isn't finite"):
+        run(["nan", "nan too", None], Refusing(), reasons={2: "empty"})

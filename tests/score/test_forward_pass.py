@@ -9,6 +9,7 @@ from raypipe.columns import REASON
 from raypipe.corpus.rows import source_table
 from raypipe.models.causal import DeviceLost
 from raypipe.models.tokenizer import open_vocabulary
+from raypipe.run.rows import BrokenOp, through
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.statistics.influence import Influence
 from raypipe.score.statistics.perplexity import Perplexity
@@ -184,3 +185,27 @@ def test_scores_are_golden(op):
 
 
 GOLDEN = [6.381712436676025, 6.365717887878418, -0.0025063413195312023]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_a_skipped_row_with_its_reason(op, monkeypatch, value):
+    prepared = op.prepare(source(["aa bb", "cc dd", "ee ff"]))
+    clean = through(op, prepared, report=lambda *_: None).table
+    real = op.per_token
+
+    def spoilt(documents):
+        found = {name: values.copy() for name, values in real(documents).items()}
+        found["nll_masked"][len(documents[0]) + 1] = value  # in the second document
+        return found
+
+    monkeypatch.setattr(op, "per_token", spoilt)
+    found = through(op, prepared, report=lambda *_: None).table
+    assert found["reason"].to_pylist() == [None, "loss isn't finite", None]
+    assert found["influence"].to_pylist() == [clean["influence"][0].as_py(), None, clean["influence"][2].as_py()]
+    assert found["loss"][1].as_py() is None
+
+
+def test_a_model_all_of_whose_losses_overflow_stops_the_job(op):
+    op.decoder.norm.mul_(torch.finfo(torch.float32).max)
+    with pytest.raises(BrokenOp, match="not one of 2 documents of one shard came through, the last: loss isn't finite"):
+        through(op, op.prepare(source(["aa bb", "cc dd"])), report=lambda *_: None)
