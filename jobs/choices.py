@@ -16,6 +16,7 @@ from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.report.escape import terminal_text
 from raypipe.run.one_task import Interrupted, on_a_worker
+from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.storage.uris import local_path
 from raypipe.train.choices.evaluation import evaluate
@@ -28,7 +29,6 @@ from raypipe.train.choices.respond import Responder
 from raypipe.train.choices.tf_idf import tf_idf_answers
 from raypipe.train.data.examples import Examples
 from raypipe.train.data.loader import Document, ExampleFeed, Share
-from raypipe.train.loop.loop import Stopped
 
 EVALUATION = "evaluation.json"
 START, OURS = "zero-shot", "finetuned"

@@ -1,23 +1,26 @@
 """Settings that several jobs share, and what they turn into."""
 
-import json
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import raypipe
 from raypipe import sample
 from raypipe.corpus import Corpus
 from raypipe.models.causal import open_model
 from raypipe.run.cluster import Wanted
 from raypipe.run.event_loop import StageFailed
-from raypipe.runs.card import CARD, device_hours, now, read_card
-from raypipe.runs.lock import Locked
+from raypipe.run.stage import is_complete
+from raypipe.runs.card import Json
+from raypipe.runs.life import REFUSED, Life
+from raypipe.runs.lock import Locked, LockLost
+from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
-from raypipe.storage.uris import redact
+from raypipe.storage.uris import redact_text
 
-RUN_FILE = "run.json"
+NETWORK = ("httpx", "httpcore", "requests", "urllib3", "huggingface_hub", "botocore", "boto3", "fsspec", "aiohttp")
+"""Libraries whose errors say that a store or a hub can't be reached, not that we have made a mistake."""
 WORKER_BYTES = 2 << 30
 """What a worker needs beside its model: libraries, and the activations of a batch."""
 
@@ -118,61 +121,74 @@ class RunSettings:
     """failed: take up again the shards that were set aside."""
 
 
-def note_run(run: Folder, config: Any, *, stages: list[str], status: str, **more: Any) -> None:
-    """Write run.json: the recipe as resolved, the stages and how far they are. No secret of a URI gets in."""
-    try:
-        before = json.loads(run.read(RUN_FILE))
-    except FileNotFoundError:
-        before = {"raypipe": raypipe.__version__, "name": run.uri.rsplit("/", 1)[-1], "created": now(), "stages": []}
-    recipe = {name: redact(value) for name, value in asdict(config).items()}
-    known = list(dict.fromkeys([*before["stages"], *stages]))
-    noted = {**before, "status": status, "recipe": recipe, "stages": known, **more}
-    run.write(RUN_FILE, json.dumps(noted, indent=1).encode())
-
-
-def noted(run: Folder, name: str) -> Any:
-    """What run.json says under a name; None if it says nothing."""
-    try:
-        return json.loads(run.read(RUN_FILE)).get(name)
-    except FileNotFoundError:
-        return None
-
-
-def throw_away(run: Folder, stage: str, *, yes: bool) -> None:
-    """Delete a stage's files, after saying what they cost and, without `yes`, asking.
+def life_of(config: Any, job: str, *, stages: Sequence[str], has_shards: bool = False, is_main: bool = False) -> Life:
+    """The life of a job whose settings are RunSettings; `stages` are those that --restart may name.
 
     Raises
     ------
     ValueError
-        If the run has no such stage, or there is nobody to ask.
+        If --retry is given to a job that sets no shards aside.
     """
-    folder = run / stage
-    if (card := read_card(folder)) is None:
-        raise ValueError(f"restart must name a stage of {run.uri}, got {stage!r}.")
-    files = folder.files(recursive=True)
-    print(f"--restart {stage} throws away {len(files)} files and {device_hours(card):.2f} device-hours of work.")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise ValueError("--restart needs --yes where nobody can be asked.")
-        if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-            raise ValueError("nothing was thrown away.")
-    for file in sorted(
-        files, key=lambda file: file.path != CARD
-    ):  # without its card the rest is stale, whatever happens
-        folder.delete(file.path)
+    if config.retry != "nothing" and not has_shards:
+        raise ValueError(f"--retry {config.retry} has no effect in {job}, which sets no shards aside; leave it out.")
+    return Life(
+        Folder(config.output), job, recipe=asdict(config), stages=stages, restart=config.restart, yes=config.yes,
+        is_main=is_main,
+    )  # fmt: skip
+
+
+def stage_name(stage: str, config: Any) -> str:
+    """The folder of a job's stage: its own name, and the suffix of --name."""
+    return f"{stage}-{config.name}" if config.name else stage
+
+
+def why_incomplete(card: Json) -> str | None:
+    """Why a stage of shards isn't whole, None if it is; each shard that was set aside is said on stderr."""
+    for key, why in card["set_aside"].items():
+        print(f"set aside: {key}: {redact_text(why)}", file=sys.stderr)
+    if card["set_aside"]:
+        n = len(card["set_aside"])
+        return f"{n:,} shards of {card['stage']} were set aside; take them up again with --retry failed."
+    return None if is_complete(card) else f"{card['stage']}: " + " ".join(card["warnings"] or [card["status"]])
 
 
 def run_job(main: Callable[[], int | None]) -> None:
     """End the process as a job should: a message and no traceback; 2 for wrong input, 1 for a run that can't go on."""
     try:
         status = main() or 0
-    except (ValueError, KeyError, FileNotFoundError) as error:
-        message = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+    except (*REFUSED, EOFError) as error:
+        message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
         if isinstance(error, KeyError) and " " not in message:
-            raise  # a bare key is our mistake, not the user's
-        print(f"error: {message}", file=sys.stderr)
+            _print_mistake(error)  # a bare key is our mistake, not the user's
+            sys.exit(1)
+        _print_error(message)
         status = 2
-    except (Locked, StageFailed, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (Locked, LockLost, Stopped, StageFailed, OSError) as error:
+        _print_error(f"{type(error).__name__} without a reason" if not str(error) else str(error))
+        status = 1
+    except Exception as error:
+        if (outside := _of_the_network(error)) is not None:
+            _print_error(f"{type(outside).__name__}: {outside}")
+        else:
+            _print_mistake(error)
         status = 1
     sys.exit(status)
+
+
+def _print_error(message: str) -> None:
+    print(f"error: {redact_text(message)}", file=sys.stderr)
+
+
+def _print_mistake(error: BaseException) -> None:
+    """The traceback of what no user can mend, without the secrets that may stand in it."""
+    print(redact_text("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    print(f"error: {redact_text(f'{type(error).__name__}: {error}')}", file=sys.stderr)
+
+
+def _of_the_network(error: BaseException | None) -> BaseException | None:
+    """The failure of a store or a hub in the chain of causes, None if the chain has none."""
+    while error is not None:
+        if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in NETWORK:
+            return error
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,31 +1,24 @@
 """The main job: score a corpus by influence, select from it, report: python -m jobs.curate --config RECIPE."""
 
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event
 from typing import Any
 
 from rich.console import Console
 
 from jobs import settings
-from jobs.common import note_run, noted, run_job
+from jobs.common import life_of, run_job, stage_name, why_incomplete
 from jobs.find_heads import MAX_TEXTS, some_texts
 from jobs.score_corpus import STAGE, make_op, score
 from jobs.score_corpus import Config as ScoreConfig
 from jobs.select_corpus import part
 from raypipe.report import gather_numbers, terminal, write_report
 from raypipe.run.one_task import on_a_worker
-from raypipe.run.stage import Stopped, is_complete
 from raypipe.runs.card import read_card
-from raypipe.runs.lock import Lock
-from raypipe.runs.signals import orderly_stop
+from raypipe.runs.life import Life
 from raypipe.score.heads.controls import CHARACTERS, run_controls
-from raypipe.select.card import arm_stage
 from raypipe.select.export.export import Export, export
-from raypipe.select.selection import Selection
+from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
-from raypipe.storage.folder import Folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,40 +33,32 @@ class Config(Selection, Export, ScoreConfig):
 
 def main(config: Config) -> int:
     """Bring the run folder to its end; what is done already is not done again."""
-    run = Folder(config.output)
-    part(Selection, config).check()
-    part(Export, config).check()
-    with Lock(run) as lock, orderly_stop() as (stopping, status):
-        note_run(run, config, stages=["heads", STAGE], status="running")
-        try:
-            is_whole = curate(config, run, stopping=stopping, is_owner=lambda: not lock.is_lost)
-        except Stopped as stop:
-            print(stop, file=sys.stderr)
-            return status["code"]
-        arms = [arm_stage(arm) for arm in config.arms]
-        ended = "finished" if is_whole else "incomplete"
-        note_run(run, config, stages=["selection", *arms], status=ended, controls=try_controls(config, run))
-        numbers = gather_numbers(run)
-        report = write_report(run, numbers=numbers)
-    console = Console()
-    console.print(terminal.status(run), terminal.summary_of(numbers))
-    console.print(f"Report: {report.removeprefix('file://')}", soft_wrap=True)
-    return 0 if is_whole else 1
+    selection, written = part(Selection, config), part(Export, config)
+    selection.check()
+    written.check()
+    arms = ["selection", *map(arm_stage, config.arms)]
+    own = [stage_name(STAGE, config), *arms, *([] if written.corpus_format == "none" else [written.stage])]
+    with life_of(config, "curate", stages=own, has_shards=True, is_main=True) as life:
+        card = score(config, life, stages=["heads", *own])
+        if card["status"] == "finished":  # a selection from some of the scores would rank against the wrong rows
+            with life.at_once():
+                select(life.run, selection)
+                if written.corpus_format != "none":
+                    export(life.run, written)
+        with life.at_once():
+            life.note(controls=try_controls(config, life))
+        life.conclude(why_incomplete(card))
+        numbers = gather_numbers(life.run)
+        report = write_report(life.run, numbers=numbers)
+        console = Console()
+        console.print(terminal.status(life.run), terminal.summary_of(numbers))
+        console.print(f"Report: {report.removeprefix('file://')}", soft_wrap=True)
+    return life.status
 
 
-def curate(config: Config, run: Folder, *, stopping: Event, is_owner: Callable[[], bool]) -> bool:
-    """Score, select, export; whether every row could be done."""
-    card = score(config, run, stopping=stopping, is_owner=is_owner)
-    if card["status"] == "finished":  # a selection from some of the scores would rank against the wrong rows
-        select(config.output, part(Selection, config))
-        if config.corpus_format != "none":
-            export(config.output, part(Export, config))
-    return is_complete(card)
-
-
-def try_controls(config: Config, run: Folder) -> list[dict[str, Any]]:
+def try_controls(config: Config, life: Life) -> list[dict[str, Any]]:
     """The controls on documents of this corpus; what was tried in this run before isn't tried again."""
-    before: list[dict[str, Any]] = noted(run, "controls") or []
+    before: list[dict[str, Any]] = life.noted("controls") or []
     if before or not config.controls or "influence" not in config.scorer:
         return before
     texts = [text for text in some_texts(config.to_corpus(), limit=MAX_TEXTS) if len(text) >= CHARACTERS]
@@ -81,9 +66,9 @@ def try_controls(config: Config, run: Folder) -> list[dict[str, Any]]:
     if not chosen:
         return []
     wanted = config.to_wanted()
-    stage = f"{STAGE}-{config.name}" if config.name else STAGE
-    identity = (read_card(run / stage) or {}).get("identity", {})
-    op = make_op(config, run, identity, lambda: wanted.pool)
+    identity = (read_card(life.run / stage_name(STAGE, config)) or {}).get("identity", {})
+    heads = tuple((layer, head) for layer, head in identity.get("heads", []))
+    op = make_op(config, heads, identity, lambda: wanted.pool)
     return on_a_worker(wanted.pool, run_controls, op, chosen, wanted.pool.n_threads, config.seed)
 
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from jobs import settings
 from jobs.binary_data import BinarySettings, say_skipped
-from jobs.common import RunSettings, run_job
-from jobs.training import part, restart
+from jobs.common import RunSettings, life_of, run_job, stage_name
+from jobs.training import part
 from raypipe.label.debate.debate import Question, hold_debates
 from raypipe.label.debate.transcripts import file_name, missing_ranges, write_transcripts
 from raypipe.lm.sampling import Sampler
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.runs import card as cards
-from raypipe.runs.lock import Lock
-from raypipe.runs.signals import orderly_stop
+from raypipe.runs.signals import Stopped
+from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryColumns, BinaryRows
 from raypipe.train.data.splits import split_halves
@@ -53,30 +53,23 @@ class Config(DebateSettings, BinarySettings, RunSettings):
 
 def main(config: Config) -> int:
     """Hold the debates that aren't there yet, about all rows but the test's; writes RUN/debate/seed-*/*.parquet."""
-    run, stage = Folder(config.output), f"{STAGE}-{config.name}" if config.name else STAGE
-    with Lock(run), orderly_stop() as (stopping, status):
-        if config.restart == stage:
-            restart(run / stage, ask=not config.yes)
+    stage = stage_name(STAGE, config)
+    with life_of(config, "debate", stages=[stage]) as life:
         if config.transcripts < 1 or config.batch_rows < 1:
             raise ValueError(
                 f"transcripts and batch_rows must be at least 1, got {config.transcripts} and {config.batch_rows}."
             )
         open_model(config.debater).check()
-        rows = debated(config)
-        identity = _identity(config, rows)
-        card = cards.read_card(run / stage)
+        rows, folder = debated(config), life.run / stage
+        identity, card = _identity(config, rows), None if life.is_restarting(stage) else cards.read_card(folder)
         cards.check_identity(stage, card, identity)
-        card = card or {"stage": stage, "kind": "debate", "identity": identity, "times": {"started": cards.now()}}
-        cards.write_card(run / stage, card | {"status": "running", "versions": cards.versions()})
-        is_done = hold(config, rows, run / stage, stopping)
-        ended = {"status": "finished" if is_done else "incomplete", "counts": _counts(config, rows)}
-        card["times"]["finished"] = cards.now()
-        cards.write_card(run / stage, card | ended | {"versions": cards.versions()})
-    if not is_done:
-        print("stopped between two files; go on with the same command.", file=sys.stderr)
-        return status["code"]
-    print(f"{len(rows.rows):,} rows, {config.transcripts} debates each: {(run / stage).uri}")
-    return 0
+        life.begin()
+        card = card or {"stage": stage, "kind": "debate", "identity": identity}
+        with at_work(folder, card | {"versions": cards.versions()}) as own:
+            hold(config, rows, folder, life.stopping)
+            own["counts"] = {"rows": len(rows.rows), "transcripts": config.transcripts * len(rows.rows)}
+        print(f"{len(rows.rows):,} rows, {config.transcripts} debates each: {folder.uri}")
+    return life.status
 
 
 def debated(config: Config) -> BinaryRows:
@@ -87,17 +80,22 @@ def debated(config: Config) -> BinaryRows:
     return rows.of(np.sort(np.concatenate([halves.first, halves.second])))
 
 
-def hold(config: Config, rows: BinaryRows, folder: Folder, stopping: threading.Event) -> bool:
-    """Write the files that are missing; False if it was stopped before the last."""
+def hold(config: Config, rows: BinaryRows, folder: Folder, stopping: threading.Event) -> None:
+    """Write the files that are missing.
+
+    Raises
+    ------
+    Stopped
+        If `stopping` was set before the last; those that are there stay.
+    """
     sampler = None
     for seed in range(1, config.transcripts + 1):
         for span in missing_ranges(folder, seed=seed, n_rows=len(rows.rows), rows_per_file=config.rows_per_file):
             if stopping.is_set():
-                return False
+                raise Stopped("stopped between two files; go on with the same command.")
             sampler = sampler or open_sampler(config)
             _write(config, rows.of(span), folder, file_name(seed, span), seed, sampler)
             print(f"seed {seed}: {span.stop:,} of {len(rows.rows):,} rows", file=sys.stderr)
-    return True
 
 
 def dtype_of(config: Config) -> str:
@@ -131,10 +129,6 @@ def _write(config: Config, rows: BinaryRows, folder: Folder, name: str, seed: in
         held += hold_debates(texts, batch.text_hash, sampler, part(Question, config), seed=seed)
     places = [(row.path, row.row) for row in rows.rows]
     write_transcripts(folder, name, held, places=places, text_hash=rows.text_hash)
-
-
-def _counts(config: Config, rows: BinaryRows) -> dict[str, int]:
-    return {"rows": len(rows.rows), "transcripts": config.transcripts * len(rows.rows)}
 
 
 def _identity(config: Config, rows: BinaryRows) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs import settings
-from jobs.common import CorpusSettings, ModelSettings, RunSettings, run_job
+from jobs.common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job
 from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
-from raypipe.storage.folder import Folder
+from raypipe.models.causal import open_model
 
 log = logging.getLogger(__name__)
 MAX_TEXTS = 400
@@ -42,22 +42,32 @@ def main(config: Config) -> int:
     """Write RUN/heads/NAME.json; status 2 if the heads fail the causal check."""
     from raypipe.score.heads.heads_file import check_passed
 
-    run = Folder(config.output)
-    record, name = detect(config), f"{config.name or 'heads'}.json"
-    (run / "heads").write(name, json.dumps(record, indent=1).encode())
+    name = f"{config.name or 'heads'}.json"
+    with life_of(config, "find_heads", stages=[]) as life:
+        open_model(config.model).check()
+        texts = some_texts(config.to_corpus(), limit=MAX_TEXTS)
+        life.begin(["heads"])
+        with life.at_once():
+            record = detect(config, texts)
+        (life.run / "heads").write(name, json.dumps(record, indent=1).encode())
+        print("\n".join(lines_of(record, where=f"{life.run.uri}/heads/{name}")))
+        check_passed(record, allow_weak=config.allow_weak_heads, where=f"heads/{name}")
+    return life.status
+
+
+def lines_of(record: dict[str, Any], *, where: str) -> list[str]:
+    """A heads record for the terminal: which heads, what they cost the model, and the rules of the check."""
     check = record["causal_check"]
-    print(f"{len(record['chosen'])} heads in {run.uri}/heads/{name}: {record['chosen']}")
+    lines = [f"{len(record['chosen'])} heads in {where}: {record['chosen']}"]
     for what in ("intact", "chosen"):
-        print(f"  {what:>8}: answer loss {check[what]['loss']:.2f}, accuracy {check[what]['accuracy']:.2f}")
+        lines.append(f"  {what:>8}: answer loss {check[what]['loss']:.2f}, accuracy {check[what]['accuracy']:.2f}")
     for rule in check["rules"]:
-        print(
-            f"  {'passed' if rule['passed'] else 'FAILED'}: {rule['rule']}: {rule['value']:.2f} (bar {rule['bar']:.2f})"
-        )
-    check_passed(record, allow_weak=config.allow_weak_heads, where=f"heads/{name}")
-    return 0
+        passed = "passed" if rule["passed"] else "FAILED"
+        lines.append(f"  {passed}: {rule['rule']}: {rule['value']:.2f} (bar {rule['bar']:.2f})")
+    return lines
 
 
-def detect(config: Any) -> dict[str, Any]:
+def detect(config: Any, texts: list[str] | None = None) -> dict[str, Any]:
     """The heads record of the model, found now on this machine's first device."""
     import torch
 
@@ -74,7 +84,7 @@ def detect(config: Any) -> dict[str, Any]:
     device = "cuda" if torch.cuda.is_available() and config.gpus_per_worker != 0 else "cpu"
     # probes decide what every later score means: they run in float32 unless bfloat16 is asked for, never in 8 bits
     dtype = "bfloat16" if config.dtype == "bfloat16" else "float32"
-    texts = some_texts(config.to_corpus(), limit=MAX_TEXTS)
+    texts = some_texts(config.to_corpus(), limit=MAX_TEXTS) if texts is None else texts
     record = find_heads(config.model, texts, probing=probing, dtype=dtype, device=device)
     return {**record, "created": now(), "versions": versions()}
 

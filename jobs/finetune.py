@@ -8,14 +8,12 @@ from typing import Any, Literal
 
 from jobs import settings
 from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
-from jobs.common import RunSettings, run_job
+from jobs.common import RunSettings, life_of, run_job, stage_name
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run.trainer import Training
-from raypipe.runs.lock import Lock
-from raypipe.runs.signals import orderly_stop
 from raypipe.storage.folder import Folder
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared
 from raypipe.train.choices.read import ChoiceColumns
@@ -65,14 +63,16 @@ class Config(FinetuneSettings, TrainSettings, RunSettings):
 
 def main(config: Config) -> int:
     """Train, or go on training; writes RUN/finetune with metrics/, checkpoints/ and model/, then RUN/report.html."""
-    run, stage = Folder(config.output), f"finetune-{config.name}" if config.name else "finetune"
-    with Lock(run), orderly_stop() as (stopping, status):
+    stage = stage_name("finetune", config)
+    with life_of(config, "finetune", stages=[stage]) as life:
         if config.learn != "choices":
-            return run_training(config, plan_finetuning(config, run / stage), stage, stopping, status)
-        choices = load_choices(config)
-        training = plan_finetuning(config, run / stage, choices)
-        measure = Evaluation(config, choices, run / stage, stopping)
-        return run_training(config, training, stage, stopping, status, first=measure.start, then=measure.finish)
+            run_training(config, plan_finetuning(config, life.run / stage), life, stage)
+        else:
+            choices = load_choices(config)
+            training = plan_finetuning(config, life.run / stage, choices)
+            measure = Evaluation(config, choices, life.run / stage, life.stopping)
+            run_training(config, training, life, stage, first=measure.start, then=measure.finish)
+    return life.status
 
 
 def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = None) -> Training:
@@ -101,6 +101,7 @@ def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = N
         micro=config.micro_batch,
         identity=identity,
         take=config.take,
+        inputs=(*config.data, config.model),
         **engine_settings(config),
     )
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from jobs import settings
-from jobs.common import RunSettings, run_job
+from jobs.common import RunSettings, life_of, run_job, stage_name
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
@@ -14,8 +14,7 @@ from raypipe.models.presets import Initialisation, check_vocabulary, config_of, 
 from raypipe.models.tokenizer import Vocabulary, open_vocabulary
 from raypipe.run.trainer import Training
 from raypipe.runs import card as cards
-from raypipe.runs.lock import Lock
-from raypipe.runs.signals import orderly_stop
+from raypipe.runs.names import nearest
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import Mix, every_row_once, read_listing, read_mix
 from raypipe.train.data.loader import Feed, Share, sequences_of
@@ -66,16 +65,16 @@ class Config(PretrainSettings, TrainSettings, RunSettings):
 
 def main(config: Config) -> int:
     """Train, or go on training; writes RUN/train with metrics/, checkpoints/ and model/, then RUN/report.html."""
-    run, stage = Folder(config.output), f"train-{config.name}" if config.name else "train"
-    with Lock(run), orderly_stop() as (stopping, status):
-        training = plan_pretraining(config, run / stage)
-        return run_training(config, training, stage, stopping, status)
+    stage = stage_name("train", config)
+    with life_of(config, "pretrain", stages=[stage]) as life:
+        run_training(config, plan_pretraining(config, life.run / stage), life, stage)
+    return life.status
 
 
 def plan_pretraining(config: Config, folder: Folder) -> Training:
     """All that workers need; whatever is wrong with the settings or the data ends here, before one starts."""
     run, vocabulary = Folder(config.output), open_vocabulary(config.tokenizer)
-    check_tokens(cards.read_card(run / config.tokens), vocabulary, config.tokenizer, where=f"{run.uri}/{config.tokens}")
+    check_tokens(run, config.tokens, vocabulary, config.tokenizer)
     model = _model_config(config, vocabulary)
     n_sequences = sequences_of(config.batch_tokens, config.length, unit=config.workers * config.micro_batch)
     mix = open_mix(config)
@@ -88,6 +87,7 @@ def plan_pretraining(config: Config, folder: Folder) -> Training:
         n_sequences=n_sequences,
         micro=config.micro_batch,
         identity=_identity(config, mix, vocabulary, model),
+        inputs=(config.model or config.shape, config.tokenizer),
         **engine_settings(config),
     )
 
@@ -120,10 +120,13 @@ def open_mix(config: Any) -> Mix:
     """The tokens of the run and how often each document is to be seen."""
     run = Folder(config.output)
     listing = read_listing(run / config.tokens)
-    return every_row_once(listing) if config.selection == "none" else read_mix(listing, run / config.selection)
+    if config.selection == "none":
+        return every_row_once(listing)
+    cards.finished_card(run, config.selection)
+    return read_mix(listing, run / config.selection)
 
 
-def check_tokens(card: dict[str, Any] | None, vocabulary: Vocabulary, name: str, *, where: str) -> None:
+def check_tokens(run: Folder, stage: str, vocabulary: Vocabulary, name: str) -> None:
     """Refuse tokens that aren't there, aren't whole, or were made by another tokenizer.
 
     Raises
@@ -131,8 +134,10 @@ def check_tokens(card: dict[str, Any] | None, vocabulary: Vocabulary, name: str,
     ValueError
         With what to do.
     """
+    card, where = cards.read_card(run / stage), f"{run.uri}/{stage}"
     if card is None or card["status"] != "finished":
-        what = "isn't there" if card is None else f"is {card['status']!r}"
+        near = f"isn't there ({nearest(stage, cards.stages_of(run))})"
+        what = near if card is None else f"is {card['status']!r}"
         raise ValueError(f"{where} {what}; finish it first with: python -m jobs.tokenize_corpus")
     made_by = card["identity"]["tokenizer_sha256"]
     if made_by != vocabulary.sha256:

@@ -1,28 +1,27 @@
 """Score a corpus by attention influence: python -m jobs.score_corpus --corpus DATA --output RUN."""
 
 import json
-import sys
-import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from jobs import settings
 from jobs.autotune import budgets_of, cost_of_8_bits, fastest, settle
-from jobs.common import CorpusSettings, ModelSettings, RunSettings, note_run, run_job, throw_away
+from jobs.common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from jobs.find_heads import ProbeSettings, detect
 from raypipe import sample
 from raypipe.contracts.op import Pool
 from raypipe.corpus import Corpus, plan_shards
+from raypipe.lm.decoder import Head
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.report.words import formats_compared
 from raypipe.run.cluster import Wanted
 from raypipe.run.forecast import Forecast, forecast
-from raypipe.run.stage import Annotate, Sizes, Stopped, is_complete
-from raypipe.runs.card import read_card
-from raypipe.runs.lock import Lock
-from raypipe.runs.signals import orderly_stop
+from raypipe.run.stage import Annotate, Sizes
+from raypipe.runs.card import check_identity, read_card
+from raypipe.runs.life import Life
+from raypipe.runs.names import nearest
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.heads.heads_file import chosen_heads, parse_heads
 from raypipe.score.statistics.influence import Influence
@@ -64,54 +63,59 @@ class Config(ScoreSettings, CorpusSettings, ModelSettings, RunSettings):
 
 def main(config: Config) -> int:
     """Score what isn't scored yet; status 1 if a shard had to be set aside."""
-    run = Folder(config.output)
     if config.plan:
-        print("\n".join(foresee(config, run).lines(price_per_hour=config.price_per_hour)))
+        found = foresee(config, Folder(config.output))
+        print("\n".join(found.lines(price_per_hour=config.price_per_hour)))
         return 0
-    with Lock(run) as lock, orderly_stop() as (stopping, status):
-        note_run(run, config, stages=["heads", STAGE], status="running")
-        try:
-            card = score(config, run, stopping=stopping, is_owner=lambda: not lock.is_lost)
-        except Stopped as stop:
-            print(stop, file=sys.stderr)
-            return status["code"]
-        note_run(run, config, stages=[], status="finished" if is_complete(card) else "incomplete")
-    counts = card["counts"]
-    skipped = counts["rows"] - counts["scored"]
-    print(f"{counts['rows']:,} rows: {counts['scored']:,} scored, {skipped:,} skipped, in {run.uri}")
-    for found in card.get("number_format", []):
-        print(formats_compared(found))
-    for key, why in card["set_aside"].items():
-        print(f"set aside: {key}: {why}", file=sys.stderr)
-    return 0 if is_complete(card) else 1
+    stage = stage_name(STAGE, config)
+    with life_of(config, "score_corpus", stages=[stage], has_shards=True, is_main=True) as life:
+        card = score(config, life, stages=["heads", stage])
+        counts = card["counts"]
+        skipped = counts["rows"] - counts["scored"]
+        print(f"{counts['rows']:,} rows: {counts['scored']:,} scored, {skipped:,} skipped, in {life.run.uri}")
+        for found in card.get("number_format", []):
+            print(formats_compared(found))
+        life.conclude(why_incomplete(card))
+    return life.status
 
 
-def score(
-    config: Any, run: Folder, *, stopping: threading.Event, is_owner: Callable[[], bool] = lambda: True
-) -> dict[str, Any]:
-    """Score the corpus into RUN/scores and return the stage's card; what is there stays."""
-    stage = f"{STAGE}-{config.name}" if config.name else STAGE
-    if config.restart:
-        throw_away(run, config.restart, yes=config.yes)
+def score(config: Any, life: Life, *, stages: list[str]) -> dict[str, Any]:
+    """Score the corpus into RUN/scores and return the stage's card; what is there stays.
+
+    Nothing is written before all that can be refused is checked; `stages` are what run.json is to name.
+    """
+    stage = stage_name(STAGE, config)
     corpus, wanted = config.to_corpus(), config.to_wanted()
-    made_with = (read_card(run / stage) or {}).get("identity", {})
+    card = None if life.is_restarting(stage) else read_card(life.run / stage)
+    made_with = (card or {}).get("identity", {})
     sizes = _sizes(config, made_with)
     plan = plan_shards(corpus, **asdict(sizes or FIRST_LOOK))  # wrong paths and columns end here, before any device
     check_early(config, wanted)
-    op = make_op(config, run, made_with, lambda: wanted.pool)
+    heads = read_heads(config, life.run)
+    op = make_op(config, heads.chosen if heads else (), made_with, lambda: wanted.pool)
     op.check()
-    op, sizes = settle(config, op, corpus, plan, wanted.pool, made_with, sizes)
-    measured = {} if made_with else cost_of_8_bits(op, corpus, plan, wanted.pool)
+    if card is not None and sizes is not None and (heads or "influence" not in config.scorer):
+        check_identity(stage, card, _identity(config, op, corpus, sizes))  # before the run's own heads are replaced
+    life.begin(stages)
+    if heads is None and "influence" in config.scorer:
+        with life.at_once():
+            heads = detected(config)
+        op = replace(op, heads=heads.keep(life.run).chosen)
+    elif heads is not None:
+        heads.keep(life.run)
+    with life.at_once():
+        op, sizes = settle(config, op, corpus, plan, wanted.pool, made_with, sizes)
+        measured = {} if made_with else cost_of_8_bits(op, corpus, plan, wanted.pool)
     return Annotate(
-        run,
+        life.run,
         stage,
         op,
         corpus,
         wanted=wanted,
         sizes=sizes,
         identity=_identity(config, op, corpus, sizes),
-        stopping=stopping,
-        is_owner=is_owner,
+        stopping=life.stopping,
+        is_owner=life.is_owner,
         retry_failed=config.retry == "failed",
         measured=measured,
     )()
@@ -122,7 +126,8 @@ def foresee(config: Config, run: Folder) -> Forecast:
     corpus, wanted = config.to_corpus(), config.to_wanted()
     plan = plan_shards(corpus, **asdict(FIRST_LOOK))
     check_early(config, wanted)
-    op = make_op(config, run, {}, lambda: wanted.pool)
+    heads = (read_heads(config, run) or detected(config)).chosen if "influence" in config.scorer else ()
+    op = make_op(config, heads, {}, lambda: wanted.pool)
     op.check()
     _, rate = fastest(budgets_of(config, op, {}), corpus, plan, wanted.pool)
     return forecast(corpus, plan, rate, workers=wanted.pool.max_workers)
@@ -149,7 +154,7 @@ def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:
     return Sizes(made_with["shard_bytes"], made_with["part_rows"]) if made_with else None
 
 
-def make_op(config: Any, run: Folder, made_with: dict[str, Any], pool: Callable[[], Pool]) -> ForwardPass:
+def make_op(config: Any, heads: tuple[Head, ...], made_with: dict[str, Any], pool: Callable[[], Pool]) -> ForwardPass:
     """The forward pass; what is left to us is what the stage was begun with, else what suits the workers."""
     statistics: dict[str, Influence | Perplexity] = {"influence": Influence(), "perplexity": Perplexity()}
     dtype, budget = config.dtype, config.token_budget or made_with.get("token_budget")
@@ -158,7 +163,7 @@ def make_op(config: Any, run: Folder, made_with: dict[str, Any], pool: Callable[
     return ForwardPass(
         model=config.model,
         statistics=tuple(statistics[name] for name in dict.fromkeys(config.scorer)),
-        heads=resolve_heads(config, run) if "influence" in config.scorer else (),
+        heads=heads,
         max_tokens=config.max_tokens,
         dtype=dtype,
         token_budget=budget or max(config.max_tokens, GPU_BUDGET if pool().num_gpus else CPU_BUDGET),
@@ -166,25 +171,65 @@ def make_op(config: Any, run: Folder, made_with: dict[str, Any], pool: Callable[
     )
 
 
-def resolve_heads(config: Any, run: Folder) -> tuple[tuple[int, int], ...]:
-    """The heads to neutralise, from a file, the run, the embedded record, or found now and kept in the run."""
-    sha256, folder = open_model(config.model).sha256(), run / "heads"
-    where = config.heads
-    if where == "detect" and not folder.exists(FOUND_HEADS):
-        folder.write(FOUND_HEADS, json.dumps(detect(config), indent=1).encode())
-    if where in (None, "detect") and folder.exists(FOUND_HEADS):
-        content, where = folder.read(FOUND_HEADS), f"{run.uri}/heads/{FOUND_HEADS}"
-    elif where is None:
+@dataclass(frozen=True)
+class Heads:
+    """The heads to neutralise, and the file that they are from."""
+
+    chosen: tuple[Head, ...]
+    name: str
+    """Of the file in RUN/heads"""
+    content: bytes
+
+    def keep(self, run: Folder) -> "Heads":
+        """Put the file into the run: the report shows the heads that the scores were made with."""
+        folder = run / "heads"
+        if not folder.exists(self.name) or folder.read(self.name) != self.content:
+            folder.write(self.name, self.content)
+        return self
+
+
+def read_heads(config: Any, run: Folder) -> Heads | None:
+    """The heads from a file, the run, or the embedded record, checked; None: to be found first, or not needed.
+
+    Raises
+    ------
+    ValueError
+        If the file isn't whole, or its heads aren't those of this model.
+    """
+    if "influence" not in config.scorer:
+        return None
+    own, where = run / "heads", config.heads
+    if where in (None, "detect") and own.exists(FOUND_HEADS):
+        return checked_heads(config, own.read(FOUND_HEADS), FOUND_HEADS, f"{run.uri}/heads/{FOUND_HEADS}")
+    if where == "detect":
+        return None
+    if where is None:
         if config.model != sample.SAMPLE:
             raise ValueError(f"heads must be given for model {config.model!r}: a file by --heads, or --heads detect.")
-        content, where = sample.heads_file().read_bytes(), "the embedded heads file"
-        folder.write(FOUND_HEADS, content)
-    else:
-        parent, _, name = where.rpartition("/")
-        content = Folder(parent or ".").read(name)
-        folder.write(name, content)  # the report shows the heads that the scores were made with
-    record = parse_heads(content, where=where)
-    return chosen_heads(record, sha256=sha256, allow_weak=config.allow_weak_heads, where=where)
+        return checked_heads(config, sample.heads_file().read_bytes(), FOUND_HEADS, "the embedded heads file")
+    parent, _, name = where.rpartition("/")
+    folder = Folder(parent or ".")
+    try:
+        content = folder.read(name)
+    except FileNotFoundError as error:
+        known = [entry.path for entry in folder.files() if entry.path.endswith(".json")]
+        raise ValueError(
+            f"heads must be `detect` or a heads file, but {where!r} isn't there; {nearest(name, ['detect', *known])}."
+        ) from error
+    return checked_heads(config, content, name, where)
+
+
+def checked_heads(config: Any, content: bytes, name: str, where: str) -> Heads:
+    """A heads file that this model may be scored with."""
+    record, model = parse_heads(content, where=where), open_model(config.model)
+    chosen = chosen_heads(record, sha256=model.sha256(), allow_weak=config.allow_weak_heads, where=where)
+    return Heads(chosen, name, content)
+
+
+def detected(config: Any) -> Heads:
+    """The heads as found now, on this machine's first device."""
+    content = json.dumps(detect(config), indent=1).encode()
+    return checked_heads(config, content, FOUND_HEADS, "what was found")
 
 
 def _identity(config: Any, op: ForwardPass, corpus: Corpus, sizes: Sizes) -> dict[str, Any]:

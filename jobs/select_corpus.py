@@ -1,6 +1,6 @@
 """Select from a scored corpus: python -m jobs.select_corpus --run runs/demo --share 0.2 --share-of tokens."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TypeVar
 
 from rich.console import Console
@@ -8,8 +8,9 @@ from rich.console import Console
 from jobs import settings
 from jobs.common import run_job
 from raypipe.report import terminal
+from raypipe.runs.life import Life
 from raypipe.select.export.export import Export, export
-from raypipe.select.selection import Selection
+from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
 from raypipe.storage.folder import Folder
 
@@ -24,14 +25,22 @@ class Config(Selection, Export):
     """Run folder (path or URI) that holds the scores."""
 
 
-def main(config: Config) -> None:
+def main(config: Config) -> int:
     """Write RUN/selection with its control arms, RUN/corpus where asked for, and print what was selected."""
-    part(Export, config).check()  # before the selection is made anew
-    select(config.run, part(Selection, config))
-    if config.corpus_format != "none":
-        export(config.run, part(Export, config))
-    run, console = Folder(config.run), Console()
-    console.print(terminal.status(run), terminal.summary(run))
+    selection, written = part(Selection, config), part(Export, config)
+    selection.check()
+    written.check()  # before the selection is made anew
+    stages = ["selection", *map(arm_stage, config.arms)]
+    with Life(Folder(config.run), "select_corpus", recipe=asdict(config), stages=stages, is_new=False) as life:
+        life.begin()
+        with life.at_once():
+            select(life.run, selection)
+            if written.corpus_format != "none":
+                export(life.run, written)
+        life.conclude()
+        console = Console()
+        console.print(terminal.status(life.run), terminal.summary(life.run))
+    return life.status
 
 
 def part(kind: type[P], config: object) -> P:

@@ -6,22 +6,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jobs import settings
-from jobs.common import CorpusSettings, RunSettings, run_job
+from jobs.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from jobs.find_heads import some_texts
 from raypipe.corpus import Corpus, plan_shards
-from raypipe.models.tokenizer import FILE, open_vocabulary, train_tokenizer
+from raypipe.models.tokenizer import FILE, learnt_size, open_vocabulary, train_tokenizer
 from raypipe.run.cluster import Wanted
-from raypipe.run.stage import Annotate, Sizes, Stopped, is_complete
-from raypipe.runs.card import read_card
-from raypipe.runs.lock import Lock
-from raypipe.runs.signals import orderly_stop
+from raypipe.run.stage import Annotate, Sizes
+from raypipe.runs.card import finished_card, stages_of
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import every_row_once, read_listing, read_mix
 from raypipe.train.data.megatron import write_megatron
 from raypipe.train.data.order import Stream
 from raypipe.train.data.tokenise import Tokenise
 
-STAGE = "tokens"
+STAGE, SELECTION = "tokens", "selection"
 SIZES = Sizes(shard_bytes=64 << 20, part_rows=100_000)
 
 
@@ -62,45 +60,90 @@ class Config(TokenizeSettings, ExportSettings, CorpusSettings, RunSettings):
 
 def main(config: Config) -> int:
     """Tokenise what isn't tokenised yet; status 1 if a shard had to be set aside."""
-    run = Folder(config.output)
-    with Lock(run) as lock, orderly_stop() as (stopping, status):
-        try:
-            corpus, op, sizes = config.to_corpus(), _op(config), _sizes(config)
-            card = Annotate(
-                run,
-                f"{STAGE}-{config.name}" if config.name else STAGE,
-                op,
-                corpus,
-                wanted=Wanted(1, 1, 0.0, config.cpus_per_worker),
-                sizes=sizes,
-                identity=_identity(op, corpus, sizes),
-                stopping=stopping,
-                is_owner=lambda: not lock.is_lost,
-                retry_failed=config.retry == "failed",
-            )()
-        except Stopped as stop:
-            print(stop, file=sys.stderr)
-            return status["code"]
-    counts = card["counts"]
-    print(f"{counts['rows']:,} rows: {counts['tokens']:,} tokens in {run.uri}/{card['stage']}")
-    for key, why in card["set_aside"].items():
-        print(f"set aside: {key}: {why}", file=sys.stderr)
-    if config.export == "megatron":
-        _export(config, run, card["stage"])
-    return 0 if is_complete(card) else 1
+    stage = stage_name(STAGE, config)
+    with life_of(config, "tokenize_corpus", stages=[stage], has_shards=True) as life:
+        corpus, sizes = config.to_corpus(), _sizes(config)
+        plan_shards(corpus, **asdict(SIZES))  # wrong paths and columns end here, before any worker
+        selection = exported_selection(config, life.run)
+        vocabulary_to_learn = to_learn(config)
+        life.begin()
+        with life.at_once():
+            op = _op(config, corpus, vocabulary_to_learn)
+        card = Annotate(
+            life.run,
+            stage,
+            op,
+            corpus,
+            wanted=Wanted(1, 1, 0.0, config.cpus_per_worker),
+            sizes=sizes,
+            identity=_identity(op, corpus, sizes),
+            stopping=life.stopping,
+            is_owner=life.is_owner,
+            retry_failed=config.retry == "failed",
+        )()
+        counts = card["counts"]
+        print(f"{counts['rows']:,} rows: {counts['tokens']:,} tokens in {life.run.uri}/{stage}")
+        if config.export == "megatron":
+            _export(config, life.run, stage, selection)
+        life.conclude(why_incomplete(card))
+    return life.status
+
+
+def exported_selection(config: Config, run: Folder) -> str | None:
+    """The stage whose weights the exported mix takes; None: every row once, as in a run that has no selection.
+
+    Raises
+    ------
+    ValueError
+        If the mix can't be written where it is to be.
+    FileNotFoundError
+        If the run has no such stage, with the nearest.
+    """
+    if config.export == "none":
+        return None
+    if not run.is_local:
+        raise ValueError(
+            f"--export megatron writes files that are mapped into memory: give a local --output, not {run.uri}."
+        )
+    if config.selection in (None, "none"):
+        return None
+    has_any = any(stage.startswith(SELECTION) for stage in stages_of(run))
+    if config.selection == SELECTION and not has_any:
+        return None
+    finished_card(run, str(config.selection))
+    return config.selection
+
+
+def to_learn(config: Config) -> bool:
+    """Whether a tokenizer is to be learnt first.
+
+    Raises
+    ------
+    ValueError
+        If one stands there that was learnt with another size.
+    """
+    folder = Path(config.tokenizer).expanduser()
+    if config.train_vocabulary is None or not (folder / FILE).is_file():
+        return config.train_vocabulary is not None
+    asked = learnt_size(folder)
+    if config.train_vocabulary != asked:
+        raise ValueError(
+            f"train_vocabulary is {config.train_vocabulary:,}, but the tokenizer in {folder} was made with {asked:,}; "
+            "give --tokenizer another folder, or leave --train-vocabulary out to use this one."
+        )
+    return False
 
 
 def _sizes(config: Config) -> Sizes:
     return Sizes(config.shard_bytes, max(1, config.shard_bytes // 1024)) if config.shard_bytes else SIZES
 
 
-def _op(config: Config) -> Tokenise:
+def _op(config: Config, corpus: Corpus, is_learnt_first: bool) -> Tokenise:
     """The Op, its tokenizer learnt first where that is asked for."""
-    corpus, folder = config.to_corpus(), Path(config.tokenizer).expanduser()
-    plan_shards(corpus, **asdict(SIZES))  # wrong paths and columns end here, before any worker
-    if config.train_vocabulary is not None and not (folder / FILE).is_file():
+    folder = Path(config.tokenizer).expanduser()
+    if is_learnt_first:
         texts = some_texts(corpus, limit=config.train_texts)
-        train_tokenizer(texts, vocabulary_size=config.train_vocabulary, folder=folder)
+        train_tokenizer(texts, vocabulary_size=int(config.train_vocabulary or 0), folder=folder)
         print(f"learnt a tokenizer from {len(texts):,} texts: {folder}", file=sys.stderr)
     open_vocabulary(config.tokenizer)
     where = str(folder.absolute()) if folder.is_dir() else config.tokenizer  # workers run in another directory
@@ -121,15 +164,10 @@ def _identity(op: Tokenise, corpus: Corpus, sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def _export(config: Config, run: Folder, stage: str) -> None:
+def _export(config: Config, run: Folder, stage: str, selection: str | None) -> None:
     """Write the mix of the run for Megatron; local folders only, as its readers map the files."""
-    if not run.is_local:
-        raise ValueError(
-            f"--export megatron writes files that are mapped into memory: give a local --output, not {run.uri}."
-        )
     listing = read_listing(run / stage)
-    chosen = config.selection is not None and read_card(run / config.selection) is not None
-    mix = read_mix(listing, run / str(config.selection)) if chosen else every_row_once(listing)
+    mix = every_row_once(listing) if selection is None else read_mix(listing, run / selection)
     folder = Path(run.path("megatron"))
     folder.mkdir(parents=True, exist_ok=True)
     size = open_vocabulary(config.tokenizer).size

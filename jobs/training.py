@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,13 +14,16 @@ from raypipe.report import write_report
 from raypipe.run.cluster import Wanted
 from raypipe.run.trainer import Training, fit
 from raypipe.runs import card as cards
+from raypipe.runs.life import Life
+from raypipe.runs.signals import Stopped
+from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
 from raypipe.train.engines.deepspeed_engine import Zero
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.loop.checkpoint import State
 from raypipe.train.loop.journal import busy_s
-from raypipe.train.loop.loop import Plan, Stopped
+from raypipe.train.loop.loop import Plan
 from raypipe.train.loop.schedule import Schedule
 
 P = TypeVar("P")
@@ -54,25 +56,24 @@ class TrainSettings(Schedule, Optimiser, Precision, Zero):
 
 
 def run_training(
-    config: Any, training: Training, stage: str, stopping: threading.Event, status: dict[str, int],
+    config: Any, training: Training, life: Life, stage: str,
     *, first: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None,
-) -> int:  # fmt: skip
+) -> None:  # fmt: skip
     """Train a stage of a run; at the end the run's report is written anew.
 
     What is to be done `first`, before training, and `then`, after it, may raise Stopped too.
     """
-    folder = training.folder
-    if config.restart == stage:
-        restart(folder, ask=not config.yes)
+    if not life.is_restarting(stage):
+        cards.check_identity(stage, cards.read_card(training.folder), training.identity)
+    life.begin()
     try:
-        state = train_stage(config, training, stage, stopping, first=first, then=then)
-    except Stopped as stop:
-        write_report(Folder(config.output))  # of what there is so far
-        print(stop, file=sys.stderr)
-        return status["code"]
-    print(f"{state.step:,} steps, {state.tokens:,} tokens: {folder.uri}/model, order {state.order}")
-    print(f"Report: {write_report(Folder(config.output)).removeprefix('file://')}")
-    return 0
+        state = train_stage(config, training, stage, life.stopping, first=first, then=then)
+    except Stopped:
+        write_report(life.run)  # of what there is so far
+        raise
+    life.conclude()
+    print(f"{state.step:,} steps, {state.tokens:,} tokens: {training.folder.uri}/model, order {state.order}")
+    print(f"Report: {write_report(life.run).removeprefix('file://')}")
 
 
 def train_stage(
@@ -91,28 +92,22 @@ def train_stage(
     folder = training.folder
     card = cards.read_card(folder)
     cards.check_identity(stage, card, training.identity)
-    started = cards.now()
-    card = card or {"stage": stage, "kind": "train", "identity": training.identity, "times": {"started": started}}
-    card |= {"status": "running", "versions": cards.versions(), "running": {"workers": config.workers}}
-    cards.write_card(folder, card)
-    try:
-        first()
-        state = fit(
-            training,
-            n_workers=config.workers,
-            pool=pool_of(config),
-            max_failures=config.max_failures,
-            stopping=stopping,
-        )
-        then()
-    except Stopped:
-        card["status"] = "incomplete"
-        card["times"]["busy_s"] = busy_s(folder / "metrics", n_workers=config.workers)
-        cards.write_card(folder, card)
-        raise
-    card |= {"status": "finished", "counts": asdict(state)}
-    card["times"] |= {"finished": cards.now(), "busy_s": busy_s(folder / "metrics", n_workers=config.workers)}
-    cards.write_card(folder, card)
+    card = card or {"stage": stage, "kind": "train", "identity": training.identity}
+    card |= {"versions": cards.versions(), "running": {"workers": config.workers}}
+    with at_work(folder, card):
+        try:
+            first()
+            state = fit(
+                training,
+                n_workers=config.workers,
+                pool=pool_of(config),
+                max_failures=config.max_failures,
+                stopping=stopping,
+            )
+            then()
+        finally:
+            card["times"]["busy_s"] = busy_s(folder / "metrics", n_workers=config.workers)
+        card["counts"] = asdict(state)
     return state
 
 
@@ -141,20 +136,6 @@ def training_identity(config: Any) -> dict[str, Any]:
     engine = {"engine": config.engine, "dtype": config.dtype, "seed": config.seed}
     zero = {"zero_stage": config.zero_stage} if config.engine == "deepspeed" else {}
     return {**schedule, **optimiser, **engine, **zero}
-
-
-def restart(folder: Folder, *, ask: bool) -> None:
-    """Throw a training stage away, once the user has agreed."""
-    files = folder.files(recursive=True)
-    spent = f"{cards.device_hours(cards.read_card(folder) or {}):.2f} device-hours"
-    if (
-        ask
-        and files
-        and input(f"throw away {len(files)} files ({spent}) in {folder.uri}? [y/N] ").strip().lower() != "y"
-    ):
-        raise ValueError("nothing was thrown away; training was not restarted.")
-    for entry in files:
-        folder.delete(entry.path)
 
 
 def part(kind: type[P], config: Any) -> P:

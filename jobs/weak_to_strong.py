@@ -5,8 +5,6 @@ labels; its ceiling learns the truth of the first half. All are tested on the sa
 """
 
 import json
-import sys
-import threading
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +12,8 @@ import numpy as np
 
 from jobs import settings
 from jobs.binary_data import BinarySettings, say_skipped
-from jobs.common import RunSettings, run_job
-from jobs.training import TrainSettings, part, restart
+from jobs.common import RunSettings, life_of, run_job
+from jobs.training import TrainSettings, part
 from jobs.weak_to_strong_arm import train_arm
 from jobs.weak_to_strong_results import results_of, table_of
 from jobs.weak_to_strong_rows import Arm, debates_about, halves_of, load_rows, stage_of
@@ -24,11 +22,12 @@ from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.presets import SHAPES
 from raypipe.runs import card as cards
-from raypipe.runs.lock import Lock
-from raypipe.runs.signals import orderly_stop
+from raypipe.runs.life import Life
+from raypipe.runs.names import nearest
+from raypipe.runs.signals import Stopped
+from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import Share
-from raypipe.train.loop.loop import Stopped
 from raypipe.train.weights.lora import Lora
 
 
@@ -83,26 +82,23 @@ class Config(WeakToStrongSettings, BinarySettings, TrainSettings, RunSettings):
 
 def main(config: Config) -> int:
     """Train what isn't trained yet, then write RUN/weak_to_strong/results.json and table.txt."""
-    run, stage = Folder(config.output), stage_of(config)
-    with Lock(run), orderly_stop() as (stopping, status):
-        if config.restart == stage:
-            restart(run / stage, ask=not config.yes)
+    stage = stage_of(config)
+    with life_of(config, "weak_to_strong", stages=[stage]) as life:
+        folder = life.run / stage
         load_rows.cache_clear()  # files may have changed since this process last looked
         n_transcripts = check(config)
         say_skipped(load_rows(config).rows)
-        try:
+        life.begin()
+        with at_work(folder, {"stage": stage, "kind": "chain", "identity": {}}):
             for seed in seeds_of(config):
-                train_seed(config, arms_of(config, n_transcripts), seed, stopping)
-        except Stopped as stop:
-            print(stop, file=sys.stderr)
-            return status["code"]
-        results = results_of(config, load_rows(config).rows, arms_of(config, n_transcripts), seeds_of(config))
-        table = table_of(results)
-        (run / stage).write("results.json", json.dumps(results, indent=1).encode())
-        (run / stage).write("table.txt", table.encode())
-    print(table, end="")
-    print(f"Results: {(run / stage).uri.removeprefix('file://')}/results.json")
-    return 0
+                train_seed(config, arms_of(config, n_transcripts), seed, life)
+            results = results_of(config, load_rows(config).rows, arms_of(config, n_transcripts), seeds_of(config))
+            table = table_of(results)
+            folder.write("results.json", json.dumps(results, indent=1).encode())
+            folder.write("table.txt", table.encode())
+        print(table, end="")
+        print(f"Results: {folder.uri.removeprefix('file://')}/results.json")
+    return life.status
 
 
 def seeds_of(config: Config) -> range:
@@ -110,12 +106,12 @@ def seeds_of(config: Config) -> range:
     return range(config.seed, config.seed + config.seeds)
 
 
-def train_seed(config: Config, arms: list[Arm], seed: int, stopping: threading.Event) -> None:
+def train_seed(config: Config, arms: list[Arm], seed: int, life: Life) -> None:
     """All trainings of a seed that aren't finished, teachers before their students."""
     for arm in arms:
-        if stopping.is_set():
+        if life.stopping.is_set():
             raise Stopped(f"stopped before {arm.name} of seed {seed}; go on with the same command.")
-        train_arm(config, arm, seed, stopping)
+        train_arm(config, arm, seed, life.run, life.stopping)
 
 
 def arms_of(config: Config, n_transcripts: int) -> list[Arm]:
@@ -203,7 +199,8 @@ def _n_transcripts(config: Config) -> int:
     folder = Folder(config.output) / config.debate
     card = cards.read_card(folder)
     if card is None or card["status"] != "finished":
-        what = "isn't there" if card is None else f"is {card['status']!r}"
+        near = nearest(config.debate, cards.stages_of(Folder(config.output)))
+        what = f"isn't there ({near})" if card is None else f"is {card['status']!r}"
         raise ValueError(f"debate must name a finished stage; {folder.uri} {what}: hold it with python -m jobs.debate.")
     return int(card["counts"]["transcripts"] // card["counts"]["rows"])
 

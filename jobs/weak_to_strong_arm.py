@@ -45,7 +45,7 @@ from raypipe.train.weights.lora import Lora
 LABELS = ("no", "yes")
 
 
-def train_arm(config: Any, arm: Arm, seed: int, stopping: threading.Event) -> bool:
+def train_arm(config: Any, arm: Arm, seed: int, run: Folder, stopping: threading.Event) -> bool:
     """Train an arm unless it is finished; whether there was anything to do.
 
     Raises
@@ -55,8 +55,8 @@ def train_arm(config: Any, arm: Arm, seed: int, stopping: threading.Event) -> bo
     IdentityChanged
         If the folder holds the arm as trained with other settings or data.
     """
-    folder, stage = arm_folder(config, arm.name, seed), stage_of(config)
-    training = plan_arm(config, arm, seed)
+    folder, stage = arm_folder(config, arm.name, seed, run=run), stage_of(config)
+    training = plan_arm(config, arm, seed, folder)
     card = cards.read_card(folder)
     cards.check_identity(stage, card, training.identity)
     if card is not None and card["status"] == "finished":
@@ -76,7 +76,7 @@ def settings_of(config: Any, arm: Arm, seed: int) -> Any:
     return replace(own, learning_rate=rate, lora_rank=0, probe=False)
 
 
-def plan_arm(config: Any, arm: Arm, seed: int) -> Training:
+def plan_arm(config: Any, arm: Arm, seed: int, folder: Folder) -> Training:
     """All that workers need."""
     own, rows = settings_of(config, arm, seed), load_rows(config).rows
     halves = halves_of(config, rows, seed)
@@ -85,13 +85,14 @@ def plan_arm(config: Any, arm: Arm, seed: int) -> Training:
     steps = max(1, round(epochs * n / config.batch_examples))
     identity = _identity(config, own, arm, seed, rows, steps)
     return Training(
-        folder=arm_folder(config, arm.name, seed),
+        folder=folder,
         make=partial(make, config, arm, seed, steps),
-        export=partial(export, config, arm, seed, steps, identity),
+        export=partial(export, config, arm, seed, steps, folder, identity),
         plan=plan_of(own, steps),
         n_sequences=config.batch_examples,
         micro=config.micro_batch,
         identity=identity,
+        inputs=(*config.data, config.weak, config.strong),
         **engine_settings(own),
     )
 
@@ -138,10 +139,11 @@ def classifier_of(config: Any, arm: Arm) -> Any:
 
 
 def export(
-    config: Any, arm: Arm, seed: int, steps: int, identity: dict[str, Any], weights: dict[str, Any], state: State
-) -> None:
+    config: Any, arm: Arm, seed: int, steps: int, folder: Folder, identity: dict[str, Any], weights: dict[str, Any],
+    state: State,
+) -> None:  # fmt: skip
     """The predictions that an arm is trained for; the model too, where it is asked for."""
-    folder, module = arm_folder(config, arm.name, seed), cast(SequenceModel, task_of(config, arm, seed, steps).module)
+    module = cast(SequenceModel, task_of(config, arm, seed, steps).module)
     set_weights(module, weights)
     rows = load_rows(config).rows
     halves = halves_of(config, rows, seed)

@@ -48,9 +48,9 @@ def stage_of(config: Any) -> str:
     return f"weak_to_strong-{config.name}" if config.name else "weak_to_strong"
 
 
-def arm_folder(config: Any, name: str, seed: int) -> Folder:
-    """Where an arm's card, metrics and predictions are."""
-    return Folder(config.output) / f"{stage_of(config)}/seed-{seed}/{name}"
+def arm_folder(config: Any, name: str, seed: int, *, run: Folder | None = None) -> Folder:
+    """Where an arm's card, metrics and predictions are; a run's owner writes through its own `run`."""
+    return (run or Folder(config.output)) / f"{stage_of(config)}/seed-{seed}/{name}"
 
 
 @dataclass(frozen=True)

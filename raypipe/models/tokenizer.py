@@ -19,6 +19,8 @@ from typing import Any
 from raypipe.models.causal import open_model
 
 FILE = "tokenizer.json"
+LEARNT = "raypipe.json"
+"""Beside a tokenizer of ours: what it was asked to be, for a small corpus may give fewer tokens."""
 END_OF_TEXT = "<|endoftext|>"
 _IN_BRACKETS = re.compile(r"<.+>|\[.+\]", re.DOTALL)
 
@@ -116,3 +118,12 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary_size: int, folder: Path)
     )
     tokenizer.train_from_iterator(texts, trainer)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT).save_pretrained(folder)
+    (folder / LEARNT).write_text(json.dumps({"vocabulary_size": vocabulary_size}), encoding="utf-8")
+
+
+def learnt_size(folder: Path) -> int:
+    """The size that the tokenizer of a folder was asked to have; of one that isn't ours, the size that it has."""
+    try:
+        return int(json.loads((folder / LEARNT).read_text(encoding="utf-8"))["vocabulary_size"])
+    except (FileNotFoundError, KeyError):
+        return open_vocabulary(str(folder)).size

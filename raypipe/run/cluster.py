@@ -179,8 +179,10 @@ def _fill(resources: Resources, cpus: float) -> int:
     return max(1, sum(int(max(1.0, node.cpus - READERS_BESIDE) / cpus) for node in resources.nodes))
 
 
-def check_seen_by_all(run: Folder, shards: Sequence[Shard] = ()) -> None:
+def check_seen_by_all(run: Folder, shards: Sequence[Shard] = (), *, paths: Sequence[str] = ()) -> None:
     """Check that every node sees the run folder (a nonce written here is read there) and the corpus's first files.
+
+    `paths` are further files and folders that must be there; what is no path of this machine is left out.
 
     Raises
     ------
@@ -200,6 +202,9 @@ def check_seen_by_all(run: Folder, shards: Sequence[Shard] = ()) -> None:
             run.delete(name)
     for uri in {shard.uri.rpartition("/")[0]: shard.uri for shard in shards[:MAX_LOOKED_AT]}.values():
         if (path := local_path(uri)) is not None and os.path.isfile(path):  # one that is gone is its reader's trouble
+            _ask_all(nodes, partial(_ask_for_file, path), uri)
+    for uri in dict.fromkeys(paths):
+        if (path := local_path(uri)) is not None and os.path.exists(path):
             _ask_all(nodes, partial(_ask_for_file, path), uri)
 
 
@@ -224,7 +229,7 @@ def _ask_for_file(path: str, node: NodeAffinitySchedulingStrategy) -> Any:
 
 @ray.remote(num_cpus=0)
 def _has(path: str) -> bool:
-    return os.path.isfile(path)
+    return os.path.exists(path)
 
 
 @ray.remote(num_cpus=0)

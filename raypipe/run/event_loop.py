@@ -5,6 +5,7 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +14,10 @@ import ray
 
 from raypipe.corpus import Shard
 from raypipe.run import worker as became
+from raypipe.run.commit import Totals
 from raypipe.run.progress import Meter, Reporter
 from raypipe.run.resume import planned_key
+from raypipe.run.rows import MAX_FAILED
 from raypipe.run.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,40 @@ _REMEDY = {
 
 class StageFailed(RuntimeError):
     """The stage can't go on, for a reason that another try would meet again."""
+
+
+OPS_FAULT = ("failed: ", "out of memory ", "crashed the ", "hung the ", "broke the device")
+"""How the reasons begin of documents that made the Op fail, as against rows that it was never asked to score."""
+
+
+def check_failed_rows(stage: str, totals: Totals) -> None:
+    """Tell some broken documents from a broken Op, over all shards of a stage.
+
+    Raises
+    ------
+    StageFailed
+        If more than MAX_FAILED documents and 5 % of the rows failed, with the commonest reason.
+    """
+    failed = Counter({why: n for why, n in totals.skipped.items() if why.startswith(OPS_FAULT)})
+    if failed.total() <= max(MAX_FAILED, totals.rows // 20):
+        return
+    why, n = failed.most_common(1)[0]
+    raise StageFailed(
+        f"{stage}: {failed.total():,} of {totals.rows:,} documents failed, {n:,} of them with: {why}. "
+        f"{_REMEDY[became.BROKEN]} What failed so far is written as skipped rows: with --restart {stage} it is "
+        "tried again."
+    )
+
+
+def nothing_scored(stage: str, totals: Totals) -> str:
+    """What to say of a stage in which no row came through."""
+    if not totals.rows:
+        return f"{stage}: the corpus has no row at all; give another --corpus."
+    why, n = totals.skipped.most_common(1)[0]
+    return (
+        f"{stage}: none of {totals.rows:,} rows came through, {n:,} of them with: {why}; mend the corpus or the "
+        f"settings, then give the same command with --restart {stage}."
+    )
 
 
 @dataclass
@@ -81,6 +118,7 @@ class Shift:
         key = planned_key(Shard(**detail["shard"]))
         if kind == became.DONE:
             self.meter.add(detail)
+            check_failed_rows(self.stage, self.meter.totals)
             self._n_halved += detail["counts"]["halved"] > 0
             if self._n_halved >= MAX_HALVED_SHARDS:
                 raise StageFailed(self._too_large())

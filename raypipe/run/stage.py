@@ -14,7 +14,7 @@ from raypipe.contracts.op import Op, Pool
 from raypipe.corpus import Corpus, Known, Plan, Shard, load, plan_shards, save
 from raypipe.run.cluster import Wanted, check_seen_by_all
 from raypipe.run.commit import SUFFIX, Totals, recount
-from raypipe.run.event_loop import Shift, StageFailed
+from raypipe.run.event_loop import Shift, StageFailed, check_failed_rows, nothing_scored
 from raypipe.run.isolation import rescue
 from raypipe.run.ledger import start_ledger
 from raypipe.run.pipeline import outcomes
@@ -23,16 +23,14 @@ from raypipe.run.resume import State, compare
 from raypipe.run.watchdog import Patience, Watchdog
 from raypipe.runs import card as cards
 from raypipe.runs.card import Json
+from raypipe.runs.signals import Stopped
+from raypipe.runs.stage import INCOMPLETE, at_work
 from raypipe.storage.folder import Folder
 
 log = logging.getLogger(__name__)
 INPUTS = "inputs.arrow"
 _STAGE_NAME = re.compile(r"\w[\w.-]*")
 GRACE_S = 60.0
-
-
-class Stopped(RuntimeError):
-    """The job was asked to stop; what was in flight is committed and the same command goes on."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,8 @@ class Annotate:
         Stopped
             If `stopping` was set; what was in flight is committed.
         StageFailed
-            If a shard can't be finished by trying again with these settings.
+            If a shard can't be finished by trying again with these settings, too many documents make the Op fail, or
+            none came through.
         """
         self._sweep()
         card = cards.read_card(self.folder)
@@ -99,18 +98,17 @@ class Annotate:
         plan, state = self.plan()
         if self._is_untouched(card, plan, state):
             return card or {}
-        card = card or self._new_card()
-        card["status"] = "running"
-        self._write(card)  # before the first file: files without a card would have no identity
-        for name in state.stale:
-            self.folder.delete(name)
-        if self.retry_failed:
-            card["set_aside"] = {}
-        pending = [shard for shard in state.pending if shard.key not in card["set_aside"]]
-        log.info("%s: %d of %d shards to do", self.stage, len(pending), len(plan))
-        if pending:
-            self._work(pending, state, card)
-        return self._finish(plan, card)
+        with at_work(self.folder, card or self._new_card(), put=self._write) as card:
+            for name in state.stale:
+                self.folder.delete(name)
+            if self.retry_failed:
+                card["set_aside"] = {}
+            pending = [shard for shard in state.pending if shard.key not in card["set_aside"]]
+            log.info("%s: %d of %d shards to do", self.stage, len(pending), len(plan))
+            if pending:
+                self._work(pending, state, card)
+            self._finish(plan, card)
+        return card
 
     def plan(self) -> tuple[Plan, State]:
         """The shards of the corpus and what is left of them; no output file is opened."""
@@ -135,10 +133,8 @@ class Annotate:
             "stage": self.stage,
             "kind": "annotate",
             "op": type(self.op).__name__,
-            "status": "running",
             "identity": self.identity,
             "running": {},
-            "versions": cards.versions(),
             "inputs": {},
             "counts": {},
             "times": {"started": cards.now(), "wall_s": 0.0, "start_up_s": 0.0, "busy_s": 0.0, "waited_s": 0.0},
@@ -180,7 +176,7 @@ class Annotate:
             slowest_s=slowest_s,
         )  # fmt: skip
 
-    def _finish(self, plan: Plan, card: Json) -> Json:
+    def _finish(self, plan: Plan, card: Json) -> None:
         self._sweep()
         names = self._names()
         state, totals = compare(plan.shards, names), recount(self.folder, names)
@@ -195,10 +191,11 @@ class Annotate:
             if broken
             else []
         )
-        card["status"] = "incomplete" if state.pending else "finished"
-        card["times"]["finished"] = cards.now()
-        self._write(card)
-        return card
+        check_failed_rows(self.stage, totals)
+        if state.pending:
+            card["status"] = INCOMPLETE
+        elif not totals.scored:
+            raise StageFailed(nothing_scored(self.stage, totals))
 
     def _write(self, card: Json) -> None:
         """Put the card, unless the run folder has become another driver's.

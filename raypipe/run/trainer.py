@@ -21,7 +21,10 @@ from ray.train.torch import TorchTrainer
 
 from raypipe.contracts.op import Pool
 from raypipe.lm.host_memory import keep_freed_memory
+from raypipe.run.cluster import check_seen_by_all
 from raypipe.run.display import Display, Seen
+from raypipe.runs.owned import OwnedFolder
+from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import Feed, Share
 from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine, Zero
@@ -32,7 +35,7 @@ from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.checkpoint import Checkpoints, State
 from raypipe.train.loop.flops import measured_peak
 from raypipe.train.loop.journal import Journal, boards
-from raypipe.train.loop.loop import Plan, Request, Stopped, train
+from raypipe.train.loop.loop import Plan, Request, train
 from raypipe.train.loop.meter import Meter
 from raypipe.train.tasks.task import Task
 
@@ -67,6 +70,8 @@ class Training:
     take: Literal["last", "best"] = "last"
     """Whose weights are exported: the last step's, or those of the lowest held-out loss."""
     tensorboard: bool = False
+    inputs: tuple[str, ...] = ()
+    """Models, files and folders that every worker opens; those of this machine must be seen by all nodes."""
     n_threads: int | None = None
     """Of a worker's own arithmetic; None: as many as torch takes."""
 
@@ -87,10 +92,15 @@ def fit(training: Training, *, n_workers: int, pool: Pool, max_failures: int, st
     ------
     Stopped
         If `stopping` was set; a checkpoint is there.
+    LockLost
+        If another driver has taken over the run.
     ValueError
-        If training can't go on: the loss isn't finite, a checkpoint can't be written, a setting is wrong.
+        If training can't go on: a node doesn't see the run folder or an input,
+        the loss isn't finite, a checkpoint can't be written, a setting is wrong.
     """
     logging.getLogger("ray.train").setLevel(logging.WARNING)
+    if n_workers > 1:
+        check_seen_by_all(training.folder, paths=training.inputs)
     training.folder.delete(STOP)
     look = _Followed(training.folder, training.plan.n_steps)
     name = training.folder.uri.rsplit("/", 1)[-1]
@@ -105,12 +115,23 @@ def fit(training: Training, *, n_workers: int, pool: Pool, max_failures: int, st
                 failure_config=FailureConfig(max_failures=max_failures),
             ),
         )
-        outcome: Outcome = trainer.fit().return_value
+        outcome = _outcome(trainer, training.folder)
     if outcome.kind == "stopped":
         raise Stopped(outcome.failure)
     if outcome.state is None:
         raise ValueError(outcome.failure)
     return outcome.state
+
+
+def _outcome(trainer: TorchTrainer, folder: Folder) -> Outcome:
+    """How the workers ended; where they failed because the run is another driver's by now, LockLost says so."""
+    try:
+        outcome: Outcome = trainer.fit().return_value
+    except Exception:
+        if isinstance(folder, OwnedFolder):
+            folder.owner.check(anew=True)
+        raise
+    return outcome
 
 
 def _scaling(n_workers: int, pool: Pool) -> ScalingConfig:

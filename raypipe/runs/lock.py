@@ -1,4 +1,8 @@
-"""One writer to a run folder: a lock file with an owner and a heartbeat."""
+"""One writer to a run folder: a lock file with an owner and a heartbeat.
+
+A process that was stopped for a while may find its lock taken over, and its heartbeat thread learns of it no sooner
+than the one that writes. So whoever writes asks its `Owner` first, which looks at the lock file itself.
+"""
 
 import json
 import logging
@@ -8,6 +12,7 @@ import socket
 import threading
 import time
 from types import TracebackType
+from typing import Any
 
 import psutil
 
@@ -22,8 +27,53 @@ DEAD_AFTER_S = 60.0
 """An owner on another machine that hasn't renewed its lock for so long is taken for dead."""
 
 
+CONFIRM_S = 5.0
+"""For so long a look at the lock file is believed: far less than an owner may be silent before it is robbed."""
+
+
 class Locked(RuntimeError):
     """Another driver works on this run folder."""
+
+
+class LockLost(RuntimeError):
+    """Another driver has taken over this run folder: this one must not write on."""
+
+
+class Owner:
+    """Whoever holds the lock of a run folder, as far as the lock file says so; can be sent to other processes."""
+
+    def __init__(self, run: Folder, token: str) -> None:
+        self.run, self.token = Folder(run.uri), token
+        self.has_written = False
+        """Whether anything of the run was put or deleted through this very object."""
+        self._confirmed = float("-inf")
+
+    def __reduce__(self) -> tuple[type["Owner"], tuple[Folder, str]]:
+        return Owner, (self.run, self.token)
+
+    def check(self, *, anew: bool = False) -> None:
+        """Go on only if the lock is still ours, by a look at its file now or, if not `anew`, CONFIRM_S ago at most.
+
+        Raises
+        ------
+        LockLost
+            If it isn't.
+        """
+        now = _seconds()
+        if not anew and now - self._confirmed < CONFIRM_S:
+            return
+        if not self.holds():
+            raise LockLost(f"another driver has taken over {self.run.uri}; this one stops and writes nothing more.")
+        self._confirmed = now
+
+    def holds(self) -> bool:
+        """Whether the lock file is ours; asks the storage."""
+        for pause_s in (0.5, 0.0):  # somebody who tries to take it over moves it away for a moment, and gives it back
+            try:
+                return bool(json.loads(self.run.read(LOCK))["token"] == self.token)
+            except FileNotFoundError:
+                time.sleep(pause_s)
+        return False
 
 
 class Lock:
@@ -31,12 +81,13 @@ class Lock:
 
     def __init__(self, run: Folder) -> None:
         self.run = run
-        self._me = {
+        self._me: dict[str, Any] = {
             "host": machine(),
             "pid": os.getpid(),
             "started": psutil.Process().create_time(),
             "token": secrets.token_hex(8),
         }
+        self.owner = Owner(run, self._me["token"])
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True, name="lock heartbeat")
         self.is_lost = False
@@ -72,7 +123,7 @@ class Lock:
         self._released.set()
         self._thread.join(timeout=HEARTBEAT_S)
         try:
-            if self._is_mine():
+            if self.owner.holds():
                 self.run.delete(LOCK)
         except OSError as problem:  # must not hide why the job ended; the lock dies with us
             log.warning("can't release the lock of %s: %s", self.run.uri, problem)
@@ -85,10 +136,6 @@ class Lock:
             return self.run.read(LOCK)
         except FileNotFoundError:
             return None
-
-    def _is_mine(self) -> bool:
-        seen = self._read()
-        return seen is not None and json.loads(seen)["token"] == self._me["token"]
 
     def _beat(self, seen: bytes) -> None:
         if self.run.is_local:  # a swap would leave a moment without any lock
@@ -106,6 +153,19 @@ class Lock:
                 self._beat(seen)
             except OSError:
                 continue  # storage that fails for a while; the next beat tries again
+
+
+def is_held(run: Folder) -> bool:
+    """Whether a driver that lives, as far as can be told from here, holds the lock of a run folder."""
+    try:
+        return _is_alive(json.loads(run.read(LOCK)))
+    except FileNotFoundError:
+        return False
+
+
+def _seconds() -> float:
+    """A clock that also runs while this process, or the machine, sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.time()
 
 
 def machine() -> str:

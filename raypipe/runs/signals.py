@@ -9,6 +9,10 @@ from types import FrameType
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
+class Stopped(RuntimeError):
+    """The job was asked to stop; what it has done so far is kept, and the same command goes on."""
+
+
 @contextmanager
 def kept_handlers() -> Iterator[None]:
     """Put back, afterwards, the handlers that a library replaces; only the main thread has a say in them."""
@@ -23,9 +27,10 @@ def kept_handlers() -> Iterator[None]:
 def orderly_stop() -> Iterator[tuple[threading.Event, dict[str, int]]]:
     """An event set by the first SIGTERM or SIGINT, and the exit status of a stopped job; a second one acts at once.
 
-    Whoever else sets the event (the last node is about to be taken away) means what a SIGTERM means.
+    Whoever else sets the event (the last node is about to be taken away) means what a SIGTERM means. While `at_once`
+    is 1 in what is yielded beside the event, a signal also raises Stopped, for work that looks at no event.
     """
-    event, status = threading.Event(), {"code": 128 + signal.SIGTERM}
+    event, status = threading.Event(), {"code": 128 + signal.SIGTERM, "at_once": 0}
     before = {number: signal.getsignal(number) for number in STOPPING}
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -34,6 +39,8 @@ def orderly_stop() -> Iterator[tuple[threading.Event, dict[str, int]]]:
         event.set()
         for restored, handler in before.items():
             signal.signal(restored, handler)
+        if status["at_once"]:
+            raise Stopped("stopped; go on with the same command.")
 
     for number in before:
         signal.signal(number, stop)

@@ -6,8 +6,14 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from raypipe.contracts.score import OLDER, scores_of
 
+STAGE = "selection"
 Arm = Literal["random", "longest", "lowest-loss"]
 Regressor = Literal["loss", "length", "zlib"]
+
+
+def arm_stage(arm: str) -> str:
+    """The name of an arm's folder: "random" -> "selection-random"; "selection" stays."""
+    return arm if arm == STAGE else f"{STAGE}-{arm}"
 
 
 @dataclass(frozen=True)

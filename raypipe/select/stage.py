@@ -8,8 +8,11 @@ there on its histogram takes some 100 MB (measured with exact_rows = 100,000: 41
 No model runs, so changed settings or scores redo everything without asking, and the same command again returns at once.
 """
 
+import hashlib
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import get_args
@@ -18,16 +21,21 @@ import numpy as np
 import pyarrow as pa
 
 import raypipe
-from raypipe.select.card import CARD, STAGE, Json, arm_stage, finished_card, identity_of, is_done, tables, write_card
+from raypipe.runs.card import CARD, Json, finished_card, read_card, tables
+from raypipe.runs.files import are_own, listing_digest
+from raypipe.runs.stage import at_work
 from raypipe.select.export.files import column_names, count_rows, write_arm
 from raypipe.select.ranking.arms import Pick, pick_control, pick_share
 from raypipe.select.ranking.groups import Eligible, find_copies, pool_small
 from raypipe.select.ranking.orders import Adjusted
 from raypipe.select.ranking.ranks import Ranks
 from raypipe.select.rows import Scores
-from raypipe.select.selection import Arm, Selection
+from raypipe.select.selection import STAGE, Arm, Selection, arm_stage
 from raypipe.select.summary import Overlap, by_arm, by_group, totals, warnings
 from raypipe.storage.folder import Entry, Folder
+
+VERSION = 2
+"""Raised whenever the same settings and scores give other bytes."""
 
 
 @dataclass
@@ -42,7 +50,7 @@ class Written:
     """By arm and file: which rows are selected, as packed bits"""
 
 
-def select(run: str, settings: Selection) -> Json:
+def select(run: str | Folder, settings: Selection) -> Json:
     """Write RUN/selection and the control arms beside it, and return the selection's card.
 
     Raises
@@ -56,26 +64,48 @@ def select(run: str, settings: Selection) -> Json:
     """
     settings.check()
     started, clock_s = datetime.now(UTC), time.monotonic()
-    folder, source = Folder(run), Folder(run) / settings.scores
-    scores_card, files = finished_card(source), tables(source)
+    folder = Folder(run) if isinstance(run, str) else run
+    source = folder / settings.scores
+    scores_card, files = finished_card(folder, settings.scores), tables(source)
     settings = settings.of_scores(scores_card, column_names(source, files))
     arms = (STAGE, *settings.arms)
     identities = {arm: identity_of(settings, scores_card, files, arm=arm) for arm in arms}
     if all(is_done(folder / arm_stage(arm), identities[arm], names=[file.path for file in files]) for arm in arms):
-        return finished_card(folder / STAGE)
+        return finished_card(folder, STAGE)
 
     n_rows = count_rows(source, files)
     _require_count(n_rows, scores_card, where=source.uri)
     eligible = read_eligible(Scores(source, files, settings), n_rows=n_rows)
-    clear(folder, identities, names={file.path for file in files})  # not before the scores have proved readable
-    cards = describe(eligible, write_arms(folder, eligible))
-    for arm in reversed(arms):  # the selection's last: where it is, all is
-        n_written = count_rows(folder / arm_stage(arm), files)
-        assert n_written == n_rows, f"{arm_stage(arm)}: {n_rows} rows read, {n_written} written"
-        times = {"started": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - clock_s, 3)}
-        cards[arm] |= {"identity": identities[arm], "inputs": _inputs(files), "times": times | {"finished": _now()}}
-        write_card(folder / arm_stage(arm), cards[arm])
-    return cards[STAGE]
+    with ExitStack() as work:  # not entered before the scores have proved readable
+        cards = {arm: work.enter_context(at_work(folder / arm_stage(arm), _card(arm, identities[arm]))) for arm in arms}
+        clear(folder, arms, names={file.path for file in files})
+        found = describe(eligible, write_arms(folder, eligible, identities))
+        for arm in arms:
+            own = folder / arm_stage(arm)
+            n_written = count_rows(own, files)
+            assert n_written == n_rows, f"{arm_stage(arm)}: {n_rows} rows read, {n_written} written"
+            times = {"started": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - clock_s, 3)}
+            cards[arm] |= found[arm] | {"inputs": _inputs(files), "listing": listing_digest(tables(own))}
+            cards[arm]["times"] |= times
+    return cards[STAGE]  # the selection's card was put last: where it is finished, all is
+
+
+def identity_of(settings: Selection, scores_card: Json, files: list[Entry], *, arm: str) -> Json:
+    """Whatever can change a byte of an arm: the settings, the scores' own identity and their files."""
+    listing = json.dumps([[file.path, file.size_bytes] for file in files])
+    digest = hashlib.sha256(listing.encode()).hexdigest()
+    inputs = {"scores_identity": scores_card.get("identity"), "scores_files": digest}
+    # Through JSON and back, so that it equals what a card holds.
+    return dict(json.loads(json.dumps({**settings.flat(), **inputs, "arm": arm, "version": VERSION})))
+
+
+def is_done(folder: Folder, identity: Json, *, names: list[str]) -> bool:
+    """Whether an arm was finished with this identity, and all its files are there and its own."""
+    card = read_card(folder)
+    if card is None or card.get("status") != "finished" or card.get("identity") != identity:
+        return False
+    files = tables(folder)
+    return [file.path for file in files] == names and are_own(folder, files, card)
 
 
 def read_eligible(scores: Scores, *, n_rows: int) -> Eligible:
@@ -89,32 +119,30 @@ def read_eligible(scores: Scores, *, n_rows: int) -> Eligible:
     return Eligible(scores, copies, pool_small(n_eligible, min_rows=scores.settings.min_domain_rows))
 
 
-def clear(folder: Folder, identities: Mapping[str, Json], *, names: set[str]) -> None:
-    """Say in the cards that a writing is under way, and remove the files that it won't replace."""
+def clear(folder: Folder, arms: Sequence[str], *, names: set[str]) -> None:
+    """Remove the files that a writing of these arms won't replace, and the arms that it won't write."""
     for arm in (STAGE, *get_args(Arm)):
         own = folder / arm_stage(arm)
-        if arm in identities:
-            write_card(own, {"stage": arm_stage(arm), "status": "running", "identity": identities[arm]})
         own.sweep()
         for file in tables(own):
-            if arm not in identities or file.path not in names:
+            if arm not in arms or file.path not in names:
                 own.delete(file.path)
-        if arm not in identities:
+        if arm not in arms:
             own.delete(CARD)
 
 
-def write_arms(folder: Folder, eligible: Eligible) -> Written:
+def write_arms(folder: Folder, eligible: Eligible, identities: Mapping[str, Json]) -> Written:
     """Write the selection, then the controls one after the other: one arm's ranks are in memory at a time."""
     settings = eligible.scores.settings
     pick = pick_share(eligible, settings)
     written = Written(describe_groups(eligible, pick))
-    tally, written.chosen[STAGE] = write_arm(folder / STAGE, eligible, pick)
+    tally, written.chosen[STAGE] = write_arm(folder / STAGE, eligible, pick, identity=identities[STAGE])
     written.domains[STAGE] = tally.result()
     del pick
     n_tokens = by_group(written.domains[STAGE], eligible.group_of, "tokens_selected")
     for arm in settings.arms:
         pick = pick_control(eligible, arm, n_tokens=n_tokens, seed=settings.seed)
-        tally, written.chosen[arm] = write_arm(folder / arm_stage(arm), eligible, pick)
+        tally, written.chosen[arm] = write_arm(folder / arm_stage(arm), eligible, pick, identity=identities[arm])
         del pick
         written.domains[arm] = tally.result()
     return written
@@ -128,8 +156,7 @@ def describe(eligible: Eligible, written: Written) -> dict[str, Json]:
         overlap.update(bits, rows.n_tokens_total)
     cards: dict[str, Json] = {}
     for arm, domains in written.domains.items():
-        cards[arm] = {"stage": arm_stage(arm), "kind": "annotate", "op": "Selection", "status": "finished"}
-        cards[arm] |= {"counts": totals(domains), "selection": {"domains": domains}, "warnings": []}
+        cards[arm] = {"counts": totals(domains), "selection": {"domains": domains}, "warnings": []}
         cards[arm]["versions"] = {"raypipe": raypipe.__version__, "numpy": np.__version__, "pyarrow": pa.__version__}
     compared = {"arms": by_arm(written.domains), "overlap": overlap.result()}
     cards[STAGE]["selection"] |= {"groups": written.groups} | compared
@@ -165,9 +192,9 @@ def _require_count(n_rows: int, scores_card: Json, *, where: str) -> None:
         )
 
 
+def _card(arm: str, identity: Json) -> Json:
+    return {"stage": arm_stage(arm), "kind": "annotate", "op": "Selection", "identity": identity}
+
+
 def _inputs(files: list[Entry]) -> Json:
     return {"files": len(files), "bytes": sum(file.size_bytes for file in files)}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -11,6 +11,15 @@ import pyarrow.fs as pafs
 _CREDENTIALS = re.compile(
     r"://[^/@]*:[^/@]*@|\?(.*&)?[\w.-]*(key|secret|token|password|sig|credential)[\w.-]*=", re.IGNORECASE
 )
+_IN_TEXT = (
+    (re.compile(r"(\w://)[^/@\s'\"]*@"), r"\1"),
+    (
+        re.compile(r"([?&][\w.-]*(?:key|secret|token|password|sig|credential)[\w.-]*=)[^&\s'\"]*", re.IGNORECASE),
+        r"\1...",
+    ),
+    (re.compile(r"\bhf_[A-Za-z0-9]{8,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|(?<=Bearer )\S+"), "..."),
+)
+"""What looks like a secret inside a longer text, and what is left of it."""
 T = TypeVar("T")
 
 
@@ -26,6 +35,13 @@ def redact(value: T) -> T:
     if not isinstance(value, str) or "://" not in value:
         return value
     return re.sub(r"://[^/@]*@", "://", value).split("?")[0]  # type: ignore
+
+
+def redact_text(text: str) -> str:
+    """A message, or a traceback, without the user names, passwords and tokens of URIs and of stores in it."""
+    for pattern, rest in _IN_TEXT:
+        text = pattern.sub(rest, text)
+    return text
 
 
 def normalise(uri: str) -> str:

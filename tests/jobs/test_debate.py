@@ -16,6 +16,7 @@ from raypipe.label.debate.transcripts import read_transcripts
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.runs.card import IdentityChanged, read_card
+from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.train.data.splits import split_halves
 
@@ -103,7 +104,8 @@ def test_a_stop_leaves_whole_files_and_the_same_command_goes_on(config, whole, t
         return open_sampler(config)
 
     monkeypatch.setattr(debate, "open_sampler", stop_soon)
-    assert not debate.hold(stopped, debated(stopped), Folder(stopped.output) / "debate", event)
+    with pytest.raises(Stopped, match="between two files"):
+        debate.hold(stopped, debated(stopped), Folder(stopped.output) / "debate", event)
     assert list(files(stopped)) == ["debate/seed-1/00000000-00000008.parquet"]
     monkeypatch.setattr(debate, "open_sampler", open_sampler)
     assert main(stopped) == 0

@@ -11,7 +11,7 @@ from jobs.pretrain import Config, main
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.storage.folder import Folder
 from raypipe.train.loop.journal import read_journal
-from tests.train.synthetic import write_selection, write_tokens
+from tests.train.synthetic import finished, write_selection, write_tokens
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,11 +31,11 @@ def config(tmp_path, tokenizer):
     tokens = write_tokens(tmp_path / "run/tokens")
     vocabulary = open_vocabulary(tokenizer)
     identity = {"tokenizer_sha256": vocabulary.sha256, "vocabulary_size": vocabulary.size}
-    tokens.write("card.json", json.dumps({"status": "finished", "identity": identity}).encode())
-    selection = write_selection(
-        tmp_path / "run/selection", tokens, weight=lambda n: 0.5 * (n % 4), heldout=lambda n: n % 10 == 9
-    )
-    selection.write("card.json", json.dumps({"status": "finished", "identity": {"share": 0.2}}).encode())
+    tokens.write("card.json", finished(identity))
+    write_selection(
+        tmp_path / "run/selection", tokens, weight=lambda n: 0.5 * (n % 4), heldout=lambda n: n % 10 == 9,
+        identity={"share": 0.2},
+    )  # fmt: skip
     return Config(
         output=str(tmp_path / "run"), tokenizer=tokenizer, length=32, batch_tokens=128, steps=6, save_every=3,
         heldout_every=3, cpus_per_worker=1, learning_rate=3e-3,
@@ -131,8 +131,8 @@ def test_a_file_of_sizes_is_a_shape(config, tmp_path):
         ({"steps": None}, "either --steps or --train-tokens"),
         ({"shape": "huge"}, "shape must be one of tiny, 4m"),
         ({"warmup_fraction": 0.5}, "warmup_fraction [+] stable_fraction must be at most 1"),
-        ({"tokens": "tokens-b"}, "tokens-b isn't there; finish it first with: python -m jobs.tokenize_corpus"),
-        ({"selection": "selection-random"}, "selection-random holds no selection"),
+        ({"tokens": "tokens-b"}, r"tokens-b isn't there \(the nearest is 'tokens'"),
+        ({"selection": "selection-random"}, "no stage 'selection-random'; the nearest is 'selection'"),
         ({"engine": "deepspeed", "optimiser": "muon"}, "'muon' needs the torch engine"),
         ({"zero_stage": 5, "engine": "deepspeed"}, "zero_stage must be 0, 1, 2 or 3, got 5"),
     ],

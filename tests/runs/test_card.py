@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.runs.card import (
+    FORMAT,
     IdentityChanged,
     check_identity,
     device_hours,
@@ -13,7 +14,7 @@ from raypipe.runs.card import (
 )
 from raypipe.storage.folder import Folder
 
-CARD = {"identity": {"model": "a", "heads": [[1, 2]], "limit": None}, "times": {"busy_s": 5400.0}}
+CARD = {"format": FORMAT, "identity": {"model": "a", "heads": [[1, 2]], "limit": None}, "times": {"busy_s": 5400.0}}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,13 @@ def test_each_difference_is_named_with_both_values(now: dict, said: list[str]) -
         assert "--restart scores (throws away 1.50 device-hours of work)" in str(refusal.value)
     else:
         check_identity("scores", CARD, now)
+
+
+def test_an_older_card_is_refused_with_the_version_that_wrote_it() -> None:
+    old = {**CARD, "versions": {"raypipe": "0.0.9"}}
+    del old["format"]
+    with pytest.raises(IdentityChanged, match=r"was made by raypipe 0\.0\.9 in format 1.*--restart scores"):
+        check_identity("scores", old, CARD["identity"])
 
 
 def test_no_card_refuses_nothing_and_tuples_equal_lists() -> None:

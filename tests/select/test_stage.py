@@ -11,9 +11,8 @@ import pytest
 
 from raypipe import columns
 from raypipe.arrays.hashing import uniform
-from raypipe.select.card import arm_stage
 from raypipe.select.ranking import groups
-from raypipe.select.selection import Selection
+from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
 from tests.select.conftest import corpus, read_arm, write_run
 
@@ -319,7 +318,7 @@ def test_a_run_without_rows_gives_an_empty_selection(tmp_path):
 
 
 def test_unfinished_and_missing_scores_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"has no card\.json"):
+    with pytest.raises(FileNotFoundError, match="has no stage 'scores'"):
         select(str(tmp_path / "nowhere"), Selection())
     run = write_run(tmp_path, corpus(), status="incomplete")
     with pytest.raises(ValueError, match="must be finished before it is read, but is 'incomplete'"):

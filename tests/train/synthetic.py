@@ -1,5 +1,6 @@
 """Small tokens folders, selections and models for the tests of training."""
 
+import json
 from hashlib import blake2b
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe import columns
+from raypipe.runs.card import FORMAT
+from raypipe.runs.files import file_identity
 from raypipe.storage.folder import Folder
 from raypipe.train.data.tokenise import TOKENS
 
@@ -41,8 +44,18 @@ def _row(file: int, row: int, rng: np.random.Generator, longest: int) -> dict:
     return {**base, "tokens": ids.tolist(), "n_tokens": n, "status": "scored"}
 
 
-def write_selection(folder: Path, tokens: Folder, *, weight, heldout=lambda number: False) -> Folder:
-    """A selection cut otherwise than the tokens: one file a source; `weight(row number in the source)`."""
+def finished(identity: dict) -> bytes:
+    """The card of a stage that is finished."""
+    return json.dumps({"status": "finished", "format": FORMAT, "identity": identity}).encode()
+
+
+def write_selection(
+    folder: Path, tokens: Folder, *, weight, heldout=lambda number: False, identity: dict | None = None
+) -> Folder:
+    """A selection cut otherwise than the tokens: one file a source; `weight(row number in the source)`.
+
+    With an `identity` it is finished: it has a card, which its files belong to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     by_path: dict[str, list[dict]] = {}
     for entry in (entry for entry in tokens.files() if entry.path.endswith(".parquet")):
@@ -60,6 +73,8 @@ def write_selection(folder: Path, tokens: Folder, *, weight, heldout=lambda numb
             for number, row in enumerate(rows)
         ]  # fmt: skip
         table = pa.Table.from_pylist(chosen, schema=columns.SELECTION)
-        table = table.replace_schema_metadata({"raypipe.source_path": path})
+        table = table.replace_schema_metadata({b"raypipe.source_path": path, **file_identity(identity or {})})
         pq.write_table(table, folder / f"{path}-xyz-000000000000000.parquet")
+    if identity is not None:
+        (folder / "card.json").write_bytes(finished(identity))
     return Folder(str(folder))

@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 import zstandard
 
 from raypipe.corpus import Corpus
-from raypipe.select.card import CARD, Json, arm_stage, finished_card, read_card, tables, write_card
+from raypipe.runs.card import CARD, Json, finished_card, read_card, tables
+from raypipe.runs.stage import at_work
 from raypipe.select.export.join import Joiner, Part, find_parts
 from raypipe.select.rows import ahead
-from raypipe.select.selection import Selection
+from raypipe.select.selection import Selection, arm_stage
 from raypipe.storage.folder import Folder
 
 VERSION = 1
@@ -65,7 +66,7 @@ class Export:
         return arm_stage(self.export_arm).replace("selection", "corpus", 1)
 
 
-def export(run: str, settings: Export) -> Json:
+def export(run: str | Folder, settings: Export) -> Json:
     """Write the weighted rows of a finished selection with their text, and return the card.
 
     Raises
@@ -76,26 +77,33 @@ def export(run: str, settings: Export) -> Json:
         If there is no selection.
     """
     settings.check()
-    folder, chosen_from = Folder(run), Folder(run) / arm_stage(settings.export_arm)
-    output, card = folder / settings.stage, finished_card(chosen_from)
-    selection = Selection.from_flat(card["identity"])
+    folder = Folder(run) if isinstance(run, str) else run
+    chosen_from, card = folder / arm_stage(settings.export_arm), finished_card(folder, arm_stage(settings.export_arm))
+    output, selection = folder / settings.stage, Selection.from_flat(card["identity"])
     if settings.repeat and selection.extra_copies != int(selection.extra_copies):
         raise ValueError(f"repeat needs whole weights, but extra_copies is {selection.extra_copies}; turn it off.")
     identity = _identity(settings, card)
     before = read_card(output)
-    if before is not None and before.get("identity") == identity and before.get("status") == "finished":
+    is_same = before is not None and before.get("identity") == identity
+    if before is not None and is_same and before.get("status") == "finished":
         return before
-    _clear(output, identity, is_resumed=before is not None and before.get("identity") == identity)
-
     scores = folder / selection.scores
-    joiner = Joiner(scored_corpus(finished_card(scores)), scores, chosen_from, selection)
-    parts = find_parts(scores, chosen_from, [file.path for file in tables(chosen_from)], repeat=settings.repeat)
-    groups = enumerate(group_parts(parts, file_size=settings.file_size))
-    there = {file.path for file in output.files()}
-    todo = [(number, group) for number, group in groups if names_of(number, group, settings)[-1] not in there]
-    for _ in ahead(lambda item: _write_group(output, joiner, *item, settings), todo, n_threads=N_GROUPS_AHEAD):
-        pass  # a group's files are its result
-    return _finish(output, identity, parts)
+    corpus = scored_corpus(finished_card(folder, selection.scores))
+    joiner = Joiner(corpus, scores, chosen_from, selection)
+    names = [file.path for file in tables(chosen_from)]
+    parts = find_parts(scores, chosen_from, names, repeat=settings.repeat, card=card)
+    made = {"stage": settings.stage, "kind": "rewrite", "op": "Export", "identity": identity}
+    if not is_same:
+        output.delete(CARD)
+    with at_work(output, made) as own:
+        _clear(output, is_resumed=is_same)
+        groups = enumerate(group_parts(parts, file_size=settings.file_size))
+        there = {file.path for file in output.files()}
+        todo = [(number, group) for number, group in groups if names_of(number, group, settings)[-1] not in there]
+        for _ in ahead(lambda item: _write_group(output, joiner, *item, settings), todo, n_threads=N_GROUPS_AHEAD):
+            pass  # a group's files are its result
+        own |= {"counts": _counts(output, parts), "inputs": {"files": len(parts)}, "warnings": []}
+    return own
 
 
 def scored_corpus(card: Json) -> Corpus:
@@ -195,25 +203,19 @@ def _identity(settings: Export, card: Json) -> Json:
     return {**values, "selection_identity": card["identity"], "version": VERSION}
 
 
-def _clear(output: Folder, identity: Json, *, is_resumed: bool) -> None:
-    """Say that a writing is under way; remove what another selection or format left."""
-    if not is_resumed:
-        output.delete(CARD)
-        for file in output.files():
+def _clear(output: Folder, *, is_resumed: bool) -> None:
+    """Remove what another selection or format left."""
+    for file in () if is_resumed else output.files():
+        if file.path != CARD:
             output.delete(file.path)
     output.sweep()
-    write_card(output, {"stage": output.uri.rsplit("/", 1)[-1], "status": "running", "identity": identity})
 
 
-def _finish(output: Folder, identity: Json, parts: list[Part]) -> Json:
+def _counts(output: Folder, parts: list[Part]) -> Json:
     files = [file for file in output.files() if file.path.startswith("part-")]
-    counts = {
+    return {
         "rows": sum(part.n_written for part in parts),
         "text_bytes": _n_bytes(parts),
         "files": len(files),
         "bytes": sum(file.size_bytes for file in files),
     }
-    card: Json = {"stage": output.uri.rsplit("/", 1)[-1], "kind": "rewrite", "op": "Export", "status": "finished"}
-    card |= {"identity": identity, "counts": counts, "inputs": {"files": len(parts)}, "warnings": []}
-    write_card(output, card)
-    return card

@@ -5,6 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe import columns
+from raypipe.runs.card import Json
+from raypipe.runs.files import file_identity
 from raypipe.select.ranking.arms import Pick, weights
 from raypipe.select.ranking.groups import Eligible
 from raypipe.select.rows import Rows, ahead
@@ -15,8 +17,11 @@ SHARD_RECORD = (b"raypipe.source_path", b"raypipe.start", b"raypipe.shard")
 """What a footer says of the shard that the rows come from."""
 
 
-def write_arm(folder: Folder, eligible: Eligible, pick: Pick) -> tuple[Tally, list[np.ndarray]]:
-    """Write an arm's files; return what they hold by domain, and by file which rows are selected, as packed bits."""
+def write_arm(folder: Folder, eligible: Eligible, pick: Pick, *, identity: Json) -> tuple[Tally, list[np.ndarray]]:
+    """Write an arm's files, each naming its card's identity.
+
+    Returns what they hold by domain, and by file which rows are selected, as packed bits.
+    """
     scores = eligible.scores
 
     def write(item: tuple[int, Rows, np.ndarray]) -> tuple[Rows, np.ndarray, np.ndarray]:
@@ -25,6 +30,7 @@ def write_arm(folder: Folder, eligible: Eligible, pick: Pick) -> tuple[Tally, li
         rank, selected = ranked(eligible, pick, rows, is_copy)
         weight = weights(rows, is_copy=is_copy, selected=selected, settings=scores.settings)
         table = selection_table(scores.folder, scores.files[file], rows, rank=rank, selected=selected, weight=weight)
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **file_identity(identity)})
         buffer = pa.BufferOutputStream()
         pq.write_table(table, buffer, compression="zstd")
         folder.write(scores.files[file].path, buffer.getvalue())

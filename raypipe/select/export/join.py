@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 
 from raypipe import columns
 from raypipe.corpus import Corpus, Shard, read_shard, read_stream
+from raypipe.runs.card import Json
+from raypipe.runs.files import check_file
 from raypipe.select.rows import ahead, columns_read, rows_of
 from raypipe.select.selection import Selection
 from raypipe.storage.folder import Folder
@@ -97,28 +99,32 @@ class Joiner:
         return pa.table(arrays).cast(MIX).take(weighted)
 
 
-def find_parts(scores: Folder, selection: Folder, names: Sequence[str], *, repeat: bool) -> list[Part]:
+def find_parts(
+    scores: Folder, selection: Folder, names: Sequence[str], *, repeat: bool, card: Json | None = None
+) -> list[Part]:
     """Every file of a selection with its shard, in corpus order.
 
     Raises
     ------
     ValueError
-        If a file's footer doesn't say which shard it belongs to.
+        If a file's footer doesn't say which shard it belongs to, or isn't of the selection's `card`.
     """
     parts: list[Part] = []
-    for part in ahead(lambda name: _measure(scores, selection, name, repeat=repeat), names):
+    for part in ahead(lambda name: _measure(scores, selection, name, repeat=repeat, card=card), names):
         before = parts[-1] if parts and parts[-1].shard.path == part.shard.path else None
         parts.append(replace(part, first_row=before.first_row + before.n_rows) if before else part)
     return parts
 
 
-def _measure(scores: Folder, selection: Folder, name: str, *, repeat: bool) -> Part:
+def _measure(scores: Folder, selection: Folder, name: str, *, repeat: bool, card: Json | None) -> Part:
     """A file as a part, as though it were the first of its source."""
     with scores.open(name) as source:
         parquet = pq.ParquetFile(source)
         shard = _shard(parquet.metadata.metadata or {}, where=f"{scores.uri}/{name}")
         n_bytes = parquet.read(["n_bytes"])["n_bytes"].fill_null(0).to_numpy()
-    weight = _read(selection, name, ["weight"])["weight"].to_numpy()
+    chosen = _read(selection, name, ["weight"])
+    check_file(chosen.schema.metadata, card, where=f"{selection.uri}/{name}")
+    weight = chosen["weight"].to_numpy()
     copies = weight.astype(np.int64) if repeat else (weight > 0).astype(np.int64)
     return Part(name, shard, 0, len(weight), int(copies.sum()), int((n_bytes * copies).sum()))
 

@@ -14,13 +14,13 @@ import torch
 
 from raypipe.lm.packing import plan_batches
 from raypipe.models.tokenizer import Vocabulary
+from raypipe.runs.signals import Stopped
 from raypipe.train.choices.labels import Labels
 from raypipe.train.choices.prompt import MAX_DIGITS
 from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import integer
 from raypipe.train.data.loader import Document
 from raypipe.train.data.packed import pack, use_packed_attention
-from raypipe.train.loop.loop import Stopped
 
 INTEGER = re.compile(r"-?\d+")
 BUDGET = {"cpu": 2048, "cuda": 32768}

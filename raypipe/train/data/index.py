@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe.columns import DOMAIN, TEXT_HASH, require
+from raypipe.runs.card import Json, read_card
+from raypipe.runs.files import check_file
 from raypipe.storage.folder import Folder
 
 READERS = 8
@@ -122,13 +124,14 @@ def read_mix(listing: Listing, selection: Folder) -> Mix:
     Raises
     ------
     ValueError
-        If they aren't of the same texts, with the first source and row that differ.
+        If they aren't of the same texts, with the first source and row that differ; or if a file isn't the card's.
     """
     names = [entry.path for entry in selection.files() if entry.path.endswith(".parquet")]
     if not names:
         raise FileNotFoundError(f"{selection.uri} holds no selection; make it with: python -m jobs.select_corpus")
     with ThreadPoolExecutor(READERS) as threads:
-        parts = list(threads.map(lambda name: _columns(selection, name, [TEXT_HASH, "weight", "split"]), names))
+        columns, card = [TEXT_HASH, "weight", "split"], read_card(selection)
+        parts = list(threads.map(lambda name: _columns(selection, name, columns, card), names))
     by_path: dict[str, list[pa.Table]] = {}
     for path, table in parts:
         by_path.setdefault(path, []).append(table)
@@ -144,11 +147,12 @@ def read_mix(listing: Listing, selection: Folder) -> Mix:
     return Mix(listing, np.where(is_heldout, np.float32(0), weight), is_heldout)
 
 
-def _columns(folder: Folder, name: str, names: list[str]) -> tuple[str, pa.Table]:
+def _columns(folder: Folder, name: str, names: list[str], card: Json | None = None) -> tuple[str, pa.Table]:
     with folder.open(name) as source:
         parquet = pq.ParquetFile(source)
         require(parquet.schema_arrow, names, where=f"{folder.uri}/{name}")
         footer = parquet.metadata.metadata or {}
+        check_file(footer, card, where=f"{folder.uri}/{name}")
         return footer.get(b"raypipe.source_path", name.encode()).decode(), parquet.read(names)
 
 

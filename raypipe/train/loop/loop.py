@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from raypipe.arrays.hashing import bits_of
+from raypipe.runs.signals import Stopped
 from raypipe.train.data.loader import Ahead, Batch, Document, Feed
 from raypipe.train.engines.engine import Engine
 from raypipe.train.loop.checkpoint import Checkpoints, State
@@ -19,10 +20,6 @@ from raypipe.train.tasks.task import Task, Terms
 
 Request = Literal["save", "stop"] | None
 """What a worker may be asked between steps: to write a checkpoint, and to end."""
-
-
-class Stopped(RuntimeError):
-    """Training was asked to stop; a checkpoint of the last step is there and the same command goes on."""
 
 
 @dataclass(frozen=True)

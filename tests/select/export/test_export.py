@@ -188,7 +188,10 @@ def test_a_rewritten_source_is_refused(run, tmp_path):
     [
         (Export(corpus_format="parquet", file_size=0), "file_size must be at least 1 byte, got 0"),
         (Export(corpus_format="csv"), "corpus_format must be none, parquet or jsonl.zst, got 'csv'"),  # type: ignore
-        (Export(corpus_format="parquet", export_arm="longest"), "has no card.json"),
+        (
+            Export(corpus_format="parquet", export_arm="longest"),
+            "no stage 'selection-longest'",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(run, settings, message):
