@@ -15,6 +15,7 @@ from raypipe.run.stage import is_complete
 from raypipe.runs.card import Json
 from raypipe.runs.life import REFUSED, Life
 from raypipe.runs.lock import Locked, LockLost
+from raypipe.runs.names import checked_stage
 from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.storage.uris import redact_text
@@ -139,7 +140,7 @@ def life_of(config: Any, job: str, *, stages: Sequence[str], has_shards: bool = 
 
 def stage_name(stage: str, config: Any) -> str:
     """The folder of a job's stage: its own name, and the suffix of --name."""
-    return f"{stage}-{config.name}" if config.name else stage
+    return checked_stage(f"{stage}-{config.name}") if config.name else stage
 
 
 def why_incomplete(card: Json) -> str | None:

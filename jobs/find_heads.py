@@ -9,6 +9,7 @@ from jobs import settings
 from jobs.common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job
 from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
 from raypipe.models.causal import open_model
+from raypipe.runs.names import checked_stage
 
 log = logging.getLogger(__name__)
 MAX_TEXTS = 400
@@ -42,7 +43,7 @@ def main(config: Config) -> int:
     """Write RUN/heads/NAME.json; status 2 if the heads fail the causal check."""
     from raypipe.score.heads.heads_file import check_passed
 
-    name = f"{config.name or 'heads'}.json"
+    name = f"{checked_stage(config.name or 'heads')}.json"
     with life_of(config, "find_heads", stages=[]) as life:
         open_model(config.model).check()
         texts = some_texts(config.to_corpus(), limit=MAX_TEXTS)

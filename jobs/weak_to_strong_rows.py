@@ -14,6 +14,7 @@ from raypipe.losses.soft_labels import PLAIN, SoftLoss
 from raypipe.models.presets import SHAPES
 from raypipe.models.tokenizer import Vocabulary, open_vocabulary
 from raypipe.runs import card as cards
+from raypipe.runs.names import checked_stage
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryRows
 from raypipe.train.data.loader import Document
@@ -45,7 +46,7 @@ class Arm:
 
 def stage_of(config: Any) -> str:
     """The stage of the run that holds all trainings."""
-    return f"weak_to_strong-{config.name}" if config.name else "weak_to_strong"
+    return checked_stage(f"weak_to_strong-{config.name}") if config.name else "weak_to_strong"
 
 
 def arm_folder(config: Any, name: str, seed: int, *, run: Folder | None = None) -> Folder:

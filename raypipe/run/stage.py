@@ -4,7 +4,6 @@ A committed output file is the only state: `resume` compares the listing of the 
 """
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +22,13 @@ from raypipe.run.resume import State, compare
 from raypipe.run.watchdog import Patience, Watchdog
 from raypipe.runs import card as cards
 from raypipe.runs.card import Json
+from raypipe.runs.names import checked_stage
 from raypipe.runs.signals import Stopped
 from raypipe.runs.stage import INCOMPLETE, at_work
 from raypipe.storage.folder import Folder
 
 log = logging.getLogger(__name__)
 INPUTS = "inputs.arrow"
-_STAGE_NAME = re.compile(r"\w[\w.-]*")
 GRACE_S = 60.0
 
 
@@ -75,9 +74,7 @@ class Annotate:
         ValueError
             If its name isn't that of one folder right inside the run's.
         """
-        if not _STAGE_NAME.fullmatch(self.stage):
-            raise ValueError(f"a stage's name must have only letters, digits and . _ -, got {self.stage!r}.")
-        self.folder = self.run / self.stage
+        self.folder = self.run / checked_stage(self.stage)
 
     def __call__(self) -> Json:
         """Do what is left and return the card.

@@ -1,7 +1,23 @@
-"""The nearest name to one that isn't there."""
+"""Names of stages: which may be given, and the nearest to one that isn't there."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_STAGE_NAME = re.compile(r"\w[\w.-]*")
+
+
+def checked_stage(name: str) -> str:
+    """The name, if it is one of a folder right inside the run's.
+
+    Raises
+    ------
+    ValueError
+        If it isn't.
+    """
+    if not _STAGE_NAME.fullmatch(name):
+        raise ValueError(f"a stage's name must have only letters, digits and . _ -, got {name!r}.")
+    return name
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -147,7 +147,6 @@ def test_settings_are_read_by_a_safe_loader(tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "exploded").exists()
 
 
-@pytest.mark.ray
 @pytest.mark.parametrize("name", ["../escape", "/etc", "a/../../b"])
 def test_a_stage_cannot_be_named_out_of_its_run_folder(
     tmp_path: Path, corpus: Path, model: str, capsys: pytest.CaptureFixture[str], name: str

@@ -274,12 +274,34 @@ def test_the_first_rows_of_a_parquet_corpus_are_accounted_for(tmp_path: Path) ->
     assert_scored(tmp_path, texts[:23])
 
 
-def test_no_document_at_all_is_a_finished_stage(tmp_path: Path) -> None:
+def test_a_corpus_without_a_row_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus/a.jsonl").write_text("\n\n")
-    card = make_stage(tmp_path)()
-    assert is_complete(card)
-    assert card["counts"]["rows"] == 0
+    with pytest.raises(StageFailed, match="the corpus has no row at all"):
+        make_stage(tmp_path)()
+    assert card_of(tmp_path)["status"] == "failed"
+
+
+def test_a_stage_in_which_nothing_came_through_is_a_failure_with_the_commonest_reason(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/a.jsonl").write_text('{"text": ""}\n{no json}\n{none}\n')
+    with pytest.raises(StageFailed, match="none of 3 rows came through, 2 of them with: unparsable"):
+        make_stage(tmp_path)()
+    assert card_of(tmp_path)["status"] == "failed"
+    assert card_of(tmp_path)["counts"]["skipped"] == {"unparsable": 2, "empty": 1}
+
+
+def test_failures_are_counted_over_the_stage_however_small_its_shards(tmp_path: Path) -> None:
+    texts = [text + (RAISE if row % 2 else "") for row, text in enumerate(texts_of(40))]
+    for number in range(20):  # one failure in each of 20 shards
+        write_lines(tmp_path / f"corpus/part-{number:02}.jsonl", texts[2 * number : 2 * number + 2])
+    with pytest.raises(StageFailed, match=r"11 of \d+ documents failed, 11 of them with: failed: .*--restart scores"):
+        make_stage(tmp_path)()
+    assert card_of(tmp_path)["status"] == "failed"
+
+
+def card_of(root: Path) -> dict:
+    return json.loads((root / "run/scores/card.json").read_text())
 
 
 def stop_when_some_are_done(root: Path, event: threading.Event) -> None:
