@@ -25,8 +25,9 @@ class ProbeSettings:
     """Probes that score the heads; the paper takes 800."""
     probe_tokens: int = 768
     """Tokens of a probe; the paper's have 4,096."""
-    n_draws: int = 5
-    """Random draws of as many heads from the same layers, the control; at least 5."""
+    n_draws: int = 12
+    """Random draws of as many heads from the same layers, the control, at least 8; up to 48 where the verdict needs
+    them."""
     allow_weak_heads: bool = False
     """Go on with heads that failed the causal check."""
 

@@ -1,12 +1,8 @@
-"""Do the chosen heads really retrieve? Neutralise them, and random heads of the same layers, and compare.
-
-Source: dossier checks 2 and 3 of AttentionInfluence (the paper's analogue is its table of masked benchmarks): heads
-that retrieve wreck the answers of fresh probes, far more than random heads of the same layers, and far more than they
-hurt plain prose. The draws are never cleaned: a control that was tidied is no control.
-"""
+"""What neutralising heads does to the answers of fresh probes and to plain prose: chosen heads, and random draws."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,32 +11,59 @@ from raypipe.lm.decoder import Decoder, Head
 from raypipe.lm.loss import token_hits, token_losses
 from raypipe.lm.packing import pack, plan_batches
 from raypipe.score.heads.probes import Probe
+from raypipe.score.heads.verdict import MAX_DRAWS, Answers, Effect, judge_draws, judge_task
 
-MIN_DRAWS = 5
-MIN_RISE_OVER_DRAWS = 3.0
-MIN_SELECTIVITY_OVER_DRAWS = 2.0
 WRECKS_PROSE = 0.3
 """Nats a token of prose; a head that alone costs more wrecks all text, whatever it copies."""
 _VARIANTS = 8  # at once: memory holds so many streams
 
 
-@dataclass(frozen=True)
-class Effect:
-    """What a model does on probes and prose: nats a token, share of answer tokens said, nats a token."""
+def causal_check(
+    decoder: Decoder,
+    chosen: list[Head],
+    probes: Sequence[Probe],
+    prose: Sequence[np.ndarray],
+    *,
+    n_draws: int,
+    seed: int,
+    token_budget: int,
+) -> dict[str, Any]:
+    """The check of the chosen heads on fresh probes, for the record.
 
-    loss: float
-    accuracy: float
-    prose_loss: float
+    Random draws are doubled, up to MAX_DRAWS, until more of them wouldn't change the verdict.
+    """
 
+    def measure(variants: list[list[Head]]) -> tuple[Answers, list[Effect]]:
+        answers = answers_of(decoder, variants, probes, token_budget=token_budget)
+        on_prose = prose_losses(decoder, variants, prose, token_budget=token_budget)
+        return answers, effects_of(answers, on_prose, probes)
 
-@dataclass(frozen=True)
-class Rule:
-    """A condition for trusting the heads."""
-
-    rule: str
-    value: float
-    bar: float
-    passed: bool
+    absent = answers_of(decoder, [], [probe.without_answer() for probe in probes], token_budget=token_budget)
+    present, (intact, without) = measure([chosen])
+    task = judge_task(present, absent, seed=seed)
+    draws: list[list[Head]] = []
+    effects: list[Effect] = []
+    while True:
+        drawn = draw_heads(chosen, n_heads=decoder.shape.n_heads, n_draws=n_draws, seed=seed)
+        effects += measure(drawn[len(draws) :])[1][1:]
+        draws = drawn
+        beside = judge_draws(intact, without, effects, seed=seed)
+        settled = all(rule.is_settled for rule in beside) or not all(rule.passed for rule in task)
+        if settled or n_draws >= MAX_DRAWS:
+            break
+        n_draws = min(2 * n_draws, MAX_DRAWS)
+    return {
+        "n_probes": len(probes),
+        "intact": asdict(intact),
+        "chosen": asdict(without),
+        "absent": {"loss": float(absent.losses.mean()), "accuracy": float(absent.said.mean())},
+        "draws": [
+            {"heads": [list(head) for head in heads], **asdict(effect)}
+            for heads, effect in zip(draws, effects, strict=True)
+        ],
+        "rules": [asdict(rule) for rule in [*task, *beside]],
+        "passed": all(rule.passed for rule in [*task, *beside]),
+    }
 
 
 def draw_heads(chosen: Sequence[Head], *, n_heads: int, n_draws: int, seed: int) -> list[list[Head]]:
@@ -58,19 +81,11 @@ def draw_heads(chosen: Sequence[Head], *, n_heads: int, n_draws: int, seed: int)
     return draws
 
 
-@torch.inference_mode()
-def effects(
-    decoder: Decoder,
-    variants: Sequence[Iterable[Head]],
-    *,
-    probes: Sequence[Probe],
-    prose: Sequence[np.ndarray],
-    token_budget: int,
-) -> list[Effect]:
-    """The intact model's effect, then each variant's; prose is documents of token ids."""
-    losses, hits = _on_answers(decoder, variants, probes, token_budget)
-    on_prose = prose_losses(decoder, variants, prose, token_budget=token_budget)
-    return [Effect(*(float(x) for x in row)) for row in zip(losses, hits, on_prose, strict=True)]
+def effects_of(answers: Answers, prose: np.ndarray, probes: Sequence[Probe]) -> list[Effect]:
+    """Each variant's effect from its answers [v, n] and its losses of prose [v]; every token of an answer counts."""
+    tokens = np.array([len(probe.answer) for probe in probes])
+    losses, said = (np.average(of, axis=1, weights=tokens) for of in (answers.losses, answers.said))
+    return [Effect(*(float(x) for x in row)) for row in zip(losses, said, prose, strict=True)]
 
 
 @torch.inference_mode()
@@ -88,22 +103,29 @@ def prose_losses(
     return total / count
 
 
-def _on_answers(
-    decoder: Decoder, variants: Sequence[Iterable[Head]], probes: Sequence[Probe], token_budget: int
-) -> tuple[np.ndarray, np.ndarray]:
-    loss, hits, count = np.zeros(1 + len(variants)), np.zeros(1 + len(variants)), 0
+@torch.inference_mode()
+def answers_of(
+    decoder: Decoder, variants: Sequence[Iterable[Head]], probes: Sequence[Probe], *, token_budget: int
+) -> Answers:
+    """What the intact model says on each probe, then each variant, [1 + v, n]."""
+    losses, said = (np.zeros((1 + len(variants), len(probes))) for _ in range(2))
     lengths = np.array([len(probe.ids) for probe in probes])
     for rows in plan_batches(lengths, budget=max(token_budget, int(lengths.max()))):
         batch = pack([probes[row].ids for row in rows], device=decoder.device)
-        positions = np.concatenate([probes[row].answer + start for row, start in zip(rows, batch.cuts, strict=False)])
-        answers = torch.from_numpy(positions).to(decoder.device)
+        positions = [probes[row].answer + start for row, start in zip(rows, batch.cuts, strict=False)]
+        sizes = np.array([len(of) for of in positions])
+        starts = np.cumsum(sizes) - sizes
+        answers = torch.from_numpy(np.concatenate(positions)).to(decoder.device)
         for first, hidden in _in_groups(decoder, batch, variants):
             for at, stream in enumerate(hidden):
-                said = stream[answers - 1]  # the position before predicts
-                loss[first + at] += float(token_losses(said, decoder.head, batch.tokens[answers]).sum())
-                hits[first + at] += float(token_hits(said, decoder.head, batch.tokens[answers]).sum())
-        count += len(positions)
-    return loss / count, hits / count
+                before = stream[answers - 1]  # the position before predicts
+                for into, found in (
+                    (losses, token_losses(before, decoder.head, batch.tokens[answers])),
+                    (said, token_hits(before, decoder.head, batch.tokens[answers])),
+                ):
+                    sums = np.add.reduceat(found.double().cpu().numpy(), starts)
+                    into[first + at, rows] = sums / sizes
+    return Answers(losses, said)
 
 
 def _in_groups(decoder, batch, variants):  # type: ignore[no-untyped-def]
@@ -111,35 +133,3 @@ def _in_groups(decoder, batch, variants):  # type: ignore[no-untyped-def]
     for start in range(0, max(1, len(variants)), _VARIANTS):
         hidden = decoder(batch, variants[start : start + _VARIANTS])
         yield (0, hidden) if start == 0 else (1 + start, hidden[1:])
-
-
-def judge(intact: Effect, chosen: Effect, draws: Sequence[Effect]) -> list[Rule]:
-    """The rules that the chosen heads must keep against at least MIN_DRAWS random draws.
-
-    Raises
-    ------
-    ValueError
-        If there are too few draws.
-    """
-    if len(draws) < MIN_DRAWS:
-        raise ValueError(f"draws must be at least {MIN_DRAWS}, got {len(draws)}.")
-    rise = chosen.loss - intact.loss
-    rises = np.array([draw.loss - intact.loss for draw in draws])
-    selectivity = _selectivity(intact, chosen)
-    selectivities = np.array([_selectivity(intact, draw) for draw in draws])
-    times = rise / max(float(np.median(rises)), 1e-6)
-    times_selective = selectivity / max(float(np.median(selectivities)), 1e-6)
-    return [
-        _rule("rise of the answer loss over the draws' median rise", times, MIN_RISE_OVER_DRAWS),
-        Rule("rise of the answer loss above every draw's", rise, float(rises.max()), bool(rise > rises.max())),
-        _rule("rise on probes over rise on prose, over the draws' median", times_selective, MIN_SELECTIVITY_OVER_DRAWS),
-    ]
-
-
-def _rule(rule: str, value: float, bar: float) -> Rule:
-    return Rule(rule, value, bar, value >= bar)
-
-
-def _selectivity(intact: Effect, changed: Effect) -> float:
-    # a rise on prose below a hundredth of a nat is noise, and dividing by it would say anything
-    return (changed.loss - intact.loss) / max(changed.prose_loss - intact.prose_loss, 0.01)

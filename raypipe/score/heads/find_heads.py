@@ -10,9 +10,10 @@ from raypipe.lm.decoder import Decoder, Head
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
-from raypipe.score.heads.causal_check import WRECKS_PROSE, Effect, draw_heads, effects, judge, prose_losses
+from raypipe.score.heads.causal_check import WRECKS_PROSE, causal_check, prose_losses
 from raypipe.score.heads.probes import make_probes, sentences
 from raypipe.score.heads.retrieval_heads import score_heads, top_heads
+from raypipe.score.heads.verdict import MIN_DRAWS
 from raypipe.score.tokens import windows
 
 PROSE_DOCUMENTS = 12
@@ -37,8 +38,8 @@ class Probing:
     share: float = 0.05
     """Share of all heads that is chosen."""
 
-    n_draws: int = 5
-    """Random draws of as many heads from the same layers, the control."""
+    n_draws: int = 12
+    """Random draws of as many heads from the same layers, the control; more where the verdict needs them."""
 
     seed: int = 0
     """Of keys, values, orders and draws."""
@@ -54,6 +55,8 @@ def find_heads(
     ValueError
         If the texts hold too little prose, or the model can't be used.
     """
+    if probing.n_draws < MIN_DRAWS:
+        raise ValueError(f"n_draws must be at least {MIN_DRAWS}, got {probing.n_draws}.")
     opened = open_model(model)
     opened.check()
     check_architecture(opened.config(), max_tokens=probing.max_tokens)
@@ -67,9 +70,10 @@ def find_heads(
     )
     scores = score_heads(decoder, probes, token_budget=token_budget)
     chosen, left_out = _choose(decoder, scores.strict, prose, probing, token_budget)
-    draws = draw_heads(chosen, n_heads=decoder.shape.n_heads, n_draws=probing.n_draws, seed=probing.seed)
-    found = effects(decoder, [chosen, *draws], probes=fresh, prose=prose, token_budget=token_budget)
-    alone = sorted({head for draw in draws for head in draw})
+    check = causal_check(
+        decoder, chosen, fresh, prose, n_draws=probing.n_draws, seed=probing.seed, token_budget=token_budget
+    )
+    alone = sorted({(layer, head) for draw in check["draws"] for layer, head in draw["heads"]})
     rises = prose_losses(decoder, [[head] for head in alone], prose, token_budget=token_budget)
     config = opened.config()
     return {
@@ -87,7 +91,7 @@ def find_heads(
         "chosen": [list(head) for head in chosen],
         "left_out": left_out,
         "wreckers": [list(head) for head, rise in zip(alone, rises[1:] - rises[0], strict=True) if rise > WRECKS_PROSE],
-        "causal_check": _check(found, draws, len(fresh)),
+        "causal_check": check,
         "retrieval_scores": scores.strict.round(5).tolist(),
         "lax_scores": scores.lax.round(5).tolist(),
     }
@@ -125,16 +129,3 @@ def _choose(
         seen = len(chosen) + len(left_out)
         candidates = ranked[seen : seen + len(wanted) - len(chosen)]
     return chosen, left_out
-
-
-def _check(found: list[Effect], draws: list[list[Head]], n_probes: int) -> dict[str, Any]:
-    intact, chosen, *drawn = found
-    rules = judge(intact, chosen, drawn)
-    return {
-        "n_probes": n_probes,
-        "intact": asdict(intact),
-        "chosen": asdict(chosen),
-        "draws": [{"heads": [list(h) for h in heads], **asdict(one)} for heads, one in zip(draws, drawn, strict=True)],
-        "rules": [asdict(rule) for rule in rules],
-        "passed": all(rule.passed for rule in rules),
-    }

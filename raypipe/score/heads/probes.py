@@ -31,6 +31,22 @@ class Probe:
     answer: np.ndarray  # [a] positions of the answer's tokens
     span: tuple[int, int]
     """Positions of the same value in the JSON object: [start, stop)."""
+    other: np.ndarray | None = None
+    """[stop - start] tokens of another value, for the same probe without an answer in its context."""
+
+    def without_answer(self) -> "Probe":
+        """The probe with another value under the key that is asked for: what it says now, it doesn't retrieve.
+
+        Raises
+        ------
+        ValueError
+            If it has no other value.
+        """
+        if self.other is None:
+            raise ValueError("a probe without an answer needs another value, got none.")
+        ids = self.ids.copy()
+        ids[slice(*self.span)] = self.other
+        return Probe(ids, self.answer, self.span)
 
 
 def sentences(texts: Sequence[str]) -> list[str]:
@@ -110,4 +126,7 @@ def _assemble(
         ids += value
         if index != asked[-1]:
             ids += encode(tokenizer, '"\n')
-    return Probe(np.array(ids, dtype=np.int64), answer, spans[asked[-1]])
+    unasked = next(at for at in range(len(entries)) if at not in asked)
+    start, stop = spans[asked[-1]]
+    other = np.resize(np.array(entries[unasked][2], dtype=np.int64), stop - start)
+    return Probe(np.array(ids, dtype=np.int64), answer, (start, stop), other)
