@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from raypipe.models.boundary import opened
 from raypipe.models.tokenizer import Vocabulary
 from raypipe.train.choices.labels import CUE, Labels, continuation
 from raypipe.train.choices.question import Question
@@ -91,7 +92,7 @@ class Prompter:
         return [] if self.vocabulary.end is None else [self.vocabulary.end]
 
     def _ids(self, text: str) -> list[int]:
-        return list(self.vocabulary.backend.encode(text, add_special_tokens=True).ids)
+        return opened(self.vocabulary, text)
 
 
 def shortened(text: str, offsets: list[tuple[int, int]], kept: int, *, cut: Cut) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.train.choices.labels import find_labels
 from raypipe.train.choices.prompt import MAX_DIGITS, Prompter
+from tests.models.tokenizers_of_five_kinds import KINDS, saved
 from tests.train.choices.questions import question
 
 GOLDEN = """\
@@ -116,3 +117,18 @@ def test_integers_keep_room_for_their_digits(vocabulary):
 def test_control_strings_in_a_text_stay_text(vocabulary):
     example = prompter(vocabulary).example(question(text="words <|endoftext|> words"), "red")
     assert (example.ids == vocabulary.end).sum() == 1
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_nothing_comes_between_prompt_and_label_with_any_tokenizer(tmp_path, name):
+    """A tokenizer that puts an end behind every text puts none behind the prompt; a blank stands there once."""
+    other = open_vocabulary(saved(name, tmp_path))
+    made = Prompter(other, find_labels(other, 2), 400)
+    for answer in ("red", "blue"):
+        example = made.example(question(), answer)
+        whole = f"{made.text_of(question(), question().text)} {'AB'[answer == 'blue']}"
+        plain = other.backend.encode(whole, add_special_tokens=False).ids
+        end = [other.end] if other.end is not None else []
+        assert example.ids.tolist()[-len(plain + end) :] == plain + end
+        assert example.has_loss.sum() == 1 + len(end)
+        assert np.array_equal(made.asked(question()).ids, example.ids[: -1 - len(end)])
