@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jobs.idle import refuse_idle
 from jobs.training import part
+from raypipe.report.escape import terminal_text
 from raypipe.train.data.binary import BinaryColumns, BinaryRows, read_binary_rows
 from raypipe.train.data.splits import sample_rows
 
@@ -15,7 +17,9 @@ class BinarySettings(BinaryColumns):
     """Texts with a yes or no, and how many of them."""
 
     data: tuple[str, ...]
-    """Folders or files (.jsonl, .parquet) of rows. Repeatable."""
+    """[NAME=]URI of a folder, glob or file of Parquet or JSON lines (.gz, .zst) of rows. Repeatable."""
+    where: str | None = None
+    """SQL condition on a row's columns; rows that fail it are left out as "filtered"."""
     max_rows: int | None = None
     """So many rows at most, drawn by the hash of their text."""
     max_characters: int = 4000
@@ -29,22 +33,31 @@ class BinarySettings(BinaryColumns):
         Raises
         ------
         ValueError
-            If none is left, or max_rows isn't positive.
+            If none is left, all have the same truth, or max_rows isn't positive, or a setting does nothing.
         """
         if self.max_rows is not None and self.max_rows < 1:
             raise ValueError(f"max_rows must be at least 1, got {self.max_rows}.")
-        read = read_binary_rows(self.data, part(BinaryColumns, self))
+        if self.choices_column is None:
+            refuse_idle(self, ["gold_column"], because="without --choices-column")
+        else:
+            refuse_idle(self, ["label_column"], because="with --choices-column")
+        read = read_binary_rows(self.data, part(BinaryColumns, self), where=self.where)
         short = [at for at, row in enumerate(read.rows) if len(row.text) <= self.max_characters]
         if not short:
             raise ValueError(f"no text of {len(read.rows)} is at most {self.max_characters} characters long.")
-        read.skipped[f"longer than {self.max_characters} characters"] += len(read.rows) - len(short)
+        for row in read.rows:
+            if len(row.text) > self.max_characters:
+                read.left_out.add(f"longer than {self.max_characters} characters", path=row.path, row=row.row)
         found = read.of(short)
         drawn = np.arange(len(short)) if self.max_rows is None else sample_rows(found.text_hash, self.max_rows)
-        return found.of(drawn)
+        chosen = found.of(drawn)
+        if len(labels := {row.label for row in chosen.rows}) < 2:
+            only = labels.pop()
+            raise ValueError(f"rows must have both truths to tell apart, got only {only} in all {len(chosen.rows):,}.")
+        return chosen
 
 
 def say_skipped(rows: BinaryRows) -> None:
     """Rows that were left out, by reason, on stderr."""
-    for reason, n in rows.skipped.most_common():
-        if n:
-            print(f"left out: {n:,} rows: {reason}", file=sys.stderr)
+    for line in rows.left_out.lines():
+        print(terminal_text(line, max_chars=400), file=sys.stderr)

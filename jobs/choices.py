@@ -38,7 +38,7 @@ INTERVAL = "intervals hold 95 % of the resamples of cases"
 def load_choices(config: Any) -> Prepared:
     """The questions of the settings' files, split and written out."""
     return prepare(
-        read_questions(config.data, part(ChoiceColumns, config)),
+        read_questions(config.data, part(ChoiceColumns, config), where=config.where),
         open_vocabulary(config.model),
         part(ChoiceSettings, config),
         length=config.length,
@@ -49,7 +49,7 @@ def load_choices(config: Any) -> Prepared:
 
 def as_examples(choices: Prepared) -> Examples:
     """What is trained on and validated with; the test isn't among them."""
-    return Examples(choices.train, choices.validation, choices.left_out, [])
+    return Examples(choices.train, choices.validation, choices.left_out, [], [], [])
 
 
 def mixed_feed(config: Any, choices: Prepared, share: Share, count: Callable[[Document], int]) -> ExampleFeed:
@@ -89,7 +89,8 @@ class Evaluation:
         }
         found = evaluate(choices.test, given, choices.weights, ours=OURS)
         known = {"steps": lineage["steps"], "validation_loss": lineage["heldout_loss"], "questions": choices.counts,
-                 "left_out": dict(choices.left_out), "model": self.config.model, "interval": INTERVAL}  # fmt: skip
+                 "left_out": dict(choices.left_out.counts), "model": self.config.model,
+                 "interval": INTERVAL}  # fmt: skip
         self.folder.write(EVALUATION, json.dumps({**known, **found}, indent=1).encode())
         print(table_of(found))
 

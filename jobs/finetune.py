@@ -9,15 +9,17 @@ from typing import Any, Literal
 from jobs import settings
 from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
 from jobs.common import RunSettings, life_of, run_job, stage_name
+from jobs.idle import names_of, refuse_idle
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
+from raypipe.report.escape import terminal_text
 from raypipe.run.trainer import Training
 from raypipe.storage.folder import Folder
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared
 from raypipe.train.choices.read import ChoiceColumns
-from raypipe.train.data.examples import ExampleColumns, Examples, read_examples
+from raypipe.train.data.examples import ExampleColumns, Examples, label_counts, read_examples
 from raypipe.train.data.loader import ExampleFeed, Feed, Share
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.workers import Workers
@@ -28,13 +30,18 @@ from raypipe.train.tasks.task import Task
 from raypipe.train.weights.export import export_model, set_weights
 from raypipe.train.weights.lora import Lora
 
+SHOWN_CLASSES = 20
+"""On a terminal."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(ExampleColumns, ChoiceColumns, ChoiceSettings, Lora):
     """What is learnt, from what."""
 
     data: tuple[str, ...]
-    """Folders or files (.jsonl, .parquet) of examples. Repeatable."""
+    """[NAME=]URI of a folder, glob or file of Parquet or JSON lines (.gz, .zst) of examples. Repeatable."""
+    where: str | None = None
+    """SQL condition on a row's columns; rows that fail it are left out as "filtered"."""
     learn: Literal["answers", "class", "number", "choices"] = "answers"
     """answers: next token, with a loss on answers only; class, number: a head on the state of the last token;
     choices: many classification tasks at once, answered with the letter of a choice, and evaluated."""
@@ -63,6 +70,7 @@ class Config(FinetuneSettings, TrainSettings, RunSettings):
 
 def main(config: Config) -> int:
     """Train, or go on training; writes RUN/finetune with metrics/, checkpoints/ and model/, then RUN/report.html."""
+    check(config)
     stage = stage_name("finetune", config)
     with life_of(config, "finetune", stages=[stage]) as life:
         if config.learn != "choices":
@@ -75,14 +83,38 @@ def main(config: Config) -> int:
     return life.status
 
 
+def check(config: Config) -> None:
+    """Refuse settings that do nothing for what is learnt.
+
+    Raises
+    ------
+    ValueError
+        With their names.
+    """
+    used = {
+        "answers": {"messages_column", "prompt_column", "answer_column", "domain_column"},
+        "class": {"prompt_column", "label_column", "domain_column"},
+        "number": {"prompt_column", "label_column", "domain_column"},
+        "choices": set(names_of(ChoiceColumns, ChoiceSettings)),
+    }[config.learn]
+    names = dict.fromkeys(names_of(ExampleColumns, ChoiceColumns, ChoiceSettings))
+    refuse_idle(config, [name for name in names if name not in used], because=f"with --learn {config.learn}")
+    if config.lora_rank == 0:
+        refuse_idle(config, [name for name in names_of(Lora) if name != "lora_rank"], because="without --lora-rank")
+    if config.heldout_share == 0 and config.take == "last":
+        refuse_idle(config, ["heldout_every"], because="with --heldout-share 0")
+
+
 def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = None) -> Training:
     """All that workers need; whatever is wrong with the settings or the data ends here."""
     model = open_model(config.model)
     model.check()
     check_architecture(model.config(), max_tokens=config.length, setting="length")
     examples = load(config) if choices is None else as_examples(choices)
-    for reason, n in examples.skipped.most_common():
-        print(f"left out: {n:,} examples: {reason}", file=sys.stderr)
+    for line in examples.left_out.lines():
+        print(terminal_text(line, max_chars=400), file=sys.stderr)
+    if examples.labels:
+        print(classes_line(examples), file=sys.stderr)
     Share(0, config.workers, config.batch_examples, config.micro_batch)
     if (config.steps is None) == (config.epochs is None):
         raise ValueError("give either --steps or --epochs.")
@@ -106,6 +138,17 @@ def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = N
     )
 
 
+def classes_line(examples: Examples) -> str:
+    """Which class has which number, and how many examples each has."""
+    counts = label_counts(examples.train + examples.heldout, len(examples.labels))
+    shown = [
+        f"{at} = {terminal_text(name, max_chars=40)} ({n:,})"
+        for at, (name, n) in enumerate(zip(examples.labels[:SHOWN_CLASSES], counts, strict=False))
+    ]
+    more = len(examples.labels) - SHOWN_CLASSES
+    return f"classes: {', '.join(shown)}" + (f" and {more:,} more, in the card" if more > 0 else "")
+
+
 def load(config: Config) -> Examples:
     """The examples of the settings' files."""
     assert config.learn != "choices"
@@ -116,6 +159,7 @@ def load(config: Config) -> Examples:
         learn=config.learn,
         length=config.length,
         heldout_share=config.heldout_share,
+        where=config.where,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jobs import settings
 from jobs.binary_data import BinarySettings, say_skipped
 from jobs.common import RunSettings, life_of, run_job
+from jobs.idle import names_of, refuse_idle
 from jobs.training import TrainSettings, part
 from jobs.weak_to_strong_arm import train_arm
 from jobs.weak_to_strong_results import results_of, table_of
@@ -166,6 +167,7 @@ def check(config: Config) -> int:
         raise ValueError(f"losses must name at least one loss, each once, got {config.losses}.")
     for name in config.losses:
         loss_of(config, name)
+    _check_idle(config)
     Share(0, config.workers, config.batch_examples, config.micro_batch)
     n_transcripts = _n_transcripts(config)
     _check_models(config, n_transcripts)
@@ -174,6 +176,17 @@ def check(config: Config) -> int:
     for transcript in range(1, n_transcripts + 1):
         debates_about(config, rows.of(np.union1d(halves[0].first, halves[0].second)), transcript)
     return n_transcripts
+
+
+def _check_idle(config: Config) -> None:
+    if "logconf" not in config.losses:
+        refuse_idle(config, ["aux_coef", "aux_warmup"], because="without logconf among --losses")
+    if "product" not in config.losses:
+        refuse_idle(config, ["alpha", "beta"], because="without product among --losses")
+    if config.debate is None:
+        refuse_idle(config, ["transcript_tokens"], because="without --debate")
+    if config.lora_rank == 0:
+        refuse_idle(config, [name for name in names_of(Lora) if name != "lora_rank"], because="without --lora-rank")
 
 
 def _check_models(config: Config, n_transcripts: int) -> None:

@@ -76,7 +76,8 @@ def load_rows(config: Any) -> Loaded:
     for vocabulary in vocabularies.values():
         sizes = [len(one.ids) for one in vocabulary.backend.encode_batch([row.text for row in rows.rows])]
         fits &= (np.array(sizes) <= config.length) & (np.array(sizes) > 0)
-    rows.skipped[f"longer than {config.length} tokens"] += int((~fits).sum())
+    for at in np.flatnonzero(~fits):
+        rows.left_out.add(f"longer than {config.length} tokens", path=rows.rows[at].path, row=rows.rows[at].row)
     return Loaded(rows.of(np.flatnonzero(fits)), vocabularies)
 
 

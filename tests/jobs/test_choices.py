@@ -185,7 +185,7 @@ def test_wrong_input_is_refused_before_anything_is_written(config, changes, mess
 def test_rows_that_cant_be_used_are_said(config, tmp_path, capsys):
     bad = [{"task": "colour", "text": "it is green", "answer": "green", "case": "g"}]
     assert main(replace(config, data=(*config.data, write(tmp_path / "bad.jsonl", bad)), steps=1)) == 0
-    assert "left out: 1 examples: answer isn't among the choices" in capsys.readouterr().err
+    assert "left out: 1 row: answer isn't among the choices" in capsys.readouterr().err
     assert evaluation(config)["left_out"] == {"answer isn't among the choices": 1}
 
 

@@ -1,7 +1,9 @@
 """The finetune job, in this process: answers, classes, numbers, adapters."""
 
+import gzip
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -127,8 +129,49 @@ def test_a_finished_run_stands_and_other_data_are_refused(config, tmp_path):
         ({"lora_rank": -1}, "lora_rank must be at least 0"),
         ({"length": 2}, "no example .*longer than 2 tokens"),
         ({"data": ("/nowhere/x.jsonl",)}, "nothing at /nowhere/x.jsonl"),
+        ({"label_column": "value"}, "--label-column has no effect with --learn answers"),
+        ({"learn": "class", "answer_column": "label"}, "--answer-column has no effect with --learn class"),
+        ({"learn": "number", "label_column": "value", "messages_column": "m"}, "--messages-column has no effect"),
+        ({"test_share": 0.5, "task_examples": 3}, "--test-share, --task-examples have no effect with --learn answers"),
+        ({"learn": "choices", "domain_column": "label"}, "--domain-column has no effect with --learn choices"),
+        ({"lora_dropout": 0.1}, "--lora-dropout has no effect without --lora-rank"),
+        ({"heldout_share": 0.0, "heldout_every": 5}, "--heldout-every has no effect with --heldout-share 0"),
+        (
+            {"learn": "class", "where": "label = 'red'"},
+            "label must have at least two values .* got only 'red'",
+        ),
+        ({"where": "label = 'pink'"}, "no example .*'filtered': 60"),
+        ({"where": "label ="}, "where 'label =' can't be used"),
     ],
 )
 def test_wrong_settings_are_refused(config, changed, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         main(replace(config, **changed))
+
+
+def test_classes_and_rows_left_out_are_said(config, tmp_path, capsys):
+    with (tmp_path / "data.jsonl").open("a") as file:
+        file.write('{"prompt": null, "label": "red"}\n{"prompt": "blue 1: "}\n')
+    main(replace(config, learn="class", steps=1))
+    said = capsys.readouterr().err
+    assert "classes: 0 = blue (20), 1 = green (20), 2 = red (20)" in said
+    assert "left out: 1 row: no text (data.jsonl:60)" in said
+    assert "left out: 1 row: no label (data.jsonl:61)" in said
+
+
+def test_numeric_classes_are_exported_in_numeric_order(config, tmp_path):
+    rows = [{"prompt": f"red {n}", "label": label} for n in range(3) for label in (2, 10, "2", 1.0, True)]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(replace(config, learn="class", steps=1)) == 0
+    stage = Folder(config.output) / "finetune"
+    assert json.loads(stage.read("model/config.json"))["id2label"] == {"0": "1", "1": "2", "2": "10"}
+    assert json.loads(stage.read("card.json"))["identity"]["labels"] == ["1", "2", "10"]
+
+
+def test_compressed_rows_of_a_condition_are_learnt(config, tmp_path, capsys):
+    data = str(tmp_path / "data.jsonl.gz")
+    Path(data).write_bytes(gzip.compress((tmp_path / "data.jsonl").read_bytes()))
+    main(replace(config, data=(data,), where="label != 'red'", learn="class", steps=1))
+    said = capsys.readouterr().err
+    assert "classes: 0 = blue (20), 1 = green (20)" in said
+    assert "left out: 20 rows: filtered (data.jsonl.gz:0, data.jsonl.gz:3" in said

@@ -1,6 +1,5 @@
 """From questions to what is learnt, validated and tested."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from raypipe.train.choices.prompt import Cut, Prompter
 from raypipe.train.choices.question import Question, fraction_of
 from raypipe.train.choices.read import Questions
 from raypipe.train.choices.splits import divide
+from raypipe.train.data.left_out import LeftOut
 from raypipe.train.data.loader import Document
 
 
@@ -51,7 +51,7 @@ class Prepared:
     """Of the test."""
     weights: np.ndarray  # [n] float64
     """Of the test: how many questions each stands for, on the natural distribution."""
-    left_out: Counter[str]
+    left_out: LeftOut
     counts: dict[str, int]
     """Questions by split, before and after the class cap."""
 
@@ -86,7 +86,7 @@ def prepare(
     if not train or not test:
         raise ValueError(
             f"there must be questions to learn from and to test on, got {len(train)} and {len(test)}; "
-            f"left out: {dict(left_out)}. Check the splits, or lower test_share."
+            f"left out: {dict(left_out.counts)}. Check the splits, or lower test_share."
         )
     learnt = [(question, question.drawn_answer(seed)) for question in train]
     known = [(question, question.drawn_answer(seed)) for question in capped["validation"][0]]
@@ -120,11 +120,16 @@ def _capped(questions: list[Question], *, is_capped: bool) -> tuple[list[Questio
     return cap_majority(questions) if is_capped else (questions, np.ones(len(questions)))
 
 
-def _fitting(questions: Sequence[Question], prompter: Prompter) -> tuple[list[Question], Counter[str]]:
+def _fitting(questions: Sequence[Question], prompter: Prompter) -> tuple[list[Question], LeftOut]:
     """The questions whose instruction, question and choices fit, whatever is left of the text."""
-    fitting = [question for question in questions if prompter.fits(question)]
-    n_long = len(questions) - len(fitting)
-    return fitting, Counter({f"longer than {prompter.length} tokens without a text": n_long} if n_long else {})
+    fitting, left_out = [], LeftOut()
+    for question in questions:
+        if prompter.fits(question):
+            fitting.append(question)
+        else:
+            why = f"longer than {prompter.length} tokens without a text"
+            left_out.add(why, path=question.path, row=question.row)
+    return fitting, left_out
 
 
 def _examples(learnt: Sequence[tuple[Question, str]], prompter: Prompter) -> list[Document]:

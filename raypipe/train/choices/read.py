@@ -1,12 +1,13 @@
 """Rows of files to questions; rows that ask nothing, or have no answer that could be given, are counted by reason."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raypipe.corpus.records import read_records
 from raypipe.train.choices.question import Question
-from raypipe.train.data.examples import read_rows
+from raypipe.train.data.labels import class_name
+from raypipe.train.data.left_out import LeftOut
 
 SPLITS = {
     "train": "train", "training": "train",
@@ -45,31 +46,33 @@ class Questions:
     """What was read, in its order, and why rows were left out."""
 
     found: list[Question]
-    left_out: Counter[str]
+    left_out: LeftOut
 
 
-def read_questions(uris: Sequence[str], columns: ChoiceColumns) -> Questions:
-    """All questions of the .parquet and .jsonl files at these URIs, in memory.
+def read_questions(uris: Sequence[str], columns: ChoiceColumns, *, where: str | None = None) -> Questions:
+    """All questions of the rows at these URIs, in memory; the condition `where` is on the rows' own columns.
 
     Raises
     ------
     KeyError
-        If a row has no column of some part, and its task no such part either.
+        If no row has a column of some part, and its task no such part either.
     ValueError
         If no row can be used, or the file of tasks has a task twice.
     """
-    tasks, read = read_tasks(columns), Questions([], Counter())
-    for uri in uris:
-        for path, row, values in read_rows(uri):
-            about = tasks.get(str(values.get(columns.task_column)), {})
-            own = {name: value for name, value in values.items() if value is not None or name not in about}
-            made = question_of({**about, **own}, columns, path=path, row=row)
-            if isinstance(made, str):
-                read.left_out[made] += 1
-            else:
-                read.found.append(made)
+    tasks, read, keys = read_tasks(columns), Questions([], LeftOut()), dict[str, None]()
+    for record in read_records(uris, where=where):
+        about = tasks.get(class_name(record.values.get(columns.task_column)) or "", {})
+        own = {name: value for name, value in record.values.items() if value is not None or name not in about}
+        keys.update(dict.fromkeys({**about, **own}))
+        made = record.reason or question_of({**about, **own}, columns, path=record.path, row=record.row)
+        if isinstance(made, str):
+            read.left_out.add(made, path=record.path, row=record.row)
+        else:
+            read.found.append(made)
     if not read.found:
-        raise ValueError(f"no row in {', '.join(uris)} is a question that can be answered: {dict(read.left_out)}.")
+        _require(list(keys), columns)
+        counts = dict(read.left_out.counts)
+        raise ValueError(f"no row in {', '.join(uris)} is a question that can be answered: {counts}.")
     return read
 
 
@@ -82,8 +85,11 @@ def read_tasks(columns: ChoiceColumns) -> dict[str, dict[str, Any]]:
         If a task stands there twice.
     """
     found: dict[str, dict[str, Any]] = {}
-    for _, _, values in read_rows(columns.tasks) if columns.tasks else ():
-        name = str(values.get(columns.task_column))
+    for record in read_records([columns.tasks]) if columns.tasks else ():
+        values, name = record.values, class_name(record.values.get(columns.task_column))
+        if record.reason is not None or name is None:
+            why = record.reason or f"no {columns.task_column}"
+            raise ValueError(f"{columns.tasks} must have a task in every row, row {record.row} can't be used: {why}.")
         if name in found:
             raise ValueError(f"{columns.tasks} must have one row a task, got {name!r} twice.")
         found[name] = values
@@ -91,27 +97,27 @@ def read_tasks(columns: ChoiceColumns) -> dict[str, dict[str, Any]]:
 
 
 def question_of(values: Mapping[str, Any], columns: ChoiceColumns, *, path: str, row: int) -> Question | str:
-    """The question of a row, or why it can't be one.
-
-    Raises
-    ------
-    KeyError
-        If a column is missing.
-    """
-    _require(values, columns)
+    """The question of a row, or why it can't be one."""
+    if missing := [name for name in _columns_of(columns) if name not in values]:
+        return f"no {missing[0]}"
     named = (
         columns.task_column,
         columns.text_column,
         columns.question_column,
         columns.case_column or columns.text_column,
     )
-    task, text, question, case = parts = [_text(values[name]) for name in named]
+    task, text, question, case = parts = [
+        class_name(values[name]) or "" if at in (0, 3) else _text(values[name]) for at, name in enumerate(named)
+    ]
     if "" in parts:
         return f"no {named[parts.index('')]}"
     split = SPLITS.get(str(values[columns.split_column]).strip().lower()) if columns.split_column else None
     if columns.split_column and split is None:
         return f"{columns.split_column} isn't train, validation or test"
-    choices = tuple(str(choice).strip() for choice in values.get(columns.choices_column) or ())
+    offered = values.get(columns.choices_column) or ()
+    if not isinstance(offered, list | tuple):
+        return f"{columns.choices_column} isn't a list"
+    choices = tuple(str(choice).strip() for choice in offered)
     answers = accepted(values[columns.answer_column], choices)
     if isinstance(answers, str):
         return answers
@@ -129,10 +135,11 @@ def accepted(answer: Any, choices: tuple[str, ...]) -> tuple[str, ...] | str:
         return "answer isn't an integer" if None in numbers else tuple(dict.fromkeys(map(str, numbers)))
     if len(choices) < 2:
         return "fewer than two choices"
-    if len(set(choices)) < len(choices):
-        return "a choice stands there twice"
-    texts = tuple(dict.fromkeys(str(one).strip() for one in given))
-    return texts if set(texts) <= set(choices) else "answer isn't among the choices"
+    named = {class_name(choice): choice for choice in choices}
+    if len(named) < len(choices) or None in named:
+        return "a choice stands there twice" if None not in named else "a choice is empty"
+    names = dict.fromkeys(class_name(one) for one in given)  # 1.0 is the choice 1: a column with nulls has no integers
+    return tuple(named[name] for name in names) if names.keys() <= named.keys() else "answer isn't among the choices"
 
 
 def integer(value: Any) -> int | None:
@@ -147,13 +154,17 @@ def integer(value: Any) -> int | None:
         return None
 
 
-def _require(values: Mapping[str, Any], columns: ChoiceColumns) -> None:
+def _columns_of(columns: ChoiceColumns) -> list[str]:
     wanted = [columns.task_column, columns.instruction_column, columns.text_column, columns.question_column,
               columns.answer_column, columns.case_column, columns.split_column]  # fmt: skip
-    missing = [name for name in wanted if name is not None and name not in values]
-    if missing:
+    return [name for name in wanted if name is not None]
+
+
+def _require(keys: Sequence[str], columns: ChoiceColumns) -> None:
+    missing = [name for name in _columns_of(columns) if name not in keys]
+    if keys and missing:
         raise KeyError(
-            f"a question has no column {', '.join(map(repr, missing))}; its columns are {sorted(values)}. Name the "
+            f"a question has no column {', '.join(map(repr, missing))}; its columns are {sorted(keys)}. Name the "
             "right ones, or give instruction, question and choices in a file of tasks (--tasks)."
         )
 

@@ -4,11 +4,11 @@ Source: Lawma (arXiv 2407.16615): one split of the cases for all tasks, about 70
 Departure: by hash of the case, so that a new case moves no other.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raypipe.train.choices.question import Question, fraction_of
+from raypipe.train.data.left_out import LeftOut
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Divided:
     train: list[Question]
     validation: list[Question]
     test: list[Question]
-    left_out: Counter[str]
+    left_out: LeftOut
 
 
 def divide(questions: Iterable[Question], *, validation_share: float, test_share: float) -> Divided:
@@ -39,12 +39,12 @@ def divide(questions: Iterable[Question], *, validation_share: float, test_share
         )
     asked = [(question, _split(question, validation_share, test_share)) for question in questions]
     cases = {split: {question.case for question, at in asked if at == split} for split in ("validation", "test")}
-    divided = Divided([], [], [], Counter())
+    divided = Divided([], [], [], LeftOut())
     for question, split in asked:
         if split != "test" and question.case in cases["test"]:
-            divided.left_out[f"{split} row of a test case"] += 1
+            divided.left_out.add(f"{split} row of a test case", path=question.path, row=question.row)
         elif split == "train" and question.case in cases["validation"]:
-            divided.left_out["train row of a validation case"] += 1
+            divided.left_out.add("train row of a validation case", path=question.path, row=question.row)
         else:
             getattr(divided, split).append(question)
     return divided

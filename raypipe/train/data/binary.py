@@ -6,7 +6,6 @@ Departures: the coin, and which wrong answer is shown, are functions of the row'
 """
 
 import string
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from raypipe.arrays.hashing import bits_of, uniform
-from raypipe.train.data.examples import read_rows
+from raypipe.corpus.records import read_records
+from raypipe.train.data.labels import class_name
+from raypipe.train.data.left_out import LeftOut
 
 CHOICE = "choice"
 TRUTH = {"1": 1, "true": 1, "yes": 1, "0": 0, "false": 0, "no": 0}
@@ -55,7 +56,7 @@ class BinaryRows:
     """What was read, and why rows were left out."""
 
     rows: list[BinaryRow]
-    skipped: Counter[str]
+    left_out: LeftOut
 
     @property
     def text_hash(self) -> np.ndarray:
@@ -79,35 +80,35 @@ class BinaryRows:
 
     def of(self, numbers: Iterable[int]) -> "BinaryRows":
         """Some of the rows."""
-        return BinaryRows([self.rows[number] for number in numbers], self.skipped)
+        return BinaryRows([self.rows[number] for number in numbers], self.left_out)
 
 
-def read_binary_rows(uris: Sequence[str], columns: BinaryColumns) -> BinaryRows:
+def read_binary_rows(uris: Sequence[str], columns: BinaryColumns, *, where: str | None = None) -> BinaryRows:
     """All rows of Parquet and JSON-lines files, in memory; those without text or truth are counted by reason.
 
     Raises
     ------
     KeyError
-        If the rows don't have the columns.
+        If no row has a column.
     ValueError
         If no row can be used, or the template names no column.
     """
     wanted = _columns_of(columns)
     rows: list[BinaryRow] = []
-    skipped: Counter[str] = Counter()
-    for uri in uris:
-        for path, number, values in read_rows(uri):
-            if missing := [name for name in wanted if name not in values]:
-                raise KeyError(f"{path} has no column {missing[0]!r}; it has {', '.join(sorted(values))}.")
-            found = _binary(values, columns)
-            if isinstance(found, str):
-                skipped[found] += 1
-            else:
-                text, label = found
-                rows.append(BinaryRow(text, label, _hash(text), path, number))
+    left_out, keys = LeftOut(), set[str]()
+    for record in read_records(uris, where=where):
+        keys |= record.values.keys()
+        found = record.reason or _binary(record.values, columns, wanted)
+        if isinstance(found, str):
+            left_out.add(found, path=record.path, row=record.row)
+        else:
+            text, label = found
+            rows.append(BinaryRow(text, label, _hash(text), record.path, record.row))
+    if keys and (missing := [name for name in wanted if name not in keys]):
+        raise KeyError(f"the rows have no column {missing[0]!r}; they have {', '.join(sorted(keys))}.")
     if not rows:
-        raise ValueError(f"no row in {', '.join(uris)} has a text and a truth: {dict(skipped)}.")
-    return BinaryRows(rows, skipped)
+        raise ValueError(f"no row in {', '.join(uris)} has a text and a truth: {dict(left_out.counts)}.")
+    return BinaryRows(rows, left_out)
 
 
 def _columns_of(columns: BinaryColumns) -> list[str]:
@@ -124,12 +125,14 @@ def _columns_of(columns: BinaryColumns) -> list[str]:
     return [*(name for name in named if name != CHOICE), columns.choices_column, columns.gold_column]
 
 
-def _binary(values: dict[str, Any], columns: BinaryColumns) -> tuple[str, int] | str:
+def _binary(values: dict[str, Any], columns: BinaryColumns, wanted: list[str]) -> tuple[str, int] | str:
     """Text and truth of a row, or why it has none."""
+    if missing := [name for name in wanted if name not in values]:
+        return f"no {missing[0]}"
     if columns.choices_column is not None:
         shown = _shown(values, columns)
         return "no choice that is right, or none that is wrong" if shown is None else shown
-    label = TRUTH.get(str(values[columns.label_column]).removesuffix(".0").lower())
+    label = TRUTH.get((class_name(values[columns.label_column]) or "").lower())
     if label is None:
         return "no label that is 0 or 1"
     text = _filled(columns.template, values)
@@ -138,8 +141,8 @@ def _binary(values: dict[str, Any], columns: BinaryColumns) -> tuple[str, int] |
 
 def _shown(values: dict[str, Any], columns: BinaryColumns) -> tuple[str, int] | None:
     """The question with the answer that is shown, and whether it is right."""
-    choices, gold = values[str(columns.choices_column)], str(values[columns.gold_column])
-    if not isinstance(choices, list) or len(choices) < 2 or not gold.isdigit() or int(gold) >= len(choices):
+    choices, gold = values[str(columns.choices_column)], class_name(values[columns.gold_column]) or ""
+    if not isinstance(choices, list) or len(choices) < 2 or not gold.isdecimal() or int(gold) >= len(choices):
         return None
     right = _filled(columns.template, {**values, CHOICE: choices[int(gold)]})
     key = np.array([_hash(right)], np.int64)  # of question and answer: many questions may have the same choices

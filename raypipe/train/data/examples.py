@@ -3,20 +3,26 @@
 A conversation learns what the assistant says, and the token that ends it; a prompt with an answer learns the answer.
 """
 
-import json
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from raypipe.columns import require
+from raypipe.corpus.records import Record, read_records
+from raypipe.models.boundary import continued
 from raypipe.models.tokenizer import Vocabulary
-from raypipe.storage.folder import Folder, walk
+from raypipe.train.data.conversation import conversation
+from raypipe.train.data.labels import class_name, in_order, renamed_truths
+from raypipe.train.data.left_out import LeftOut
 from raypipe.train.data.loader import Document
 from raypipe.train.data.order import uniform
+
+Learn = Literal["answers", "class", "number"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +30,13 @@ class ExampleColumns:
     """Where the parts of an example are."""
 
     messages_column: str = "messages"
-    """Conversations: a list of {role, content}; where a file has it, prompt and answer aren't looked at."""
+    """Conversations: a list of {role, content}; where a row has it, prompt and answer aren't looked at."""
     prompt_column: str = "prompt"
     """Text that an answer follows; or the text that a label is of."""
     answer_column: str = "answer"
     """Text that is learnt; of choices one of them or an integer, or a list of those that count as right."""
     label_column: str = "label"
-    """Class (any value) or number, for a head."""
+    """Class (any text or number) or number, for a head."""
     domain_column: str | None = None
     """Column of the domain, by which losses are shown."""
 
@@ -41,42 +47,21 @@ class Examples:
 
     train: list[Document]
     heldout: list[Document]
-    skipped: Counter[str]
-    labels: list[Any]
-    """Classes in order; empty for answers and numbers."""
+    left_out: LeftOut
+    labels: list[str]
+    """Classes in the order of their numbers; empty for answers and numbers."""
+    train_texts: list[str]
+    """What labels are of; empty for answers."""
+    heldout_texts: list[str]
 
 
-def read_rows(uri: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """(path, row, columns) of every row of the Parquet and JSON-lines files below a URI.
+@dataclass(frozen=True)
+class _Made:
+    """An example, with the name of its class."""
 
-    Raises
-    ------
-    ValueError
-        If a file is of another kind, or a line isn't a JSON object.
-    """
-    for entry in walk(uri):
-        parent, _, base = uri.rpartition("/")
-        folder, name = (Folder(uri), entry.path) if entry.path else (Folder(parent or "."), base)
-        if name.endswith(".parquet"):
-            with folder.open(name) as source:
-                for row, columns in enumerate(pq.ParquetFile(source).read().to_pylist()):
-                    yield name, row, columns
-        elif name.endswith((".jsonl", ".ndjson")):
-            for row, line in enumerate(folder.read(name).decode("utf-8-sig").split("\n")):
-                if line.strip():
-                    yield name, row, _parsed(line, f"{name}, line {row + 1}")
-        else:
-            raise ValueError(f"examples must be .parquet or .jsonl files, got {name!r} in {uri}.")
-
-
-def _parsed(line: str, where: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"{where} isn't JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{where} must be a JSON object, got {type(found).__name__}.")
-    return found
+    document: Document
+    text: str = ""
+    name: str = ""
 
 
 def read_examples(
@@ -84,129 +69,143 @@ def read_examples(
     columns: ExampleColumns,
     vocabulary: Vocabulary,
     *,
-    learn: Literal["answers", "class", "number"],
+    learn: Learn,
     length: int,
     heldout_share: float,
+    where: str | None = None,
 ) -> Examples:
     """All examples, in memory; those that can't be used are counted by reason.
 
     Raises
     ------
     ValueError
-        If none can be used.
+        If none can be used, or the labels don't differ.
     KeyError
-        If the rows don't have the columns.
+        If no row has a column.
     """
-    found: list[Document] = []
-    skipped: Counter[str] = Counter()
-    classes: dict[str, int] = {}
-    for uri in uris:
-        for path, row, values in read_rows(uri):
-            domain = str(values.get(columns.domain_column) or "unknown") if columns.domain_column else "all"
-            if learn == "answers":
-                pair = answer_of(values, columns, vocabulary)
-                label = None
-            else:
-                pair = labelled(values, columns, vocabulary)
-                label = _label(values.get(columns.label_column), classes, is_class=learn == "class")
-            if (why := _unusable(pair, label, learn, length)) is not None:
-                skipped[why] += 1
-                continue
-            ids, marked = pair
-            found.append(Document(np.array(ids, np.int32), domain, path, row, marked, label))
+    found: list[_Made] = []
+    left_out, keys = LeftOut(), dict[str, None]()
+    for record in read_records(uris, where=where):
+        keys.update(dict.fromkeys(record.values))
+        made = record.reason or _made(record, columns, vocabulary, learn)
+        if not isinstance(made, str) and len(made.document.ids) > length:
+            made = f"longer than {length} tokens"
+        if isinstance(made, str):
+            left_out.add(made, path=record.path, row=record.row)
+        else:
+            found.append(made)
+    _check_columns(columns, list(keys), learn, is_empty=not found)
     if not found:
-        raise ValueError(f"no example in {', '.join(uris)} can be learnt from: {dict(skipped)}.")
-    order = sorted(classes)
+        raise ValueError(f"no example in {', '.join(uris)} can be learnt from: {dict(left_out.counts)}.")
+    labels, found = _numbered(found) if learn == "class" else ([], found)
+    if learn != "answers":
+        _check_labels(found, labels, columns.label_column)
     is_heldout = uniform(np.arange(len(found)), 0, 0, "heldout examples") < heldout_share
-    final = [_with_code(document, order, classes) for document in found] if learn == "class" else found
-    train = [document for document, out in zip(final, is_heldout, strict=True) if not out]
-    heldout = [document for document, out in zip(final, is_heldout, strict=True) if out]
-    return Examples(train, heldout, skipped, order)
+    train, heldout = ([one for one, out in zip(found, is_heldout, strict=True) if out == held] for held in (0, 1))
+    return Examples(
+        train=[one.document for one in train],
+        heldout=[one.document for one in heldout],
+        left_out=left_out,
+        labels=labels,
+        train_texts=[one.text for one in train] if learn != "answers" else [],
+        heldout_texts=[one.text for one in heldout] if learn != "answers" else [],
+    )
 
 
-def answer_of(values: dict[str, Any], columns: ExampleColumns, vocabulary: Vocabulary) -> tuple[list[int], np.ndarray]:
-    """Ids of an example [t] and which of them are learnt [t] bool."""
+def label_counts(documents: Sequence[Document], n_classes: int) -> list[int]:
+    """Documents of each class."""
+    counts = Counter(int(document.label or 0) for document in documents)
+    return [counts[at] for at in range(n_classes)]
+
+
+def answer_of(
+    values: dict[str, object], columns: ExampleColumns, vocabulary: Vocabulary
+) -> tuple[list[int], np.ndarray] | str:
+    """Ids of an example [t] and which of them are learnt [t] bool; or why it is none."""
     if columns.messages_column in values:
         return conversation(values[columns.messages_column], vocabulary)
-    _require(values, [columns.prompt_column, columns.answer_column])
-    prompt = _ids(values[columns.prompt_column], vocabulary, special=True)
-    answer = _ids(values[columns.answer_column], vocabulary, special=False)
+    prompt, answer = (values.get(name) for name in (columns.prompt_column, columns.answer_column))
+    for name, value in ((columns.prompt_column, prompt), (columns.answer_column, answer)):
+        if not isinstance(value, str):
+            return f"no {name}" if value is None else f"{name} isn't text"
+    both = continued(vocabulary, str(prompt), str(answer))
     end = [vocabulary.end] if vocabulary.end is not None else []
-    return prompt + answer + end, np.arange(len(prompt) + len(answer) + len(end)) >= len(prompt)
+    if not both.is_second[1:].any():
+        return "no answer"
+    return both.ids + end, np.append(both.is_second, np.ones(len(end), bool))
 
 
-def conversation(messages: list[dict[str, str]], vocabulary: Vocabulary) -> tuple[list[int], np.ndarray]:
-    """A conversation by the tokenizer's chat template; marked is what follows the template's prompt to the assistant.
-
-    Raises
-    ------
-    ValueError
-        If the tokenizer has no template, or its template isn't one text that grows message by message.
-    """
-    tokenizer = vocabulary.tokenizer
-    if not tokenizer.chat_template:
-        raise ValueError("messages need a tokenizer with a chat template; give prompt and answer columns instead.")
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    spans = []
-    for at, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        start = tokenizer.apply_chat_template(messages[:at], tokenize=False, add_generation_prompt=True)
-        stop = tokenizer.apply_chat_template(messages[: at + 1], tokenize=False)
-        if not (text.startswith(stop) and stop.startswith(start)):
-            raise ValueError("the chat template changes earlier messages; answers can't be told from the rest.")
-        spans.append((len(start), len(stop.rstrip("\n"))))
-    encoding = vocabulary.rendered.encode(text, add_special_tokens=False)
-    begins = np.array([begin for begin, _ in encoding.offsets])
-    marked = np.zeros(len(begins), bool)
-    for start, stop in spans:
-        marked |= (begins >= start) & (begins < stop)
-    return encoding.ids, marked
-
-
-def labelled(values: dict[str, Any], columns: ExampleColumns, vocabulary: Vocabulary) -> tuple[list[int], np.ndarray]:
-    """Ids of a text that has a label."""
-    _require(values, [columns.prompt_column, columns.label_column])
-    ids = _ids(values[columns.prompt_column], vocabulary, special=True)
-    return ids, np.ones(len(ids), bool)
-
-
-def _ids(text: Any, vocabulary: Vocabulary, *, special: bool) -> list[int]:
-    if not isinstance(text, str):
-        return []
-    return list(vocabulary.backend.encode(text, add_special_tokens=special).ids)
-
-
-def _require(values: dict[str, Any], names: list[str]) -> None:
-    import pyarrow as pa
-
-    require(pa.schema([(name, pa.null()) for name in values]), names, where="an example")
-
-
-def _label(value: Any, classes: dict[str, int], *, is_class: bool) -> float | None:
-    if value is None:
-        return None
-    if is_class:
-        return float(classes.setdefault(str(value), len(classes)))
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _with_code(document: Document, order: list[str], classes: dict[str, int]) -> Document:
-    """Classes numbered by name, not by first appearance."""
-    names = {code: name for name, code in classes.items()}
-    label = float(order.index(names[int(document.label or 0)]))
-    return Document(document.ids, document.domain, document.path, document.row, None, label)
-
-
-def _unusable(pair: tuple[list[int], np.ndarray], label: float | None, learn: str, length: int) -> str | None:
-    ids, marked = pair
-    if len(ids) > length:
-        return f"longer than {length} tokens"
+def _made(record: Record, columns: ExampleColumns, vocabulary: Vocabulary, learn: Learn) -> _Made | str:
+    """The example of a row, or why it is none."""
+    domain = _domain(record, columns)
     if learn == "answers":
-        return None if marked[1:].any() else "no answer"
-    if label is None:
-        return "no label"
-    return None if ids else "no text"
+        pair = answer_of(record.values, columns, vocabulary)
+        if isinstance(pair, str):
+            return pair
+        ids, marked = pair
+        if not marked[1:].any():
+            return "no answer"
+        return _Made(Document(np.array(ids, np.int32), domain, record.path, record.row, marked))
+    text, value = record.values.get(columns.prompt_column), record.values.get(columns.label_column)
+    if not isinstance(text, str):
+        return "no text" if text is None else f"{columns.prompt_column} isn't text"
+    if not text or text.isspace():
+        return "no text"
+    own = vocabulary.backend.encode(text, add_special_tokens=True).ids
+    document = Document(np.array(own, np.int32), domain, record.path, record.row)
+    name, number = (class_name(value), None) if learn == "class" else ("", _number(value))
+    if name is None or (learn == "number" and number is None):
+        return "no label" if value is None else f"label isn't {'text or a number' if learn == 'class' else 'a number'}"
+    return _Made(replace(document, label=number), text, name)
+
+
+def _domain(record: Record, columns: ExampleColumns) -> str:
+    if columns.domain_column is not None:
+        return class_name(record.values.get(columns.domain_column)) or "unknown"
+    return record.domain or "all"
+
+
+def _number(value: object) -> float | None:
+    """A finite number, written in whatever way."""
+    if not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _numbered(found: list[_Made]) -> tuple[list[str], list[_Made]]:
+    """Names of the classes in order, and the examples with their class's number: no matter which came first."""
+    renamed = renamed_truths(one.name for one in found)
+    names = [renamed.get(one.name, one.name) for one in found]
+    labels = in_order(names)
+    code = {name: float(at) for at, name in enumerate(labels)}
+    numbered = [
+        replace(one, document=replace(one.document, label=code[name])) for one, name in zip(found, names, strict=True)
+    ]
+    return labels, numbered
+
+
+def _check_labels(found: list[_Made], labels: list[str], column: str) -> None:
+    values = {one.document.label for one in found}
+    if len(values) < 2:
+        only = repr(labels[0]) if labels else f"{values.pop():g}"
+        raise ValueError(
+            f"{column} must have at least two values to tell apart, got only {only} in all {len(found):,} examples."
+        )
+
+
+def _check_columns(columns: ExampleColumns, keys: list[str], learn: Learn, *, is_empty: bool) -> None:
+    """Refuse names that no row has: of columns that are needed, and of others that somebody asked for."""
+    if not keys:
+        return
+    wanted = [] if columns.domain_column is None else [columns.domain_column]
+    if columns.messages_column != ExampleColumns.messages_column and learn == "answers":
+        wanted.append(columns.messages_column)
+    elif learn != "answers":
+        wanted += [columns.prompt_column, columns.label_column]
+    elif is_empty and columns.messages_column not in keys:
+        wanted += [columns.prompt_column, columns.answer_column]
+    require(pa.schema([(name, pa.null()) for name in keys]), wanted, where="an example")

@@ -7,13 +7,14 @@ import pytest
 
 from raypipe.train.choices.prepare import ChoiceSettings, first_of_each_task, prepare
 from raypipe.train.choices.read import Questions
+from raypipe.train.data.left_out import LeftOut
 from tests.train.choices.questions import answered, question
 
 
 def prepared(vocabulary, questions, **changes):
     arguments = {"length": 80, "validation_share": 0.1, "seed": 0}
     settings = ChoiceSettings(**{name: changes.pop(name) for name in list(changes) if name not in arguments})
-    return prepare(Questions(questions, Counter()), vocabulary, settings, **{**arguments, **changes})
+    return prepare(Questions(questions, LeftOut()), vocabulary, settings, **{**arguments, **changes})
 
 
 def many(n=300):
@@ -55,7 +56,7 @@ def test_a_limit_takes_the_same_rows_and_more(vocabulary):
 
 def test_what_doesnt_fit_is_counted(vocabulary):
     long = [question(question="which " * 80, row=1000 + n, case=f"long {n}") for n in range(3)]
-    assert prepared(vocabulary, many() + long).left_out == {"longer than 80 tokens without a text": 3}
+    assert prepared(vocabulary, many() + long).left_out.counts == {"longer than 80 tokens without a text": 3}
 
 
 def test_nothing_left_and_wrong_limits_are_refused(vocabulary):

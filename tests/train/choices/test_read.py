@@ -72,7 +72,7 @@ def test_parquet_gives_the_same_questions(tmp_path):
 def test_a_row_that_cant_be_answered_is_left_out_with_its_reason(tmp_path, changes, reason):
     good = {**ROW, "split": "dev", "case": 3}
     found = read(tmp_path, good, {**good, **changes}, split_column="split", case_column="case")
-    assert found.left_out == {reason: 1}
+    assert found.left_out.counts == {reason: 1}
     assert [(f.split, f.case) for f in found.found] == [("validation", "3")]
 
 

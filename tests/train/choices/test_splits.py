@@ -42,7 +42,7 @@ def test_splits_that_the_data_name_are_kept_and_their_leaks_left_out():
     assert [q.row for q in found.train] == [4, 5]
     assert [q.row for q in found.validation] == [3]
     assert [q.row for q in found.test] == [1, 7]
-    assert found.left_out == {"train row of a test case": 1, "validation row of a test case": 1,
+    assert found.left_out.counts == {"train row of a test case": 1, "validation row of a test case": 1,
                               "train row of a validation case": 1}  # fmt: skip
 
 

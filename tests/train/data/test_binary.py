@@ -18,7 +18,7 @@ def test_labelled_texts_are_taken_as_they_are_and_others_counted(tmp_path):
         {"text": " ", "label": 1}])  # fmt: skip
     assert [row.label for row in found.rows] == [1, 0, 1, 0, 1, 0, 1, 1]
     assert [(row.path, row.row) for row in found.rows[:2]] == [("rows.jsonl", 0), ("rows.jsonl", 1)]
-    assert found.skipped == {"no label that is 0 or 1": 3, "no text": 1}
+    assert found.left_out.counts == {"no label that is 0 or 1": 3, "no text": 1}
 
 
 def test_a_template_joins_columns(tmp_path):
@@ -46,13 +46,13 @@ def test_questions_without_a_wrong_choice_are_counted(tmp_path):
             {"q": "3", "choices": ["a", "b"], "gold": 5}, {"q": "4", "choices": None, "gold": 0}]  # fmt: skip
     found = read(tmp_path, rows, template="{q} {choice}", choices_column="choices")
     assert len(found.rows) == 1
-    assert found.skipped == {"no choice that is right, or none that is wrong": 3}
+    assert found.left_out.counts == {"no choice that is right, or none that is wrong": 3}
 
 
 @pytest.mark.parametrize(
     ("columns", "error", "message"),
     [
-        ({"template": "{body}"}, KeyError, "rows.jsonl has no column 'body'; it has label, text"),
+        ({"template": "{body}"}, KeyError, "the rows have no column 'body'; they have label, text"),
         ({"label_column": "truth"}, KeyError, "no column 'truth'"),
         ({"template": "text"}, ValueError, "must name columns in braces, got 'text'"),
         ({"template": "{text"}, ValueError, "must name columns in braces"),

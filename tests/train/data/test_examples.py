@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from raypipe.models.tokenizer import Vocabulary, open_vocabulary, train_tokenizer
-from raypipe.train.data.examples import ExampleColumns, read_examples
+from raypipe.train.data.examples import ExampleColumns, label_counts, read_examples
+from tests.models.tokenizers_of_five_kinds import KINDS, saved
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
@@ -45,8 +46,8 @@ def text(vocabulary, ids):
 def test_only_the_answer_and_its_end_are_learnt(tmp_path, vocabulary):
     uris = write(tmp_path / "a.jsonl", [{"prompt": "a question: ", "answer": "an answer"}])
     (example,) = read(uris, vocabulary).train
-    assert text(vocabulary, example.ids[~example.has_loss]) == "a question: "
-    assert text(vocabulary, example.ids[example.has_loss][:-1]) == "an answer"
+    assert text(vocabulary, example.ids[~example.has_loss]) == "a question:"
+    assert text(vocabulary, example.ids[example.has_loss][:-1]) == " an answer"  # a token has the blank and "an"
     assert example.ids[-1] == vocabulary.end
     assert (example.path, example.row) == ("a.jsonl", 0)
 
@@ -74,7 +75,7 @@ def test_what_cant_be_learnt_is_counted_by_reason(tmp_path, chatty):
         {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
     ]
     found = read(write(tmp_path / "a.jsonl", rows), chatty)
-    assert found.skipped == {"no answer": 1, "longer than 200 tokens": 1}
+    assert found.left_out.counts == {"no answer": 1, "longer than 200 tokens": 1}
     assert [example.row for example in found.train] == [2]
 
 
@@ -84,14 +85,54 @@ def test_classes_are_numbered_by_name_and_rows_without_one_left_out(tmp_path, vo
     found = read((str(tmp_path),), vocabulary, learn="class")
     assert found.labels == ["maybe", "no", "yes"]
     assert [example.label for example in found.train] == [1, 2, 1, 0]
-    assert found.skipped == {"no label": 1}
+    assert found.left_out.counts == {"no label": 1}
 
 
 def test_numbers_are_taken_as_they_are(tmp_path, vocabulary):
-    rows = [{"prompt": "words", "label": value} for value in (1, "2.5", "many")]
+    rows = [{"prompt": "words", "label": value} for value in (1, "2.5", "many", "nan", None, [3])]
     found = read(write(tmp_path / "a.jsonl", rows), vocabulary, learn="number")
     assert [example.label for example in found.train] == [1.0, 2.5]
     assert found.labels == []
+    assert found.left_out.counts == {"label isn't a number": 3, "no label": 1}
+
+
+def test_numeric_classes_are_numbered_by_value_and_have_one_form(tmp_path, vocabulary):
+    values = [*range(12), "2", 11.0, True, False]
+    rows = [{"prompt": f"words {value}", "label": value} for value in values]
+    found = read(write(tmp_path / "a.jsonl", rows), vocabulary, learn="class")
+    assert found.labels == [str(number) for number in range(12)]
+    assert [example.label for example in found.train] == [float(value) for value in values]
+    assert label_counts(found.train, 12) == [2, 2, 2, *[1] * 8, 2]
+
+
+@pytest.mark.parametrize("label", ["spam", 3, None])
+def test_labels_that_dont_differ_are_refused(tmp_path, vocabulary, label):
+    uris = write(tmp_path / "a.jsonl", [{"prompt": "words", "label": label}] * 20)
+    for learn in ("class", "number"):
+        with pytest.raises(ValueError, match=r"got only '?(spam|3)'? in all 20|can be learnt from: .*label"):
+            read(uris, vocabulary, learn=learn)
+
+
+def test_a_column_that_no_row_has_is_refused_and_a_row_without_one_left_out(tmp_path, vocabulary):
+    uris = write(tmp_path / "a.jsonl", [{"prompt": "words", "answer": "a"}, {"prompt": "words"}, {"prompt": 7}])
+    found = read(uris, vocabulary)
+    assert found.left_out.counts == {"no answer": 1, "prompt isn't text": 1}
+    for columns in (ExampleColumns(domain_column="lang"), ExampleColumns(messages_column="chats")):
+        with pytest.raises(KeyError, match=r"an example has no column '(lang|chats)'; its columns are"):
+            read(uris, vocabulary, columns=columns)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_answer_follows_its_prompt_as_in_one_text(tmp_path, name):
+    """No blank, begin or end of text comes between, whatever the tokenizer puts around a text."""
+    other = open_vocabulary(saved(name, tmp_path / "tokenizer"))
+    rows = [{"prompt": "river stone:", "answer": answer} for answer in ("bread window", " bread window", "\n42")]
+    for row, example in zip(rows, read(write(tmp_path / "a.jsonl", rows), other).train, strict=True):
+        plain = other.backend.encode(row["prompt"] + row["answer"], add_special_tokens=False).ids
+        end = [other.end] if other.end is not None else []
+        assert example.ids.tolist()[-len(plain + end) :] == plain + end
+        n_before = len(other.backend.encode(row["prompt"], add_special_tokens=False).ids)
+        assert example.has_loss.sum() == len(plain + end) - n_before
 
 
 def test_a_share_is_held_out_and_always_the_same(tmp_path, vocabulary):
@@ -107,10 +148,10 @@ def test_wrong_files_and_columns_are_refused(tmp_path, vocabulary):
     with pytest.raises(KeyError, match="an example has no column 'answer'"):
         read(write(tmp_path / "a.jsonl", [{"prompt": "a"}]), vocabulary)
     (tmp_path / "b.jsonl").write_text('{"prompt": "a", "answer"')
-    with pytest.raises(ValueError, match=r"b.jsonl, line 1 isn't JSON"):
+    with pytest.raises(ValueError, match=r"no example .*'unparsable': 1"):
         read((str(tmp_path / "b.jsonl"),), vocabulary)
     (tmp_path / "c.csv").write_text("a")
-    with pytest.raises(ValueError, match=r"must be .parquet or .jsonl files, got 'c.csv'"):
+    with pytest.raises(ValueError, match=r"has no known suffix; known are .parquet"):
         read((str(tmp_path / "c.csv"),), vocabulary)
     with pytest.raises(ValueError, match=r"no example .* can be learnt from"):
         read(write(tmp_path / "d.jsonl", []), vocabulary)
