@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from raypipe.corpus.shards import Shard, UnreadableFile
-from raypipe.storage.folder import Entry, retrying
-from raypipe.storage.uris import filesystem, is_remote, local_path
+from raypipe.storage.folder import Entry
+from raypipe.storage.retry import open_again, retrying
+from raypipe.storage.uris import filesystem, is_remote, local_path, redact
 
 T = TypeVar("T")
 
@@ -23,7 +24,9 @@ class Files:
     def open(self, uri: str) -> pa.NativeFile:
         """A file to read from any position; its bytes are fetched as they are asked for."""
         system, path = self._find(uri)
-        return _tried(uri, lambda: system.open_input_file(path))
+        if not is_remote(uri):
+            return system.open_input_file(path)
+        return open_again(lambda: system.open_input_file(path), what=redact(uri))
 
     def open_unchanged(self, shard: Shard) -> pa.NativeFile:
         """The file of a shard.
@@ -62,4 +65,4 @@ class Files:
 
 
 def _tried(uri: str, action: Callable[[], T]) -> T:
-    return retrying(action) if is_remote(uri) else action()
+    return retrying(action, what=redact(uri)) if is_remote(uri) else action()

@@ -9,7 +9,8 @@ from urllib.parse import quote, unquote
 from raypipe.corpus.decompress import COMPRESSIONS
 from raypipe.corpus.shards import Kind
 from raypipe.storage.folder import Entry, walk
-from raypipe.storage.uris import filesystem, glob_root, is_remote, local_path
+from raypipe.storage.retry import retrying
+from raypipe.storage.uris import filesystem, glob_root, is_remote, local_path, redact
 
 _PARQUET = (".parquet", ".parq", ".pq")
 _JSON = (".jsonl", ".json", ".ndjson")
@@ -169,7 +170,8 @@ def _is_there(uri: str) -> bool:
     if not any(sign in uri for sign in "*?["):
         return True
     system, path = filesystem(uri)
-    return bool(system.get_file_info(path).type.name in ("File", "Directory"))
+    found = retrying(lambda: system.get_file_info(path), what=redact(uri))
+    return bool(found.type.name in ("File", "Directory"))
 
 
 def _walk(uri: str, *, depth: int | None = None) -> Iterator[Entry]:

@@ -4,10 +4,8 @@
 (a temporary name and a rename on a file system; on an object store the object appears when its stream is closed).
 """
 
-import errno
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,22 +18,10 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from raypipe.storage import conditional
-from raypipe.storage.uris import filesystem, is_remote, normalise
-
-RETRY_S = 120.0
-"""How long a remote store may fail before we give up, in seconds."""
+from raypipe.storage.retry import open_again, retrying
+from raypipe.storage.uris import filesystem, is_remote, normalise, redact
 
 TEMPORARY = ".tmp-"
-_LASTING = {
-    errno.ENOENT,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EISDIR,
-    errno.ENOTDIR,
-    errno.EROFS,
-}
 T = TypeVar("T")
 
 
@@ -51,25 +37,6 @@ class Entry:
     def fingerprint(self) -> str:
         """Changes whenever the file is rewritten: its size and its time of change."""
         return f"{self.size_bytes}-{self.mtime_ns}"
-
-
-def retrying(action: Callable[[], T], *, limit_s: float = RETRY_S) -> T:
-    """The action's result, tried again with growing pauses while the store fails in a way that may pass."""
-    deadline, pause_s = time.monotonic() + limit_s, 0.2
-    while True:
-        try:
-            return action()
-        except OSError as error:
-            if _lasts(error) or time.monotonic() + pause_s > deadline:
-                raise
-        time.sleep(pause_s)
-        pause_s = min(2 * pause_s, 10.0)
-
-
-def _lasts(error: OSError) -> bool:
-    """Whether another try would meet the same; stores behind fsspec give the type of an error without its number."""
-    by_type = isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError)
-    return by_type or error.errno in _LASTING or "NOT_FOUND" in str(error)
 
 
 @dataclass(frozen=True)
@@ -120,7 +87,7 @@ class Folder:
     def _files(self, *, recursive: bool = False) -> list[Entry]:
         system, root = self._opened
         selector = pafs.FileSelector(root, recursive=recursive, allow_not_found=True)
-        infos, entries = self._retrying(lambda: system.get_file_info(selector)), []
+        infos, entries = self._retrying(lambda: system.get_file_info(selector), ""), []
         while infos:  # taken away one by one: of a million files both lists together would be half a gigabyte
             if entry := _entry(infos.pop(), root):
                 entries.append(entry)
@@ -129,12 +96,14 @@ class Folder:
     def exists(self, name: str) -> bool:
         """Whether the file is there."""
         system, path = self._opened[0], self.path(name)
-        return bool(self._retrying(lambda: system.get_file_info(path)).type != pafs.FileType.NotFound)
+        return bool(self._retrying(lambda: system.get_file_info(path), name).type != pafs.FileType.NotFound)
 
     def open(self, name: str) -> pa.NativeFile:
         """A file to read from any position; its bytes are fetched as they are asked for."""
         system, path = self._opened[0], self.path(name)
-        return self._retrying(lambda: system.open_input_file(path))
+        if self.is_local:
+            return system.open_input_file(path)
+        return open_again(lambda: system.open_input_file(path), what=self._name(name))
 
     def read(self, name: str) -> bytes:
         """The whole of a file.
@@ -150,7 +119,7 @@ class Folder:
             with self._opened[0].open_input_stream(self.path(name), compression=None) as stream:
                 return bytes(stream.read())
 
-        return self._retrying(once)
+        return self._retrying(once, name)
 
     def write(self, name: str, content: bytes | pa.Buffer) -> None:
         """Put a file in one step; a file of that name is replaced."""
@@ -164,7 +133,7 @@ class Folder:
             with self._opened[0].open_output_stream(self.path(name), compression=None) as stream:
                 stream.write(content)
 
-        self._retrying(once)
+        self._retrying(once, name)
 
     def create(self, name: str, content: bytes) -> bool:
         """Put a file only if there is none of that name, and say whether it was put: the ground for locks."""
@@ -230,7 +199,7 @@ class Folder:
         """Remove a file; nothing happens if it isn't there."""
         system, path = self._opened[0], self.path(name)
         try:
-            self._retrying(lambda: system.delete_file(path))
+            self._retrying(lambda: system.delete_file(path), name)
         except FileNotFoundError:
             return
 
@@ -238,7 +207,7 @@ class Folder:
         """Delete the folder with all that it holds; nothing happens if it isn't there."""
         system, path = self._opened
         try:
-            self._retrying(lambda: system.delete_dir(path))
+            self._retrying(lambda: system.delete_dir(path), "")
         except FileNotFoundError:
             return
 
@@ -249,8 +218,11 @@ class Folder:
             self.delete(name)
         return len(orphans)
 
-    def _retrying(self, action: Callable[[], T]) -> T:
-        return action() if self.is_local else retrying(action)
+    def _retrying(self, action: Callable[[], T], name: str) -> T:
+        return action() if self.is_local else retrying(action, what=self._name(name))
+
+    def _name(self, name: str) -> str:
+        return f"{redact(self.uri)}/{name}" if name else str(redact(self.uri))
 
 
 def _entry(info: pafs.FileInfo, root: str) -> Entry | None:
@@ -268,7 +240,7 @@ def walk(uri: str) -> Iterator[Entry]:
         If nothing is there.
     """
     system, path = filesystem(uri)
-    info = retrying(lambda: system.get_file_info(path))
+    info = retrying(lambda: system.get_file_info(path), what=redact(uri))
     if info.type == pafs.FileType.NotFound:
         raise FileNotFoundError(f"nothing at {uri}; check the path and the credentials for it.")
     if info.type == pafs.FileType.File:

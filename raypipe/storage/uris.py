@@ -83,10 +83,22 @@ def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     return system, path
 
 
+def s3_endpoint() -> str | None:
+    """The URL of an S3 store that isn't Amazon's; None if it is.
+
+    What is written to another store is sent without the checksums that Amazon's libraries put behind a body sent in
+    chunks: a store that doesn't know them writes them into the object, and a lock or a file can't be read again. The
+    environment's own AWS_REQUEST_CHECKSUM_CALCULATION=when_supported brings them back.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")  # both libraries look there only
+    return endpoint
+
+
 def _s3() -> pafs.FileSystem:
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    # pyarrow itself looks at these variables only when it is given a URI
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = s3_endpoint()  # pyarrow itself looks at it only when it is given a URI
     return pafs.S3FileSystem(region=region, endpoint_override=endpoint, connect_timeout=10, request_timeout=30)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from raypipe.storage import folder as storage
-from raypipe.storage.folder import Folder, retrying, walk
+from raypipe.storage import retry
+from raypipe.storage.folder import Folder, walk
+from raypipe.storage.retry import retrying
 from raypipe.storage.uris import filesystem, glob_root, is_remote, local_path, normalise, redact
 
 
@@ -171,28 +173,29 @@ class Flaky:
 
 def test_what_may_pass_is_tried_again_and_what_lasts_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(storage.time, "sleep", pauses.append)
+    monkeypatch.setattr(retry.time, "sleep", pauses.append)
     flaky = Flaky(4, OSError("AWS Error INTERNAL_FAILURE (HTTP status 500)"))
-    assert retrying(flaky) == "done"
+    assert retrying(flaky, what="s3://b/x") == "done"
     assert pauses == [0.2, 0.4, 0.8, 1.6]
     for lasting in (
         FileNotFoundError(errno.ENOENT, "x"),
         PermissionError(errno.EACCES, "x"),
         OSError(errno.ENOSPC, "x"),
+        OSError("AWS Error ACCESS_DENIED during HeadObject operation: No response body."),
     ):
         once = Flaky(1, lasting)
         with pytest.raises(type(lasting)):
-            retrying(once)
+            retrying(once, what="s3://b/x")
         assert once.n_calls == 1
     hopeless = Flaky(10**9, OSError("timeout"))
-    with pytest.raises(OSError, match="timeout"):
-        retrying(hopeless, limit_s=0.0)
+    with pytest.raises(OSError, match=r"s3://b/x: timeout \(tried again for 0 s\)"):
+        retrying(hopeless, what="s3://b/x", limit_s=0.0)
     assert hopeless.n_calls == 1
 
 
 def test_s3_that_is_silent_is_an_os_error(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(retry, "RETRY_S", 0.0)
     with pytest.raises(OSError, match="can't write s3://bucket/a"):
         Folder("s3://bucket").create("a", b"")
     with pytest.raises(OSError, match="can't read s3://bucket/a"):
