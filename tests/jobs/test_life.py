@@ -1,0 +1,286 @@
+"""Each job through the ends of its life: lock held, wrong name, restart, failure, stop. The work itself is left out."""
+
+import importlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import choices, debate, find_heads, training
+from jobs.benchmark.chaos_inputs import make_model
+from jobs.common import run_job
+from raypipe.models.tokenizer import open_vocabulary
+from raypipe.run import cluster
+from raypipe.run import stage as run_stage
+from raypipe.run.cluster import Node, Resources
+from raypipe.runs import lock as locks
+from raypipe.runs.lock import LOCK, Lock, Locked, LockLost
+from raypipe.runs.signals import Stopped
+from raypipe.select import stage as select_stage
+from raypipe.storage.folder import Folder
+from tests.select.conftest import corpus as scored_rows
+from tests.select.conftest import write_run
+from tests.train.synthetic import finished, write_selection, write_tokens
+
+TEXTS = [f"some words to begin with, and more of number {number}" for number in range(30)]
+Work = Callable[[threading.Event | None], Any]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, a corpus, and rows for each kind of training."""
+    folder = tmp_path_factory.mktemp("inputs")
+    make_model(folder / "model", [*TEXTS, *["it is A or B or A or B"] * 20], seed=0)
+    rows = [
+        {"text": text, "prompt": text, "answer": "yes", "label": number % 2, "task": "kind", "case": number}
+        for number, text in enumerate(TEXTS)
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = {"task": "kind", "instruction": "Answer.", "question": "which?", "choices": ["yes", "no"]}
+    (folder / "tasks.jsonl").write_text(json.dumps(task) + "\n")
+    return folder
+
+
+def annotated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Stages of shards do `work` in place of their pool."""
+    monkeypatch.setattr(run_stage.Annotate, "_work", lambda self, *_: work(self.stopping))
+
+
+def trained(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Trainings do `work` in place of Ray Train."""
+    monkeypatch.setattr(training, "fit", lambda *_, stopping, **__: work(stopping))
+
+
+def selected(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Selections do `work` in place of their files."""
+    monkeypatch.setattr(select_stage, "write_arms", lambda *_: work(None))
+
+
+def found(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Heads are found by `work`."""
+    monkeypatch.setattr(find_heads, "detect", lambda *_: work(None))
+
+
+def debated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Debates are held by `work`, about one file."""
+    monkeypatch.setattr(debate, "open_sampler", lambda *_: None)
+    monkeypatch.setattr(debate, "hold", lambda *arguments: work(arguments[-1]))
+
+
+def answered(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """The evaluation of choices does `work`, before anything is trained."""
+    monkeypatch.setattr(choices.Evaluation, "start", lambda self: work(self.stopping))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A job, how its work is replaced, and what it may be told."""
+
+    job: str
+    replace: Callable[[pytest.MonkeyPatch, Work], None]
+    settings: dict[str, Any]
+    stage: str | None
+    """What --restart may name; None: nothing."""
+    run: str = "output"
+    """The setting of the run folder."""
+    key: str = ""
+    """Beside the job's own name, for the test's."""
+
+
+SCORED: dict[str, Any] = {
+    "corpus": ("{inputs}/rows.jsonl",), "model": "{inputs}/model", "scorer": ("perplexity",), "max_tokens": 64,
+    "token_budget": 256, "dtype": "float32", "shard_bytes": 400,
+}  # fmt: skip
+BINARY: dict[str, Any] = {"data": ("{inputs}/rows.jsonl",), "test_share": 0.3}
+TRAINED: dict[str, Any] = {"batch_examples": 4, "micro_batch": 4, "length": 64, "cpus_per_worker": 1}
+CHOICES = {"learn": "choices", "case_column": "case", "tasks": "{inputs}/tasks.jsonl"}
+CASES = [
+    Case("curate", annotated, SCORED, "scores"),
+    Case("score_corpus", annotated, SCORED, "scores"),
+    Case("tokenize_corpus", annotated, {"corpus": SCORED["corpus"], "tokenizer": "{inputs}/model"}, "tokens"),
+    Case("select_corpus", selected, {}, None, run="run"),
+    Case("find_heads", found, {"corpus": SCORED["corpus"], "model": "{inputs}/model"}, None),
+    Case(
+        "pretrain", trained,
+        {"tokenizer": "{inputs}/model", "length": 32, "batch_tokens": 128, "steps": 2, "cpus_per_worker": 1}, "train",
+    ),
+    Case(
+        "finetune", trained, {**TRAINED, "data": BINARY["data"], "model": "{inputs}/model", "steps": 2}, "finetune",
+    ),
+    Case(
+        "finetune", answered, {**TRAINED, **CHOICES, "data": BINARY["data"], "model": "{inputs}/model", "steps": 2},
+        "finetune", key="choices",
+    ),
+    Case(
+        "weak_to_strong", trained, {**TRAINED, **BINARY, "strong": "{inputs}/model", "seeds": 1}, "weak_to_strong",
+    ),
+    Case("debate", debated, {**BINARY, "debater": "{inputs}/model"}, "debate"),
+]  # fmt: skip
+each_job = pytest.mark.parametrize("case", CASES, ids=lambda case: case.job + case.key)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job over inputs of its own, in this process."""
+
+    case: Case
+    config: Any
+    main: Callable[[Any], int]
+    run: Folder
+
+    def noted(self) -> dict[str, Any]:
+        """What run.json says."""
+        return json.loads(self.run.read("run.json"))
+
+    def cards(self) -> dict[str, str]:
+        """The status of each stage that wasn't there before, with a card."""
+        names = [entry.path for entry in self.run.files(recursive=True) if entry.path.endswith("card.json")]
+        found = {name.removesuffix("/card.json"): json.loads(self.run.read(name)) for name in names}
+        return {name: card["status"] for name, card in found.items() if "versions" in card}
+
+    def files(self) -> dict[str, int]:
+        """All files of the run and when they were put."""
+        return {entry.path: entry.mtime_ns for entry in self.run.files(recursive=True) if entry.path != LOCK}
+
+
+@pytest.fixture
+def made(case: Case, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    monkeypatch.setattr(cluster, "connect", lambda: Resources((Node(4),)))
+    module = importlib.import_module(f"jobs.{case.job}")
+    run = tmp_path / "run"
+    if case.job == "select_corpus":
+        write_run(run, scored_rows(sizes={"web": 40}))
+    if case.job == "pretrain":
+        vocabulary = open_vocabulary(str(inputs / "model"))
+        tokens = write_tokens(run / "tokens")
+        identity = {"tokenizer_sha256": vocabulary.sha256, "vocabulary_size": vocabulary.size}
+        tokens.write("card.json", finished(identity))
+        write_selection(run / "selection", tokens, weight=lambda n: 1.0, identity={"share": 0.2})
+    settings = {name: filled(value, inputs) for name, value in case.settings.items()}
+    return Job(case, module.Config(**settings, **{case.run: str(run)}), module.main, Folder(str(run)))
+
+
+def filled(value: Any, inputs: Path) -> Any:
+    if isinstance(value, tuple):
+        return tuple(filled(one, inputs) for one in value)
+    return value.format(inputs=inputs) if isinstance(value, str) else value
+
+
+def fail(_: threading.Event | None) -> None:
+    raise RuntimeError("the work broke at s3://me:hush@bucket/x")
+
+
+def be_stopped(stopping: threading.Event | None) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stopping is not None, "a job that looks at no event is stopped where it is"
+    assert stopping.wait(5)
+    raise Stopped("stopped in the work; go on with the same command.")
+
+
+def never(_: threading.Event | None) -> None:
+    raise AssertionError("the work was begun")
+
+
+@each_job
+def test_a_run_that_another_job_writes_is_refused_and_left_alone(made: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.case.replace(monkeypatch, never)
+    with Lock(made.run):
+        before = made.files()
+        with pytest.raises(Locked, match="is being written by process"):
+            made.main(made.config)
+        assert made.files() == before
+
+
+@each_job
+def test_a_failure_is_in_run_json_and_in_the_card(
+    made: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made.case.replace(monkeypatch, fail)
+    with pytest.raises(SystemExit) as ended:
+        run_job(lambda: made.main(made.config))
+    assert ended.value.code == 1
+    assert "error: RuntimeError: the work broke at s3://bucket/x" in capsys.readouterr().err
+    assert made.noted()["status"] == "failed"
+    assert made.noted()["why"] == "the work broke at s3://bucket/x"
+    assert set(made.cards().values()) <= {"failed"}
+    assert len(made.cards()) >= (made.case.job != "find_heads")
+    assert not made.run.exists(LOCK)
+
+
+@each_job
+def test_a_request_to_stop_ends_with_143_and_is_in_run_json_and_in_the_card(
+    made: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.case.replace(monkeypatch, be_stopped)
+    assert made.main(made.config) == 143
+    assert made.noted()["status"] == "incomplete"
+    assert "stopped" in made.noted()["why"]
+    assert set(made.cards().values()) <= {"incomplete"}
+    assert len(made.cards()) >= (made.case.job != "find_heads")
+    assert not made.run.exists(LOCK)
+
+
+@each_job
+def test_a_lock_that_was_lost_in_the_work_lets_nothing_more_be_written(
+    made: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "CONFIRM_S", 0.0)
+    before: dict[str, int] = {}
+
+    def be_robbed(_: threading.Event | None) -> None:
+        made.run.write(LOCK, json.dumps({**json.loads(made.run.read(LOCK)), "token": "other"}).encode())
+        before.update(made.files())
+        raise Stopped("paused for a minute")
+
+    made.case.replace(monkeypatch, be_robbed)
+    with suppress(LockLost):  # from those that write a report at the end
+        assert made.main(made.config) == 143
+    assert made.files() == before
+
+
+@each_job
+def test_restart_names_a_stage_that_the_job_does_and_throws_only_that_away(
+    made: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if made.case.job == "select_corpus":
+        pytest.skip("it has no --restart: a selection is made again without asking")
+    made.case.replace(monkeypatch, never)
+    nearest = f"the nearest is {made.case.stage!r}" if made.case.stage else "--restart has no effect"
+    with pytest.raises(ValueError, match=nearest):
+        made.main(replace(made.config, restart=f"{made.case.stage}x", yes=True))
+    if made.case.stage is None:
+        return
+    with pytest.raises(ValueError, match=f"no stage '{made.case.stage}' to restart"):
+        made.main(replace(made.config, restart=made.case.stage, yes=True))
+    (made.run / made.case.stage).write("card.json", finished({"of": "other settings"}))
+    (made.run / made.case.stage).write("old", b"")
+    (made.run / "beside").write("old", b"")
+    with pytest.raises(ValueError, match="needs --yes where nobody can be asked"):
+        made.main(replace(made.config, restart=made.case.stage))
+    assert (made.run / made.case.stage).exists("old")
+    made.case.replace(monkeypatch, fail)
+    with pytest.raises(RuntimeError, match="the work broke"):
+        made.main(replace(made.config, restart=made.case.stage, yes=True))
+    assert not (made.run / made.case.stage).exists("old")
+    assert (made.run / "beside").exists("old")
+
+
+@each_job
+def test_retry_is_refused_where_no_shard_can_be_set_aside(made: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    if made.case.job == "select_corpus":
+        pytest.skip("it has no --retry")
+    made.case.replace(monkeypatch, be_stopped)
+    again = replace(made.config, retry="failed")
+    if made.case.replace is annotated:
+        assert made.main(again) == 143
+        return
+    with pytest.raises(ValueError, match="--retry failed has no effect"):
+        made.main(again)
+    assert not made.run.exists("run.json")
