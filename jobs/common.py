@@ -20,7 +20,10 @@ from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.storage.uris import redact_text
 
-NETWORK = ("httpx", "httpcore", "requests", "urllib3", "huggingface_hub", "botocore", "boto3", "fsspec", "aiohttp")
+NETWORK = (
+    "httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "huggingface_hub", "botocore", "boto3", "fsspec",
+    "aiohttp",
+)  # fmt: skip
 """Libraries whose errors say that a store or a hub can't be reached, not that we have made a mistake."""
 WORKER_BYTES = 2 << 30
 """What a worker needs beside its model: libraries, and the activations of a batch."""

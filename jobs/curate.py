@@ -8,9 +8,9 @@ from rich.console import Console
 from jobs import settings
 from jobs.common import life_of, run_job, stage_name, why_incomplete
 from jobs.find_heads import MAX_TEXTS, some_texts
-from jobs.score_corpus import STAGE, make_op, score
+from jobs.score_corpus import STAGE, check_effects, make_op, score
 from jobs.score_corpus import Config as ScoreConfig
-from jobs.select_corpus import part
+from jobs.select_corpus import check_selecting, part
 from raypipe.report import gather_numbers, terminal, write_report
 from raypipe.run.one_task import on_a_worker
 from raypipe.runs.card import read_card
@@ -36,6 +36,8 @@ def main(config: Config) -> int:
     selection, written = part(Selection, config), part(Export, config)
     selection.check()
     written.check()
+    check_effects(config)
+    check_selecting(config)
     arms = ["selection", *map(arm_stage, config.arms)]
     own = [stage_name(STAGE, config), *arms, *([] if written.corpus_format == "none" else [written.stage])]
     with life_of(config, "curate", stages=own, has_shards=True, is_main=True) as life:

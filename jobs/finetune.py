@@ -10,7 +10,16 @@ from jobs import settings
 from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
 from jobs.common import RunSettings, life_of, run_job, stage_name
 from jobs.idle import names_of, refuse_idle
-from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
+from jobs.training import (
+    TrainSettings,
+    check_engine,
+    engine_settings,
+    lineage,
+    part,
+    plan_of,
+    run_training,
+    training_identity,
+)
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
@@ -72,6 +81,7 @@ def main(config: Config) -> int:
     """Train, or go on training; writes RUN/finetune with metrics/, checkpoints/ and model/, then RUN/report.html."""
     check(config)
     stage = stage_name("finetune", config)
+    check_engine(config)
     with life_of(config, "finetune", stages=[stage]) as life:
         if config.learn != "choices":
             run_training(config, plan_finetuning(config, life.run / stage), life, stage)

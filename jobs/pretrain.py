@@ -7,7 +7,17 @@ from typing import Any
 
 from jobs import settings
 from jobs.common import RunSettings, life_of, run_job, stage_name
-from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
+from jobs.idle import refuse_idle
+from jobs.training import (
+    TrainSettings,
+    check_engine,
+    engine_settings,
+    lineage,
+    part,
+    plan_of,
+    run_training,
+    training_identity,
+)
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.presets import Initialisation, check_vocabulary, config_of, new_model
@@ -66,6 +76,9 @@ class Config(PretrainSettings, TrainSettings, RunSettings):
 def main(config: Config) -> int:
     """Train, or go on training; writes RUN/train with metrics/, checkpoints/ and model/, then RUN/report.html."""
     stage = stage_name("train", config)
+    if config.model is not None:
+        refuse_idle(config, ["shape", "initialisation"], because="with --model")
+    check_engine(config)
     with life_of(config, "pretrain", stages=[stage]) as life:
         run_training(config, plan_pretraining(config, life.run / stage), life, stage)
     return life.status

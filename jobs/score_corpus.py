@@ -7,8 +7,17 @@ from typing import Any, Literal
 
 from jobs import settings
 from jobs.autotune import budgets_of, cost_of_8_bits, fastest, settle
-from jobs.common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from jobs.common import (
+    CorpusSettings,
+    ModelSettings,
+    RunSettings,
+    life_of,
+    run_job,
+    stage_name,
+    why_incomplete,
+)
 from jobs.find_heads import ProbeSettings, detect
+from jobs.idle import refuse_idle
 from raypipe import sample
 from raypipe.contracts.op import Pool
 from raypipe.corpus import Corpus, plan_shards
@@ -63,6 +72,9 @@ class Config(ScoreSettings, CorpusSettings, ModelSettings, RunSettings):
 
 def main(config: Config) -> int:
     """Score what isn't scored yet; status 1 if a shard had to be set aside."""
+    if not config.plan:
+        refuse_idle(config, ["price_per_hour"], because="without --plan")
+    check_effects(config)
     if config.plan:
         found = foresee(config, Folder(config.output))
         print("\n".join(found.lines(price_per_hour=config.price_per_hour)))
@@ -77,6 +89,20 @@ def main(config: Config) -> int:
             print(formats_compared(found))
         life.conclude(why_incomplete(card))
     return life.status
+
+
+def check_effects(config: Any) -> None:
+    """Refuse settings of scoring that would be ignored.
+
+    Raises
+    ------
+    ValueError
+        With the first.
+    """
+    if config.shard_bytes is None:
+        refuse_idle(config, ["shard_rows"], because="without --shard-bytes")
+    if "influence" not in config.scorer:
+        refuse_idle(config, ["heads"], because="without influence among --scorer")
 
 
 def score(config: Any, life: Life, *, stages: list[str]) -> dict[str, Any]:

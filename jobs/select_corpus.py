@@ -1,12 +1,13 @@
 """Select from a scored corpus: python -m jobs.select_corpus --run runs/demo --share 0.2 --share-of tokens."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 
 from jobs import settings
 from jobs.common import run_job
+from jobs.idle import refuse_idle
 from raypipe.report import terminal
 from raypipe.runs.life import Life
 from raypipe.select.export.export import Export, export
@@ -30,6 +31,7 @@ def main(config: Config) -> int:
     selection, written = part(Selection, config), part(Export, config)
     selection.check()
     written.check()  # before the selection is made anew
+    check_selecting(config)
     stages = ["selection", *map(arm_stage, config.arms)]
     with Life(Folder(config.run), "select_corpus", recipe=asdict(config), stages=stages, is_new=False) as life:
         life.begin()
@@ -41,6 +43,22 @@ def main(config: Config) -> int:
         console = Console()
         console.print(terminal.status(life.run), terminal.summary(life.run))
     return life.status
+
+
+def check_selecting(config: Any) -> None:
+    """Refuse settings of selecting and exporting that would be ignored.
+
+    Raises
+    ------
+    ValueError
+        With the first.
+    """
+    if config.sampling != "temperature":
+        refuse_idle(config, ["temperature"], because="without --sampling temperature")
+    if config.mix != "upsample":
+        refuse_idle(config, ["extra_copies"], because="without --mix upsample")
+    if config.corpus_format == "none":
+        refuse_idle(config, ["file_size", "repeat", "export_arm"], because="without --corpus-format")
 
 
 def part(kind: type[P], config: object) -> P:

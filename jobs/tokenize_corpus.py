@@ -8,6 +8,7 @@ from typing import Any, Literal
 from jobs import settings
 from jobs.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from jobs.find_heads import some_texts
+from jobs.idle import refuse_idle
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.models.tokenizer import FILE, learnt_size, open_vocabulary, train_tokenizer
 from raypipe.run.cluster import Wanted
@@ -61,6 +62,10 @@ class Config(TokenizeSettings, ExportSettings, CorpusSettings, RunSettings):
 def main(config: Config) -> int:
     """Tokenise what isn't tokenised yet; status 1 if a shard had to be set aside."""
     stage = stage_name(STAGE, config)
+    if config.train_vocabulary is None:
+        refuse_idle(config, ["train_texts"], because="without --train-vocabulary")
+    if config.export == "none":
+        refuse_idle(config, ["selection", "seed"], because="without --export")
     with life_of(config, "tokenize_corpus", stages=[stage], has_shards=True) as life:
         corpus, sizes = config.to_corpus(), _sizes(config)
         plan_shards(corpus, **asdict(SIZES))  # wrong paths and columns end here, before any worker
@@ -84,6 +89,7 @@ def main(config: Config) -> int:
         counts = card["counts"]
         print(f"{counts['rows']:,} rows: {counts['tokens']:,} tokens in {life.run.uri}/{stage}")
         if config.export == "megatron":
+            life.run.owner.check(anew=True)  # the files are mapped into memory, not put through the run's folder
             _export(config, life.run, stage, selection)
         life.conclude(why_incomplete(card))
     return life.status

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from jobs.idle import names_of, refuse_idle
 from raypipe.contracts.op import Pool
 from raypipe.report import write_report
 from raypipe.run.cluster import Wanted
@@ -116,6 +117,18 @@ def plan_of(config: Any, steps: int) -> Plan:
     if config.save_every < 1:
         raise ValueError(f"save_every must be at least 1, got {config.save_every}.")
     return Plan(steps, part(Schedule, config), config.seed, config.save_every, config.heldout_every)
+
+
+def check_engine(config: Any) -> None:
+    """Refuse settings of an engine that isn't taken.
+
+    Raises
+    ------
+    ValueError
+        With the first.
+    """
+    if config.engine != "deepspeed":
+        refuse_idle(config, names_of(Zero), because="without --engine deepspeed")
 
 
 def engine_settings(config: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from jobs import settings
 from jobs.binary_data import BinarySettings, say_skipped
 from jobs.common import RunSettings, life_of, run_job
 from jobs.idle import names_of, refuse_idle
-from jobs.training import TrainSettings, part
+from jobs.training import TrainSettings, check_engine, part
 from jobs.weak_to_strong_arm import train_arm
 from jobs.weak_to_strong_results import results_of, table_of
 from jobs.weak_to_strong_rows import Arm, debates_about, halves_of, load_rows, stage_of
@@ -84,6 +84,7 @@ class Config(WeakToStrongSettings, BinarySettings, TrainSettings, RunSettings):
 def main(config: Config) -> int:
     """Train what isn't trained yet, then write RUN/weak_to_strong/results.json and table.txt."""
     stage = stage_of(config)
+    check_engine(config)
     with life_of(config, "weak_to_strong", stages=[stage]) as life:
         folder = life.run / stage
         load_rows.cache_clear()  # files may have changed since this process last looked

@@ -17,9 +17,10 @@ from raypipe.report.numbers.measures import medians
 from raypipe.report.numbers.read import Json, RunFiles, list_run
 from raypipe.report.numbers.run_numbers import Numbers, gather_numbers
 from raypipe.report.words import count, duration, fraction, value
+from raypipe.runs.lock import is_abandoned
 from raypipe.storage.folder import Folder
 
-STYLES = {"finished": "green", "running": "cyan", "incomplete": "bold red"}
+STYLES = {"finished": "green", "running": "cyan", "incomplete": "bold red", "failed": "bold red"}
 REPORT = "report.html"
 SILENT_S = 120.0
 """Progress is written every few seconds; a longer silence deserves a word."""
@@ -42,8 +43,9 @@ def status(run: Folder, *, at: datetime | None = None) -> RenderableType:
     beside = [_text(f"Control arms: {', '.join(arms)}")] if arms else []
     at = at or datetime.now(UTC)
     return Group(
-        _stage_table(files, at), *beside, *_silence(files, at), *_set_aside(files), *_warnings(files), _where(files)
-    )
+        _stage_table(files, at), *beside, *_silence(files, at), *_why(files), *_set_aside(files), *_warnings(files),
+        _where(files),
+    )  # fmt: skip
 
 
 def _stage_table(files: RunFiles, at: datetime) -> Table:
@@ -67,10 +69,10 @@ def _live(files: RunFiles, stage: str, at: datetime) -> Json:
 
 
 def is_finished(run: Folder) -> bool:
-    """Whether nothing more will happen in the run by itself: it is finished, was stopped or has given up."""
+    """Whether nothing more will happen in the run by itself: it has ended, has given up or was killed."""
     files = list_run(run)
     said = [files.run["status"]] if "status" in files.run else [card.get("status") for card in files.cards.values()]
-    return bool(said) and "running" not in said
+    return (bool(said) and "running" not in said) or is_abandoned(run)
 
 
 def _stages(files: RunFiles) -> list[str]:
@@ -124,6 +126,13 @@ def _silent_s(files: RunFiles, at: datetime) -> float:
     """Seconds since the last progress; 0 where there was none."""
     last = files.now.get("time")
     return (at - datetime.fromisoformat(str(last))).total_seconds() if last else 0.0
+
+
+def _why(files: RunFiles) -> Iterator[Text]:
+    """Why the last job, and each stage, ended other than finished."""
+    said = {"": files.run.get("why"), **{f"{stage}: ": card.get("why") for stage, card in files.cards.items()}}
+    whys = {str(why): where for where, why in reversed(said.items()) if why}
+    yield from (_text(f"▲ {where}{why}", style="red", max_chars=600) for why, where in reversed(whys.items()))
 
 
 def _set_aside(files: RunFiles) -> Iterator[Text]:

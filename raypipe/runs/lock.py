@@ -155,10 +155,10 @@ class Lock:
                 continue  # storage that fails for a while; the next beat tries again
 
 
-def is_held(run: Folder) -> bool:
-    """Whether a driver that lives, as far as can be told from here, holds the lock of a run folder."""
+def is_abandoned(run: Folder) -> bool:
+    """Whether the lock of a run folder is still there, but its driver, as far as can be told from here, is dead."""
     try:
-        return _is_alive(json.loads(run.read(LOCK)))
+        return not _is_alive(json.loads(run.read(LOCK)))
     except FileNotFoundError:
         return False
 

@@ -17,7 +17,7 @@ _IN_TEXT = (
         re.compile(r"([?&][\w.-]*(?:key|secret|token|password|sig|credential)[\w.-]*=)[^&\s'\"]*", re.IGNORECASE),
         r"\1...",
     ),
-    (re.compile(r"\bhf_[A-Za-z0-9]{8,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|(?<=Bearer )\S+"), "..."),
+    (re.compile(r"\bhf_[A-Za-z0-9]{12,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|(?<=Bearer )\S+"), "..."),
 )
 """What looks like a secret inside a longer text, and what is left of it."""
 T = TypeVar("T")

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from raypipe.report import terminal, write_report
+from raypipe.runs.lock import LOCK, machine
 from raypipe.storage.folder import Folder
 
 
@@ -120,3 +121,22 @@ def test_hostile_names_are_harmless_at_any_width(made, width):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no run"):
         terminal.status(Folder(str(tmp_path)))
+
+
+def test_why_a_run_has_failed_is_said_once(make):
+    made = make(hostile=False, parts=("scores",))
+    for name, ended in (("run.json", {"status": "failed"}), ("scores/card.json", {"status": "failed"})):
+        content = json.loads(made.folder.read(name)) | ended | {"why": "scores: 11 of 20 documents [b]failed"}
+        made.folder.write(name, json.dumps(content).encode())
+    shown = printed(terminal.status(made.folder))
+    assert shown.count("11 of 20 documents [b]failed") == 1
+    assert terminal.is_finished(made.folder)
+
+
+def test_watching_a_run_whose_driver_was_killed_ends(make):
+    made = make(hostile=False, parts=("scores",))
+    made.folder.write("run.json", json.dumps({"status": "running"}).encode())
+    assert not terminal.is_finished(made.folder)
+    dead = {"host": machine(), "pid": 1, "started": 1.0, "time": 0.0, "token": "x"}
+    made.folder.write(LOCK, json.dumps(dead).encode())
+    assert terminal.is_finished(made.folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.runs import lock as locks
-from raypipe.runs.lock import LOCK, Lock, LockLost, Owner, is_held
+from raypipe.runs.lock import LOCK, Lock, LockLost, Owner, is_abandoned
 from raypipe.runs.owned import OwnedFolder
 from raypipe.storage.folder import Folder
 
@@ -62,8 +62,9 @@ def test_a_lock_that_is_away_for_a_moment_is_not_lost(run: Folder, monkeypatch: 
         Owner(run, lock.owner.token).check()
 
 
-def test_whether_a_run_is_held_can_be_asked(run: Folder) -> None:
-    assert not is_held(run)
+def test_a_lock_whose_driver_is_dead_is_abandoned(run: Folder) -> None:
+    assert not is_abandoned(run)
     with Lock(run):
-        assert is_held(run)
-    assert not is_held(run)
+        assert not is_abandoned(run)
+        run.write(LOCK, json.dumps({**json.loads(run.read(LOCK)), "started": 1.0}).encode())
+        assert is_abandoned(run)
