@@ -201,9 +201,7 @@ def test_judges_use_debates_and_lose_them_when_exchanged_and_students_never_see_
 def test_debates_of_other_rows_are_refused_before_any_training(world, tmp_path, monkeypatch):
     data, strong = world
     config = settings(data, strong, tmp_path, debate="debate")
-    with pytest.raises(
-        ValueError, match=r"debate must name a finished stage; .* isn't there \(there is none\): hold it"
-    ):
+    with pytest.raises(ValueError, match=r"must name a finished stage; .* isn't there \(there is none\): hold it"):
         main(config)
     monkeypatch.setattr(debate, "open_sampler", lambda config: Witness(trust=1.0))
     held = debate.Config(data=(data,), debater=strong, output=str(tmp_path), test_share=0.6, transcripts=1)
