@@ -2,24 +2,20 @@
 
 import json
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-from jobs.training import engine_settings, part, pool_of
+from jobs.answering import here, start_device, where_it_trained
+from jobs.training import engine_settings, part
+from raypipe.evaluate.comparison import compare
+from raypipe.evaluate.exact_match import exact_match
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.report.escape import terminal_text
-from raypipe.run.one_task import Interrupted, on_a_worker
-from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
-from raypipe.storage.uris import local_path
-from raypipe.train.choices.evaluation import evaluate
 from raypipe.train.choices.labels import Labels
 from raypipe.train.choices.majority import majority_answers
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared, prepare
@@ -87,7 +83,16 @@ class Evaluation:
             START: self._answers(START, self.config.model),
             OURS: ours,
         }
-        found = evaluate(choices.test, given, choices.weights, ours=OURS)
+        asked = choices.test
+        accepted = [question.answers for question in asked]
+        found = compare(
+            {name: exact_match(answers, accepted) for name, answers in given.items()},
+            task=[question.task for question in asked],
+            case=[question.case for question in asked],
+            label=[question.answers[0] for question in asked],
+            weights=choices.weights,
+            ours=OURS,
+        )
         known = {"steps": lineage["steps"], "validation_loss": lineage["heldout_loss"], "questions": choices.counts,
                  "left_out": dict(choices.left_out.counts), "model": self.config.model,
                  "interval": INTERVAL}  # fmt: skip
@@ -103,7 +108,7 @@ class Evaluation:
         choices, config = self.choices, self.config
         n_threads = engine_settings(config)["n_threads"]
         arguments = (model, config.model, config.dtype, n_threads, choices.labels, choices.test, choices.prompts)
-        given = respond(*arguments, self.stopping.is_set) if config.workers == 1 else self._elsewhere(arguments)
+        given = where_it_trained(config, respond, *arguments, stopping=self.stopping)
         responses = [
             {"path": q.path, "row": q.row, "task": q.task, "answer": answer, "accepted": q.answers}
             for q, answer in zip(choices.test, given, strict=True)
@@ -111,15 +116,9 @@ class Evaluation:
         self.folder.write(file, json.dumps({"key": key, "responses": responses}).encode())
         return given
 
-    def _elsewhere(self, arguments: tuple[Any, ...]) -> list[str | None]:
-        try:
-            return on_a_worker(pool_of(self.config), respond, *arguments, is_stopping=self.stopping.is_set)
-        except Interrupted as interrupted:
-            raise Stopped(str(interrupted)) from interrupted
-
     def _key(self, model: str | Folder) -> str:
         """Of everything that an answer depends on."""
-        with _here(model) as local:
+        with here(model) as local:
             digest = sha256(f"{open_model(local).sha256()} {self.config.dtype}".encode())
         digest.update(self.choices.labels.ids.tobytes())
         for question, prompt in zip(self.choices.test, self.choices.prompts, strict=True):
@@ -132,12 +131,8 @@ def respond(
     prompts: list[Document], is_stopping: Callable[[], bool] = lambda: False,
 ) -> list[str | None]:  # fmt: skip
     """What a model answers, on this machine's first device; a folder of the run is fetched to it."""
-    import torch
-
-    if n_threads is not None:
-        torch.set_num_threads(n_threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    with _here(model) as local:
+    device = start_device(n_threads)
+    with here(model) as local:
         causal = open_model(local).weights(dtype=dtype, device=device)
     return Responder(causal, open_vocabulary(tokenizer), labels, is_stopping).answers(questions, prompts)
 
@@ -168,18 +163,3 @@ def _points(of: dict[str, Any]) -> str:
 
 def _pairs(learnt: list[tuple[Question, str]]) -> tuple[list[Question], list[str]]:
     return [question for question, _ in learnt], [answer for _, answer in learnt]
-
-
-@contextmanager
-def _here(model: str | Folder) -> Iterator[str]:
-    """A model as `open_model` takes it: of a folder at any URI the files are fetched to this machine."""
-    if isinstance(model, str):
-        yield model
-        return
-    if (path := local_path(model.uri)) is not None:
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="raypipe-model-") as local:
-        for entry in model.files():
-            (Path(local) / entry.path).write_bytes(model.read(entry.path))
-        yield local

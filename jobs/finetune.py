@@ -10,6 +10,7 @@ from jobs import settings
 from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
 from jobs.common import RunSettings, life_of, run_job, stage_name
 from jobs.idle import names_of, refuse_idle
+from jobs.label_evaluation import LabelEvaluation
 from jobs.training import (
     TrainSettings,
     check_engine,
@@ -20,6 +21,7 @@ from jobs.training import (
     run_training,
     training_identity,
 )
+from raypipe.corpus.sources import split_source
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
@@ -83,24 +85,35 @@ def main(config: Config) -> int:
     stage = stage_name("finetune", config)
     check_engine(config)
     with life_of(config, "finetune", stages=[stage]) as life:
-        if config.learn != "choices":
-            run_training(config, plan_finetuning(config, life.run / stage), life, stage)
-        else:
+        folder = life.run / stage
+        if config.learn == "choices":
             choices = load_choices(config)
-            training = plan_finetuning(config, life.run / stage, choices)
-            measure = Evaluation(config, choices, life.run / stage, life.stopping)
+            training = plan_finetuning(config, folder, as_examples(choices), choices)
+            measure = Evaluation(config, choices, folder, life.stopping)
             run_training(config, training, life, stage, first=measure.start, then=measure.finish)
+            return life.status
+        examples = load(config)
+        training = plan_finetuning(config, folder, examples)
+        labels = LabelEvaluation(config, examples, folder, life.stopping)
+        run_training(config, training, life, stage, then=labels.finish if config.learn != "answers" else nothing)
     return life.status
 
 
+def nothing() -> None:
+    """What is done after a training without an evaluation."""
+
+
 def check(config: Config) -> None:
-    """Refuse settings that do nothing for what is learnt.
+    """Refuse settings that do nothing for what is learnt, and models that can't learn it.
 
     Raises
     ------
     ValueError
         With their names.
     """
+    model = open_model(config.model)
+    model.check()
+    check_architecture(model.config(), max_tokens=config.length, setting="length")
     used = {
         "answers": {"messages_column", "prompt_column", "answer_column", "domain_column"},
         "class": {"prompt_column", "label_column", "domain_column"},
@@ -115,12 +128,8 @@ def check(config: Config) -> None:
         refuse_idle(config, ["heldout_every"], because="with --heldout-share 0")
 
 
-def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = None) -> Training:
+def plan_finetuning(config: Config, folder: Folder, examples: Examples, choices: Prepared | None = None) -> Training:
     """All that workers need; whatever is wrong with the settings or the data ends here."""
-    model = open_model(config.model)
-    model.check()
-    check_architecture(model.config(), max_tokens=config.length, setting="length")
-    examples = load(config) if choices is None else as_examples(choices)
     for line in examples.left_out.lines():
         print(terminal_text(line, max_chars=400), file=sys.stderr)
     if examples.labels:
@@ -143,7 +152,7 @@ def plan_finetuning(config: Config, folder: Folder, choices: Prepared | None = N
         micro=config.micro_batch,
         identity=identity,
         take=config.take,
-        inputs=(*config.data, config.model),
+        inputs=(*(split_source(uri)[1] for uri in config.data), config.model),
         **engine_settings(config),
     )
 

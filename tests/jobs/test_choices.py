@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from jobs import choices
+from jobs import answering, choices
 from jobs.finetune import Config, main
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
@@ -205,7 +205,7 @@ def test_a_stop_in_the_evaluation_leaves_the_run_to_go_on_with(config, monkeypat
 def test_a_model_in_a_bucket_is_fetched(s3_bucket):
     folder = Folder(f"{s3_bucket}/run") / "model"
     folder.write("config.json", b"{}")
-    with choices._here(folder) as local:
+    with answering.here(folder) as local:
         assert (Path(local) / "config.json").read_bytes() == b"{}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from jobs.finetune import Config, main, plan_finetuning, task_of
+from jobs.finetune import Config, load, main, plan_finetuning, task_of
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.storage.folder import Folder
@@ -47,6 +47,10 @@ def curve(config):
     return [line["loss"] for line in read_journal(Folder(config.output) / "finetune/metrics")]
 
 
+def evaluation(config):
+    return json.loads((Folder(config.output) / "finetune").read("evaluation.json"))
+
+
 @pytest.mark.parametrize("rank", [0, 4])
 def test_answers_are_learnt_with_and_without_adapters(config, rank):
     config = replace(config, lora_rank=rank, learning_rate=5e-3 if rank == 0 else 2e-2)
@@ -65,7 +69,7 @@ def test_answers_are_learnt_with_and_without_adapters(config, rank):
 
 
 @pytest.mark.parametrize("rank", [0, 4])
-def test_classes_are_learnt_and_the_export_predicts_them(config, rank):
+def test_classes_are_learnt_and_the_export_predicts_them(config, capsys, rank):
     config = replace(config, learn="class", steps=30, lora_rank=rank, heldout_share=0.2)
     assert main(config) == 0
     from transformers import AutoModelForSequenceClassification
@@ -77,6 +81,15 @@ def test_classes_are_learnt_and_the_export_predicts_them(config, rank):
         ids = torch.tensor([vocabulary.backend.encode(f"{colour} 3: ").ids])
         right += model.config.id2label[int(model(input_ids=ids).logits.argmax())] == colour
     assert right == 3
+    found = evaluation(config)
+    assert found["contenders"] == ["majority", "tf-idf", "finetuned"]
+    accuracy = found["mean_over_tasks"]["accuracy"]
+    assert accuracy["finetuned"]["mean"] == accuracy["tf-idf"]["mean"] == 1.0
+    assert found["mean_over_tasks"]["finetuned minus"]["majority"]["shown"]
+    assert found["mean_over_tasks"]["n"] == found["tasks"]["held-out"]["n"]
+    said = capsys.readouterr().out
+    assert "accuracy, % of " in said
+    assert "finetuned minus tf-idf: +0.0 [+0.0, +0.0]: no difference shown" in said
 
 
 @pytest.mark.parametrize("learn", ["answers", "class"])
@@ -92,18 +105,31 @@ def test_new_weights_are_the_same_on_every_worker(config, learn):
 
 def test_where_dropout_draws_its_zeros_is_part_of_what_was_trained(config):
     plain, dropping = (replace(config, lora_rank=4, lora_dropout=share) for share in (0.0, 0.1))
-    identities = [plan_finetuning(one, Folder(config.output)).identity for one in (plain, dropping)]
+    identities = [plan_finetuning(one, Folder(config.output), load(one)).identity for one in (plain, dropping)]
     assert [("micro_batch" in identity, "workers" in identity) for identity in identities] == [
         (False,) * 2,
         (True,) * 2,
     ]
 
 
-def test_numbers_are_learnt(config):
-    config = replace(config, learn="number", label_column="value", steps=30)
+def test_numbers_are_learnt_and_measured_beside_the_mean_and_ridge(config, capsys):
+    config = replace(config, learn="number", label_column="value", steps=30, heldout_share=0.2, take="best")
     assert main(config) == 0
     losses = curve(config)
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+    found = evaluation(config)
+    assert found["contenders"] == ["mean", "tf-idf", "finetuned"]
+    assert found["finetuned minus"]["mean"]["high"] < 0
+    assert found["explained"]["mean"]["mean"] < 0.1 < 0.5 < found["explained"]["tf-idf"]["mean"]
+    said = capsys.readouterr().out
+    assert "mean absolute error of " in said
+    assert "Note: the weights were chosen by the loss on these rows" in said
+
+
+def test_without_held_out_rows_there_is_no_evaluation_and_it_is_said(config, capsys):
+    assert main(replace(config, learn="class", steps=1, heldout_share=0.0)) == 0
+    assert not (Folder(config.output) / "finetune").exists("evaluation.json")
+    assert "no held-out rows to evaluate on" in capsys.readouterr().out
 
 
 def test_a_finished_run_stands_and_other_data_are_refused(config, tmp_path):

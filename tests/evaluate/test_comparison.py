@@ -4,19 +4,35 @@ import numpy as np
 import pytest
 
 from raypipe.arrays.intervals import wilson_interval
-from raypipe.train.choices.accuracy import accuracies, is_right
-from raypipe.train.choices.evaluation import evaluate
+from raypipe.evaluate.comparison import compare
+from raypipe.evaluate.exact_match import exact_match
+from raypipe.evaluate.task_means import task_means
 from tests.train.choices.questions import answered, question
 
 
+def rows(questions):
+    return {"task": [one.task for one in questions], "case": [one.case for one in questions]}
+
+
+def right(questions, given):
+    return {name: exact_match(of, [one.answers for one in questions]) for name, of in given.items()}
+
+
 def plain(questions, given, **settings):
-    return accuracies(questions, given, np.ones(len(questions)), **settings)
+    values = np.stack(list(right(questions, given).values()))
+    return task_means(values, **rows(questions), **settings)
+
+
+def evaluate(questions, given, *, ours, **settings):
+    label = [one.answers[0] for one in questions]
+    return compare(right(questions, given), **rows(questions), label=label, ours=ours, **settings)
 
 
 def test_any_accepted_answer_is_right_and_none_is_wrong():
-    asked = [question(answers=("red", "blue"))] * 3
-    assert is_right(asked, ["blue", "red", "green"]).tolist() == [True, True, False]
-    assert not is_right(asked[:1], [None])[0]
+    assert exact_match(["blue", "red", "green"], [("red", "blue")] * 3).tolist() == [True, True, False]
+    assert not exact_match([None], [("red",)])[0]
+    with pytest.raises(ValueError, match="got 1 to 2"):
+        exact_match(["a"], [("a",), ("b",)])
 
 
 def test_the_mean_counts_every_task_once():
@@ -72,11 +88,11 @@ def test_a_difference_is_paired_and_shown_only_where_zero_is_outside():
     base = ["x", "y"] * 60
     better = ["x" if n % 10 else g for n, g in enumerate(base)]
     given = {"base": base, "same": base, "better": better}
-    found = evaluate(asked, given, np.ones(len(asked)), ours="better", n_resamples=400)
+    found = evaluate(asked, given, ours="better", n_resamples=400)
     to_base = found["mean_over_tasks"]["better minus"]["base"]
     assert to_base["shown"]
     assert to_base["mean"] == pytest.approx(found["mean_over_tasks"]["accuracy"]["better"]["mean"] - 0.5)
-    same = evaluate(asked, given, np.ones(len(asked)), ours="same", n_resamples=400)
+    same = evaluate(asked, given, ours="same", n_resamples=400)
     assert same["mean_over_tasks"]["same minus"]["base"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "shown": False}
     assert found["tasks"]["other"]["n"] == 60
     assert found["tasks"]["other"]["n_cases"] == 60
@@ -96,7 +112,14 @@ def test_an_accuracy_of_nothing_or_all_has_an_interval_of_its_cases(given, ends)
 
 
 def test_nothing_to_measure_and_unknown_contenders_are_refused():
-    with pytest.raises(ValueError, match="at least one question"):
+    with pytest.raises(ValueError, match="at least one row"):
         plain([], {"m": []})
+    with pytest.raises(ValueError, match="got 1, 2, 2"):
+        task_means(np.ones((1, 2), bool), task=["a"], case=["a", "b"])
     with pytest.raises(KeyError, match="have no 'ours'"):
-        evaluate(answered(["x"]), {"m": ["x"]}, np.ones(1), ours="ours")
+        evaluate(answered(["x"]), {"m": ["x"]}, ours="ours")
+
+
+def test_means_of_numbers_that_are_all_alike_have_no_width():
+    found = task_means(np.full((1, 5), 1.0), task=["a"] * 5, case=list("abcde"), n_resamples=20).of_task(0, 0)
+    assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
