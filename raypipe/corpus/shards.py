@@ -101,21 +101,28 @@ class Shard:
     """The size that the file was cut by: shard_bytes, or part_rows of a stream."""
     broken: str | None = None
     """Why the file couldn't be read when it was planned: reading it raises UnreadableFile."""
+    inputs: str = ""
+    """Of the files of other stages that are read beside it: changes when one of them is written again."""
 
     @property
     def key(self) -> str:
         """File stem of its output: quoted path, 8 hex of what it was cut from, start. Sorted keys are corpus order."""
-        return f"{file_key(self.path, self.fingerprint, self.size)}-{self.start:015d}"
+        return f"{file_key(self.path, self.fingerprint + self.inputs, self.size)}-{self.start:015d}"
 
 
 @lru_cache(maxsize=1024)  # the shards of a file come one after another
 def file_key(path: str, fingerprint: str, size: int) -> str:
     """The part of a key that all shards of a file share, safe as a file name everywhere."""
+    identity = b"\0".join((path.encode(), fingerprint.encode(), str(size).encode()))
+    return f"{quoted_path(path)}-{blake2b(identity, digest_size=4).hexdigest()}"
+
+
+def quoted_path(path: str) -> str:
+    """What a key begins with: the path, quoted, and cut short by a hash where it is long."""
     raw = path.encode()
     quoted = quote(raw, safe="")
     if quoted[0] in "._":  # listings take such names for hidden files
         quoted = f"%{raw[0]:02X}{quoted[1:]}"
     if len(quoted) > MAX_QUOTED:
         quoted = f"{quoted[: MAX_QUOTED - 33]}~{blake2b(raw, digest_size=16).hexdigest()}"
-    identity = b"\0".join((raw, fingerprint.encode(), str(size).encode()))
-    return f"{quoted}-{blake2b(identity, digest_size=4).hexdigest()}"
+    return quoted
