@@ -101,7 +101,7 @@ def compared(
         return []
     ours, theirs = (assemble(work.op.adds, prepared, work.parts, work.failed) for work in works)
     domains = prepared[DOMAIN].fill_null("").to_numpy()
-    names = [statistic.score for statistic in op.statistics]
+    names = [statistic.score.column for statistic in op.statistics]
     return [asdict(agreement(name, _values(ours, name), _values(theirs, name), domains)) for name in names]
 
 

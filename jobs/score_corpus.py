@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from jobs import settings
 from jobs.autotune import budgets_of, cost_of_8_bits, fastest, settle
@@ -20,6 +20,8 @@ from jobs.find_heads import ProbeSettings, detect
 from jobs.idle import refuse_idle
 from raypipe import sample
 from raypipe.contracts.op import Pool
+from raypipe.contracts.score import KEY
+from raypipe.contracts.statistic import Statistic, name_of
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.lm.decoder import Head
 from raypipe.models.architecture import check_architecture
@@ -34,8 +36,19 @@ from raypipe.runs.names import nearest
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.heads.heads_file import chosen_heads, parse_heads
 from raypipe.score.statistics.influence import Influence
+from raypipe.score.statistics.min_k import MinK
+from raypipe.score.statistics.min_k_plus_plus import MinKPlusPlus
 from raypipe.score.statistics.perplexity import Perplexity
+from raypipe.score.statistics.zlib_loss import ZlibLoss
 from raypipe.storage.folder import Folder
+
+Scorer = Influence | Perplexity | MinK | MinKPlusPlus | ZlibLoss
+"""The scorers to choose from; a new one is one more here."""
+SCORERS: dict[str, type[Statistic]] = {name_of(kind): kind for kind in get_args(Scorer)}
+if TYPE_CHECKING:
+    ScorerName = str
+else:
+    ScorerName = Literal[tuple(SCORERS)]
 
 STAGE = "scores"
 FOUND_HEADS = "heads.json"
@@ -48,8 +61,10 @@ FIRST_LOOK = Sizes(shard_bytes=64 << 20, part_rows=10_000)
 class ScoreSettings(ProbeSettings):
     """What is scored and how the work is cut."""
 
-    scorer: tuple[Literal["influence", "perplexity"], ...] = ("influence",)
-    """Scorers; one forward pass serves them all."""
+    scorer: tuple[ScorerName, ...] = ("influence",)
+    """Scorers; one forward pass serves them all. Documents are ordered by the first."""
+    min_k_fraction: float = 0.2
+    """Share of a document's tokens, the least likely, that min-k and min-k-plus-plus are means of."""
     heads: str | None = None
     """Heads file, or `detect`; None: the run's own, else the embedded model's shipped ones."""
     shard_bytes: int | None = None
@@ -119,11 +134,11 @@ def score(config: Any, life: Life, *, stages: list[str]) -> dict[str, Any]:
     check_early(config, wanted)
     heads = read_heads(config, life.run)
     op = make_op(config, heads.chosen if heads else (), made_with, lambda: wanted.pool)
-    op.check()
-    if card is not None and sizes is not None and (heads or "influence" not in config.scorer):
+    op.check(heads_follow=heads is None)
+    if card is not None and sizes is not None and (heads or not needs_heads(config)):
         check_identity(stage, card, _identity(config, op, corpus, sizes))  # before the run's own heads are replaced
     life.begin(stages)
-    if heads is None and "influence" in config.scorer:
+    if heads is None and needs_heads(config):
         with life.at_once():
             heads = detected(config)
         op = replace(op, heads=heads.keep(life.run).chosen)
@@ -143,7 +158,7 @@ def score(config: Any, life: Life, *, stages: list[str]) -> dict[str, Any]:
         stopping=life.stopping,
         is_owner=life.is_owner,
         retry_failed=config.retry == "failed",
-        measured=measured,
+        measured={**measured, KEY: [statistic.score.as_json() for statistic in op.statistics]},
     )()
 
 
@@ -152,7 +167,7 @@ def foresee(config: Config, run: Folder) -> Forecast:
     corpus, wanted = config.to_corpus(), config.to_wanted()
     plan = plan_shards(corpus, **asdict(FIRST_LOOK))
     check_early(config, wanted)
-    heads = (read_heads(config, run) or detected(config)).chosen if "influence" in config.scorer else ()
+    heads = (read_heads(config, run) or detected(config)).chosen if needs_heads(config) else ()
     op = make_op(config, heads, {}, lambda: wanted.pool)
     op.check()
     _, rate = fastest(budgets_of(config, op, {}), corpus, plan, wanted.pool)
@@ -182,19 +197,36 @@ def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:
 
 def make_op(config: Any, heads: tuple[Head, ...], made_with: dict[str, Any], pool: Callable[[], Pool]) -> ForwardPass:
     """The forward pass; what is left to us is what the stage was begun with, else what suits the workers."""
-    statistics: dict[str, Influence | Perplexity] = {"influence": Influence(), "perplexity": Perplexity()}
     dtype, budget = config.dtype, config.token_budget or made_with.get("token_budget")
     if dtype == "auto":
         dtype = made_with.get("dtype") or ("bfloat16" if pool().num_gpus else "float32")
     return ForwardPass(
         model=config.model,
-        statistics=tuple(statistics[name] for name in dict.fromkeys(config.scorer)),
+        statistics=statistics_of(config),
         heads=heads,
         max_tokens=config.max_tokens,
         dtype=dtype,
         token_budget=budget or max(config.max_tokens, GPU_BUDGET if pool().num_gpus else CPU_BUDGET),
         compiler="inductor" if config.compile else None,
     )
+
+
+def statistics_of(config: Any) -> tuple[Statistic, ...]:
+    """The scorers with their settings, each once."""
+    kinds = [SCORERS[name] for name in dict.fromkeys(config.scorer)]
+    fraction = {"fraction": config.min_k_fraction}
+    return tuple(kind(**(fraction if kind in (MinK, MinKPlusPlus) else {})) for kind in kinds)
+
+
+def described(statistic: Any) -> str:
+    """A scorer by name and settings: `min-k fraction=0.2`."""
+    settings_of = (f"{name}={value}" for name, value in asdict(statistic).items())
+    return " ".join([name_of(type(statistic)), *settings_of])
+
+
+def needs_heads(config: Any) -> bool:
+    """Whether a scorer looks at the model without its retrieval heads."""
+    return any("nll_masked" in SCORERS[name].needs for name in config.scorer)
 
 
 @dataclass(frozen=True)
@@ -222,7 +254,7 @@ def read_heads(config: Any, run: Folder) -> Heads | None:
     ValueError
         If the file isn't whole, or its heads aren't those of this model.
     """
-    if "influence" not in config.scorer:
+    if not needs_heads(config):
         return None
     own, where = run / "heads", config.heads
     if where in (None, "detect") and own.exists(FOUND_HEADS):
@@ -265,7 +297,7 @@ def _identity(config: Any, op: ForwardPass, corpus: Corpus, sizes: Sizes) -> dic
     return {
         "model_sha256": model.sha256(),
         "tokenizer_sha256": model.tokenizer_sha256(),
-        "scorers": [type(part).__name__.lower() for part in op.statistics],
+        "scorers": [described(part) for part in op.statistics],
         "heads": [list(head) for head in op.heads],
         "max_tokens": op.max_tokens,
         "dtype": op.dtype,

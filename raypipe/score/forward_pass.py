@@ -11,20 +11,19 @@ import pyarrow.compute as pc
 import torch
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
-from raypipe.contracts.statistic import PerToken
+from raypipe.contracts.statistic import PerToken, Quantity, Statistic
 from raypipe.lm.decoder import Decoder, Head, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.layer import check_float8_sizes, shape_of
-from raypipe.lm.loss import Losses, chunk_losses, token_losses
-from raypipe.lm.packing import pack, plan_batches
+from raypipe.lm.loss import Losses, chunk_losses, token_log_probs, token_losses
+from raypipe.lm.packing import Packed, pack, plan_batches
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import DeviceLost, open_model
-from raypipe.score.statistics.influence import Influence
-from raypipe.score.statistics.perplexity import Perplexity
-from raypipe.score.text import repeated_lines, zlib_ratio
+from raypipe.score.text import repeated_lines, zlib_bytes
 from raypipe.score.tokens import windows
 
-IDS = "token_ids"
+IDS, ZLIB = "token_ids", "zlib_bytes"
+MOMENTS: frozenset[Quantity] = frozenset({"log_prob_mean", "log_prob_std"})
 TOO_SHORT = "too short"
 NOT_FINITE = "loss isn't finite"
 FLOAT8 = "float8"
@@ -37,7 +36,7 @@ class ForwardPass:
     model: str
     """Folder, org/name@revision, GGUF file, or `sample`."""
 
-    statistics: tuple[Influence | Perplexity, ...]
+    statistics: tuple[Statistic, ...]
     """The scorers that share this pass."""
 
     heads: tuple[Head, ...] = ()
@@ -65,21 +64,22 @@ class ForwardPass:
     @property
     def adds(self) -> pa.Schema:
         """The columns of scores/ beside keys and outcome."""
-        fields = {
-            name: kind for part in self.statistics for name, kind in zip(part.adds.names, part.adds.types, strict=True)
-        }
-        order = [name for name in ("loss", "loss_masked", "influence") if name in fields]
-        added = [(name, fields[name]) for name in order + [name for name in fields if name not in order]]
-        return pa.schema([*DOCUMENT, *(pa.field(name, kind) for name, kind in added)])
+        added = {field.name: field for part in self.statistics for field in part.adds}
+        return pa.schema([*DOCUMENT, *added.values()])
+
+    @property
+    def needs(self) -> frozenset[Quantity]:
+        """What the statistics need of documents."""
+        return frozenset(name for part in self.statistics for name in part.needs)
 
     @property
     def _is_masked(self) -> bool:
         """Whether some statistic needs the variant with the heads neutralised."""
-        return any("nll_masked" in part.needs for part in self.statistics)
+        return "nll_masked" in self.needs
 
-    def check(self) -> None:
+    def check(self, *, heads_follow: bool = False) -> None:
         """Refuse what can't work before anything starts: an unknown architecture, a short attention window, heads that
-        the model doesn't have.
+        the model doesn't have. With `heads_follow` they are still to be found.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class ForwardPass:
             raise ValueError(f"token_budget must be at least max_tokens ({self.max_tokens}), got {self.token_budget}.")
         config = open_model(self.model).config()
         check_architecture(config, max_tokens=self.max_tokens)
-        if self._is_masked:
+        if self._is_masked and not heads_follow:
             shape = shape_of(config)
             check_heads(self.heads, n_layers=shape.n_layers, n_heads=shape.n_heads, where="heads")
         if self.dtype == FLOAT8:
@@ -103,18 +103,21 @@ class ForwardPass:
         rows = np.flatnonzero(pc.is_null(table[REASON]).to_numpy())
         found = windows(table[TEXT].take(rows).to_pylist(), model=self.model, max_tokens=self.max_tokens)
         reasons = table[REASON].to_pylist()
-        columns: dict[str, list] = {name: [None] * len(table) for name in (*DOCUMENT.names, IDS)}
+        columns: dict[str, list] = {name: [None] * len(table) for name in (*DOCUMENT.names, IDS, ZLIB)}
         columns[DOMAIN], columns["n_bytes"] = table[DOMAIN].to_pylist(), table["n_bytes"].to_pylist()
         for row, window in zip(rows, found, strict=True):
             columns["n_tokens"][row] = len(window.ids)
             columns["n_tokens_total"][row] = window.n_tokens_total
             columns["truncated"][row] = window.n_tokens_total > len(window.ids)
-            columns["zlib_ratio"][row] = zlib_ratio(window.text.encode())
+            text = window.text.encode()
+            columns[ZLIB][row] = zlib_bytes(text)
+            columns["zlib_ratio"][row] = columns[ZLIB][row] / len(text)
             columns["repeated_lines"][row] = repeated_lines(window.text)
             columns[IDS][row] = window.ids
             if len(window.ids) < 2:
                 reasons[row] = TOO_SHORT
-        schema = pa.schema([*DOCUMENT, pa.field(IDS, pa.list_(pa.int32())), pa.field(REASON, pa.string())])
+        prepared = [pa.field(IDS, pa.list_(pa.int32())), pa.field(ZLIB, pa.int32()), pa.field(REASON, pa.string())]
+        schema = pa.schema([*DOCUMENT, *prepared])
         return pa.table({**columns, REASON: reasons}, schema=schema)
 
     def setup(self, *, n_threads: int) -> None:
@@ -155,24 +158,34 @@ class ForwardPass:
         with _device_errors():
             per_token = self.per_token(documents)
         broken = not_finite(per_token, lengths)
+        quantities = {**per_token, ZLIB: batch[ZLIB].to_numpy()}
         columns: dict[str, pa.Array] = {REASON: pa.array([NOT_FINITE if one else None for one in broken], pa.string())}
         for statistic in self.statistics:
-            for name, values in statistic(per_token, lengths).items():
+            for name, values in statistic(quantities, lengths).items():
                 columns[name] = pa.array(values, type=statistic.adds.field(name).type, mask=np.isnan(values))
         return pa.table(columns)
 
     @torch.inference_mode()
     def per_token(self, documents: list[np.ndarray]) -> dict[str, np.ndarray]:
-        """Every quantity that the statistics need, float32, documents one after the other."""
+        """Every quantity of tokens that the statistics need, float32, documents one after the other."""
         if self.decoder is None:
             raise RuntimeError("ForwardPass.setup() loads the model and must run before the first batch.")
         decoder = self.decoder
         batch = pack(documents, device=decoder.device)
         self.padding += batch.padding
         hidden = decoder(batch, [self.heads] if self._is_masked else [])
-        names = ("nll", "nll_masked")
-        losses = [token_losses(h[batch.sources], decoder.head, batch.targets, of_chunk=self._of_chunk) for h in hidden]
-        return {name: loss.cpu().numpy() for name, loss in zip(names, losses, strict=False)}
+        if self.needs & MOMENTS:
+            found = token_log_probs(hidden[0][batch.sources], decoder.head, batch.targets)
+            quantities = {"nll": found.nll, "log_prob_mean": found.mean, "log_prob_std": found.std}
+        else:
+            quantities = {"nll": self._losses(hidden[0], batch)}
+        if self._is_masked:
+            quantities["nll_masked"] = self._losses(hidden[1], batch)
+        return {name: values.cpu().numpy() for name, values in quantities.items()}
+
+    def _losses(self, stream: torch.Tensor, batch: Packed) -> torch.Tensor:
+        assert self.decoder is not None
+        return token_losses(stream[batch.sources], self.decoder.head, batch.targets, of_chunk=self._of_chunk)
 
 
 def not_finite(per_token: PerToken, lengths: np.ndarray) -> np.ndarray:

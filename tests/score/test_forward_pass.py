@@ -1,3 +1,4 @@
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,10 @@ from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run.rows import BrokenOp, through
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.statistics.influence import Influence
+from raypipe.score.statistics.min_k import MinK
+from raypipe.score.statistics.min_k_plus_plus import MinKPlusPlus
 from raypipe.score.statistics.perplexity import Perplexity
+from raypipe.score.statistics.zlib_loss import ZlibLoss
 from raypipe.score.tokens import windows
 from tests.tiny import reference_losses
 
@@ -209,3 +213,28 @@ def test_a_model_all_of_whose_losses_overflow_stops_the_job(op):
     op.decoder.norm.mul_(torch.finfo(torch.float32).max)
     with pytest.raises(BrokenOp, match="not one of 2 documents of one shard came through, the last: loss isn't finite"):
         through(op, op.prepare(source(["aa bb", "cc dd"])), report=lambda *_: None)
+
+
+def test_scorers_that_need_moments_or_sizes_change_no_other_score(op):
+    table = source(TEXTS)
+    alone = through(op, op.prepare(table), report=lambda *_: None).table
+    op.statistics = (MinK(), Influence(), MinKPlusPlus(0.5), ZlibLoss())
+    beside = through(op, op.prepare(table), report=lambda *_: None).table
+    for name in ("loss", "loss_masked", "influence"):
+        assert beside[name].equals(alone[name])
+    assert beside.column_names[-8:-2] == ["loss", "min_k", "loss_masked", "influence", "min_k_plus_plus", "zlib_loss"]
+    whole = op.prepare(table)
+    for row in (0, 2, 3):
+        ids = whole["token_ids"][row].values.to_numpy()
+        nll = op.per_token([ids])["nll"]
+        assert beside["min_k"][row].as_py() == pytest.approx(-np.sort(nll)[::-1][: len(nll) // 5].mean(), rel=1e-5)
+        size = len(zlib.compress(TEXTS[row][: 31 if row == 3 else None].encode()))
+        assert beside["zlib_loss"][row].as_py() == pytest.approx(-nll.mean() / size, rel=0.05 if row == 3 else 1e-5)
+
+
+def test_no_moments_are_computed_unless_they_are_needed(op, monkeypatch):
+    def fails(*_):
+        raise AssertionError("moments weren't asked for")
+
+    monkeypatch.setattr("raypipe.score.forward_pass.token_log_probs", fails)
+    assert set(op.per_token([np.arange(9)])) == {"nll", "nll_masked"}

@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from raypipe.contracts.statistic import PerToken, mean_by_document
+from raypipe.contracts.score import Score
+from raypipe.contracts.statistic import PerToken, Quantity, mean_by_document
 
 MIN_LOSS = 1e-6
 """Nats a token; below it a relative rise says nothing and influence is null."""
@@ -21,8 +22,10 @@ MIN_LOSS = 1e-6
 class Influence:
     """Relative rise of a document's loss when the heads are neutralised."""
 
-    needs: ClassVar[tuple[str, ...]] = ("nll", "nll_masked")
-    score: ClassVar[str] = "influence"
+    needs: ClassVar[tuple[Quantity, ...]] = ("nll", "nll_masked")
+    score: ClassVar[Score] = Score(
+        "influence", "rise of the loss without the heads, as a share of it", "", higher_is_better=True
+    )
     adds: ClassVar[pa.Schema] = pa.schema(
         [("loss", pa.float32()), ("loss_masked", pa.float32()), ("influence", pa.float32())]
     )

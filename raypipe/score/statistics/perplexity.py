@@ -6,15 +6,16 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from raypipe.contracts.statistic import PerToken, mean_by_document
+from raypipe.contracts.score import Score
+from raypipe.contracts.statistic import PerToken, Quantity, mean_by_document
 
 
 @dataclass(frozen=True)
 class Perplexity:
     """Exponential of a document's mean loss."""
 
-    needs: ClassVar[tuple[str, ...]] = ("nll",)
-    score: ClassVar[str] = "perplexity"
+    needs: ClassVar[tuple[Quantity, ...]] = ("nll",)
+    score: ClassVar[Score] = Score("perplexity", "perplexity", "", higher_is_better=False)
     adds: ClassVar[pa.Schema] = pa.schema([("loss", pa.float32()), ("perplexity", pa.float32())])
 
     def __call__(self, per_token: PerToken, lengths: np.ndarray) -> dict[str, np.ndarray]:
