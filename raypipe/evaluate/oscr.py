@@ -1,0 +1,34 @@
+"""Open-set classification rate: known classes told apart and unknown ones refused, in one number.
+
+Source: A. Dhamija et al., Reducing Network Agnostophobia, NeurIPS 2018, section 4: the correct classification rate of
+the known against the false positive rate of the unknown, over all thresholds of the familiarity; here the area under
+that curve, with straight lines between its points.
+Cost: O(n log n).
+"""
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def oscr(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) -> float:
+    """Area from the familiarity of known rows [n], whether each was classified rightly [n], and of unknown rows [m].
+
+    Higher is more familiar. In [0, accuracy]: the chance that a known row is classified rightly and scores above an
+    unknown one, a tie half.
+
+    Raises
+    ------
+    ValueError
+        If there are no known or no unknown rows, shapes differ, or a score is NaN.
+    """
+    if known.shape != is_right.shape or not len(known) or not len(unknown):
+        raise ValueError(
+            f"there must be known rows, each right or wrong, and unknown ones, got {len(known)}, {len(is_right)} "
+            f"and {len(unknown)}."
+        )
+    if np.isnan(known).any() or np.isnan(unknown).any():
+        raise ValueError("a familiarity must be a number, got NaN.")
+    right = known[is_right]
+    ranks = rankdata(np.concatenate([right, unknown]))[: len(right)]
+    above = (ranks - rankdata(right)) / len(unknown)  # share of the unknown below each, a tie half
+    return float(above.sum() / len(known))
