@@ -57,6 +57,14 @@ def duration(seconds: float | None) -> str:
     return f"{int(hours)} h {int(minutes % 60)} min" if hours < 48 else f"{hours / 24:.1f} days"
 
 
+def cost(busy_s: float) -> str:
+    """Seconds that devices were busy, in device-hours: 36 -> `0.01`, 7200 -> `2.0`, 3.6e6 -> `1,000`."""
+    hours = busy_s / 3600
+    if hours < 0.01:
+        return "< 0.01" if hours else "0"
+    return f"{hours:.2f}" if hours < 1 else f"{hours:.1f}" if hours < 100 else f"{hours:,.0f}"
+
+
 def moment(iso: str | None) -> str:
     """An ISO time to the minute: `2026-11-23 11:20 UTC`; a text that isn't one stays as it is."""
     if not iso:

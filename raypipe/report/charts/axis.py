@@ -1,19 +1,9 @@
-"""Axes: scales, ticks at round numbers, and the frame that a plot is drawn in.
-
-Shapes are SVG stretched to the frame; every word is HTML placed over it. So text keeps its size on a phone and in
-print, and a line its width.
-"""
+"""Scales, and ticks at round numbers."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from raypipe.report.page.markup import Html, element
-
-SPAN = 1000
-"""Side of the square that shapes are drawn in, before stretching."""
 
 
 @dataclass(frozen=True)
@@ -75,56 +65,3 @@ def tick_label(tick: float) -> str:
         mantissa, exponent = f"{tick:e}".split("e")
         text = f"{float(mantissa):g}e{int(exponent)}"
     return text.replace("-", "−")
-
-
-def percent(place: float) -> str:
-    """A place in [0, 1] as a CSS length."""
-    return f"{100 * place:.2f}%"
-
-
-def shapes(*drawn: Html, label: str, class_: str = "") -> Html:
-    """An SVG of `SPAN` by `SPAN` units stretched over the frame; y grows downwards."""
-    return element(
-        "svg", *drawn, viewBox=f"0 0 {SPAN} {SPAN}", preserveAspectRatio="none", role="img", aria_label=label,
-        class_=class_ or None,
-    )  # fmt: skip
-
-
-def path(points: Sequence[tuple[float, float]] | np.ndarray, *, class_: str, close: bool = False) -> Html:
-    """A polygon through points in [0, 1], y upwards."""
-    steps = [f"{SPAN * x:.0f} {SPAN * (1 - y):.0f}" for x, y in points]
-    return element("path", d=f"M{'L'.join(steps)}{'Z' if close else ''}", class_=class_)
-
-
-def dots(x: np.ndarray, y: np.ndarray, *, class_: str = "dots") -> Html:
-    """Points in [0, 1] as one path of round dots, whose size doesn't stretch with the frame."""
-    marks = "".join(f"M{SPAN * px:.0f} {SPAN * (1 - py):.0f}h0" for px, py in zip(x.tolist(), y.tolist(), strict=True))
-    return element("path", d=marks, class_=class_)
-
-
-def line(x0: float, y0: float, x1: float, y1: float, *, class_: str) -> Html:
-    """A straight line between two places in [0, 1], y upwards."""
-    return path([(x0, y0), (x1, y1)], class_=class_)
-
-
-def grid_lines(x: Axis | None, y: Axis | None, *, n_x: int = 5, n_y: int = 3) -> list[Html]:
-    """Hair lines at the ticks."""
-    upright = [line(float(p), 0, float(p), 1, class_="hair") for p in x.place(np.array(x.ticks(n_x)))] if x else []
-    level = [line(0, float(p), 1, float(p), class_="hair") for p in y.place(np.array(y.ticks(n_y)))] if y else []
-    return upright + level
-
-
-def bottom_labels(x: Axis, n: int) -> Html:
-    """Tick labels below a frame."""
-    ticks = x.ticks(n)
-    places = x.place(np.array(ticks))
-    marks = [element("span", tick_label(t), style=f"left:{percent(p)}") for t, p in zip(ticks, places, strict=True)]
-    return element("div", marks, class_="ticks", aria_hidden="true")
-
-
-def left_labels(y: Axis, n: int) -> Html:
-    """Tick labels left of a frame."""
-    ticks = y.ticks(n)
-    places = y.place(np.array(ticks))
-    marks = [element("span", tick_label(t), style=f"bottom:{percent(p)}") for t, p in zip(ticks, places, strict=True)]
-    return element("div", marks, class_="yticks", aria_hidden="true")

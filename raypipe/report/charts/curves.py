@@ -1,9 +1,17 @@
-"""Curves by step: thinned so that no spike is lost, smoothed so that noise can be read, framed as a panel."""
+"""Curves by step: thinned so that no spike is lost, smoothed so that noise can be read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 
-from raypipe.report.charts.axis import Axis, bottom_labels, dots, grid_lines, left_labels, path, shapes
-from raypipe.report.page.markup import Html, element
+from raypipe.report.charts.axis import Axis, tick_label
+from raypipe.report.charts.figure import ACCENT, LOUD, draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MAX_POINTS = 400
 """Points drawn of one curve."""
@@ -13,6 +21,8 @@ MIN_STRETCH = 4
 """Steps of a stretch at least."""
 MAX_DOTS = 24
 """Measurements that get a dot each; of more, the last one does."""
+
+Draw = Callable[["Axes"], None]
 
 
 def thinned(x: np.ndarray, y: np.ndarray, *, most: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
@@ -38,39 +48,58 @@ def _finite(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x[known], y[known]
 
 
-def smooth(x_axis: Axis, y_axis: Axis, x: np.ndarray, y: np.ndarray, *, class_: str = "curve") -> list[Html]:
-    """A curve that jumps seldom, as one line."""
-    x, y = thinned(x, y)
-    return [path(np.stack([x_axis.place(x), y_axis.place(y)], axis=1), class_=class_)] if len(x) else []
+@dataclass(frozen=True)
+class Curve:
+    """A quantity by step: x [s], y [s]; NaN where it wasn't measured."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def smooth(self, axes: "Axes") -> None:
+        """Drawn as one line: it jumps seldom."""
+        axes.plot(*thinned(self.x, self.y), color=ACCENT)
+
+    def noisy(self, axes: "Axes") -> None:
+        """Drawn pale, with the mean of neighbours over it; as one line where there are few steps."""
+        middle, mean = means(self.x, self.y)
+        if len(middle):
+            axes.plot(*thinned(self.x, self.y), color=ACCENT, alpha=0.4, linewidth=1)
+            axes.plot(middle, mean, color=ACCENT)
+        else:
+            self.smooth(axes)
+
+    def measured(self, axes: "Axes") -> None:
+        """Drawn as a line of few measurements with a dot at each, or at the last of many."""
+        x, y = thinned(self.x, self.y)
+        first = 0 if len(x) <= MAX_DOTS else len(x) - 1
+        axes.plot(x, y, color=LOUD)
+        axes.plot(x[first:], y[first:], color=LOUD, linestyle="none", marker="o", markersize=4, markeredgewidth=0)
 
 
-def noisy(x_axis: Axis, y_axis: Axis, x: np.ndarray, y: np.ndarray) -> list[Html]:
-    """Each step pale and the mean of neighbours over it; one plain line where there are few steps."""
-    middle, mean = means(x, y)
-    if not len(middle):
-        return smooth(x_axis, y_axis, x, y)
-    pale = smooth(x_axis, y_axis, x, y, class_="curve pale")
-    return pale + smooth(x_axis, y_axis, middle, mean)
+def curve_chart(
+    x: Axis, y: Axis, drawn: Sequence[Draw], *, name: str, by: str = "step", width: int = 250, height: int = 150
+) -> Markup:
+    """Curves over one another on given scales."""
+
+    def paint(axes: "Axes") -> None:
+        """The curves, then the scales, which they would stretch."""
+        for one in drawn:
+            one(axes)
+        if y.is_log:
+            axes.set_yscale("log")
+            axes.set_yticks(y.ticks(5), minor=False)
+            axes.set_yticks([], minor=True)
+        else:
+            axes.set_yticks(y.ticks(5))
+        axes.set_xticks(x.ticks(4))
+        axes.set_xlim(x.low, x.high)
+        axes.set_ylim(y.low, y.high)
+        axes.set_xlabel(by)
+        _own_ticks(axes)
+
+    return draw(f"{name} by {by}", paint, width=width, height=height)
 
 
-def measured(
-    x_axis: Axis, y_axis: Axis, x: np.ndarray, y: np.ndarray, *, class_: str, n_dots: int = MAX_DOTS
-) -> list[Html]:
-    """A curve of few measurements: a line, a dot at each of at most `n_dots`, else at the last."""
-    x, y = thinned(x, y)
-    if not len(x):
-        return []
-    first = 0 if len(x) <= n_dots else len(x) - 1
-    marks = dots(x_axis.place(x[first:]), y_axis.place(y[first:]), class_=f"dots {class_}")
-    return [*smooth(x_axis, y_axis, x, y, class_=f"curve {class_}"), marks]
-
-
-def panel(x: Axis, y: Axis, drawn: list[Html], *, name: str, figure: str = "") -> Html:
-    """A frame with its scales; `name` tells what is drawn by step, `figure` stands at the right."""
-    drawing = shapes(*grid_lines(x, y, n_x=4, n_y=5), *drawn, label=f"{name} by step")
-    return element(
-        "figure",
-        element("div", left_labels(y, 5), drawing, class_="panel"),
-        bottom_labels(x, 4),
-        element("figcaption", element("span", name, class_="up"), element("span", figure)),
-    )
+def _own_ticks(axes: "Axes") -> None:
+    """A logarithmic scale brings its own words for ticks; ours are the same everywhere."""
+    axes.yaxis.set_major_formatter(lambda tick, _: tick_label(float(f"{tick:.6g}")))

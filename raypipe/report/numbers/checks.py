@@ -18,6 +18,10 @@ from raypipe.report.words import count, formats_compared, fraction, listed, sign
 
 Level = Literal["warning", "note", "passed"]
 
+ALONE = {"loss": ("selection-lowest-loss", "the lowest loss"), "length": ("selection-longest", "length")}
+"""By baseline, the arm that takes documents by it alone."""
+MIN_SHARED = 5
+"""Selected documents from which on a domain's share is worth a word."""
 MAX_CORRELATION = 0.8
 MAX_DUPLICATES = 0.01
 MAX_REPEATED_LINES = 0.3
@@ -70,14 +74,16 @@ def _heads(numbers: Numbers) -> Iterator[Finding]:
     for name, record in used_heads(numbers).items():
         check = record.get("causal_check")
         if not check:
-            yield Finding("warning", f"Heads {name} were never checked", "The heads file has no causal check.")
+            yield Finding(
+                "warning", f"The heads of {name}.json were never checked", "The heads file has no causal check."
+            )
             continue
         failed = [rule["rule"] for rule in check.get("rules", []) if not rule.get("passed")]
         if check.get("passed"):
-            yield Finding("passed", f"Heads {name} pass the causal check", _rises(check))
+            yield Finding("passed", f"The heads of {name}.json pass the causal check", _rises(check))
         else:
             detail = f"Failed: {listed(failed, 4)}. The scores below may measure nothing but damage."
-            yield Finding("warning", f"Heads {name} are weak", detail)
+            yield Finding("warning", f"The heads of {name}.json are weak", detail)
 
 
 def _rises(check: Json) -> str:
@@ -149,18 +155,19 @@ def _accounted(numbers: Numbers) -> Finding:
 def _correlations(numbers: Numbers) -> Iterator[Finding]:
     of = numbers.rows.scored_by.better_name
     for correlation in numbers.correlations:
-        yield _correlation(correlation, numbers.rows.domains, of)
+        yield _correlation(numbers, correlation, of)
         if abs(correlation.pooled) > MAX_CORRELATION and not abs(correlation.mean_within) > MAX_CORRELATION:
             title = f"Over all domains together {of} follows {BASELINES[correlation.baseline]} "
             detail = "Compare scores inside a domain only. Ranks are made inside domains, so selection isn't touched."
             yield Finding("note", f"{title}({signed(correlation.pooled)})", detail)
     for correlation in numbers.rank_correlations:
-        finding = _correlation(correlation, numbers.rows.domains, "the adjusted rank")
+        finding = _correlation(numbers, correlation, "the adjusted rank")
         if finding.level == "warning":
             yield finding
 
 
-def _correlation(correlation: Correlation, domains: list[str], of: str) -> Finding:
+def _correlation(numbers: Numbers, correlation: Correlation, of: str) -> Finding:
+    domains, shared = numbers.rows.domains, _shared(numbers, correlation.baseline)
     name = BASELINES[correlation.baseline]
     mean, strong = correlation.mean_within, correlation.strong_domains(MAX_CORRELATION)
     if abs(correlation.pooled) > 1 - 1e-9:
@@ -170,13 +177,31 @@ def _correlation(correlation: Correlation, domains: list[str], of: str) -> Findi
         return Finding("note", f"{of[0].upper()}{of[1:]} is {name}", detail)
     if not strong and not abs(mean) > MAX_CORRELATION:
         none = f"no domain of {MIN_ROWS} documents or more is beyond ±{MAX_CORRELATION}"
-        detail = f"Rank correlation within domains {signed(mean)} on average; {none}."
+        detail = f"Rank correlation within domains {signed(mean)} on average; {none}.{shared}"
         return Finding("passed", f"{of[0].upper()}{of[1:]} is more than {name}", detail)
     named = [f"{domains[number]} {signed(correlation.within[number])}" for number in strong]
     where = f" in {listed(named, 6)}" if named else ""
     detail = f"Rank correlation{where} (mean within domains {signed(mean)}, bar ±{MAX_CORRELATION}): "
-    remedy = f"the score then only rebuilds that baseline. Try --adjust {_adjust(correlation.baseline)}."
+    remedy = f"the score then only rebuilds that baseline. Try --adjust {_adjust(correlation.baseline)}.{shared}"
     return Finding("warning", f"{of[0].upper()}{of[1:]} follows {name}", detail + remedy)
+
+
+def _shared(numbers: Numbers, baseline: str) -> str:
+    """How much of the selection a baseline alone would have taken, domain by domain; nothing without its arm."""
+    arm, taken_by = ALONE.get(baseline, ("", ""))
+    rows = numbers.rows
+    if arm not in rows.arms or not (n := int(rows.arm_documents[0].sum())):
+        return ""
+    shared, selected = rows.shared[rows.arms.index(arm)], rows.arm_documents[0]
+    said = (
+        f" Of the selection, {fraction(shared.sum() / n)} are documents that {taken_by} alone takes in the same domains"
+    )
+    shares = {int(at): shared[at] / selected[at] for at in np.flatnonzero(selected >= MIN_SHARED)}
+    if len(shares) < 2:
+        return f"{said}."
+    low, high = (pick(shares, key=lambda at: shares[at]) for pick in (min, max))
+    span = [f"{fraction(shares[at])} in {rows.domains[at]}" for at in (low, high)]
+    return f"{said}, from {' to '.join(span)}."
 
 
 def _adjust(baseline: str) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,8 @@ Json = dict[str, Any]
 DOCUMENT_COLUMNS = (columns.TEXT_HASH, columns.DOMAIN, columns.STATUS, columns.REASON, "truncated", *INTEGERS, *FLOATS)
 SELECTION_COLUMNS = (columns.TEXT_HASH, "rank", "split", "selected")
 MAX_PROGRESS_FILES = 300
+EVALUATIONS = ("evaluation.json", "results.json")
+SAMPLE, SAMPLE_MODEL = "sample", "SmolLM2-135M-Instruct"
 TRAINING = "train"
 """What the card of a training stage says under `kind`."""
 
@@ -36,13 +39,17 @@ class RunFiles:
     progress: list[str] = field(default_factory=list)
     metrics: dict[str, list[str]] = field(default_factory=dict)
     """Paths of metrics files by training stage, in order of steps; a stage that has just begun has none."""
+    evaluations: dict[str, Json] = field(default_factory=dict)
+    """What models came to on test rows, by the path of its file."""
+    records: list[str] = field(default_factory=list)
+    """Paths of the run's own JSON files: run file, cards, heads, evaluations."""
     now: Json = field(default_factory=dict)
     has_report: bool = False
 
     @property
     def name(self) -> str:
         """What the user called the run, or its folder."""
-        return str(self.run.get("name") or self.folder.uri.rsplit("/", 1)[-1])
+        return unquote(str(self.run.get("name") or self.folder.uri.rsplit("/", 1)[-1]))
 
     @property
     def scores_stage(self) -> str:
@@ -60,7 +67,8 @@ class RunFiles:
         sha256 = str(self.scores_card.get("identity", {}).get("model_sha256", ""))
         refs = [record.get("model", {}) for record in self.heads.values()]
         named = [model.get("ref") for model in refs if sha256 and model.get("sha256") == sha256]
-        return str(next(filter(None, [*named, self.run.get("recipe", {}).get("model"), sha256[:12]]), "unknown"))
+        ref = next(filter(None, [*named, self.run.get("recipe", {}).get("model"), sha256[:12]]), "unknown")
+        return model_name(str(ref))
 
     @property
     def arms(self) -> list[str]:
@@ -73,10 +81,15 @@ class RunFiles:
         return sorted(stage for stage, card in self.cards.items() if card.get("kind") == TRAINING)
 
     @property
-    def is_only_training(self) -> bool:
-        """Whether models were trained here and nothing was scored, not even its heads found."""
+    def is_scoring(self) -> bool:
+        """Whether anything was scored here, or is to be: a run where only models were trained isn't about scores."""
         is_scored = any(_is_scores(stage, self) for stage in {*self.cards, *self.tables})
-        return bool(self.training) and not is_scored and not self.heads
+        return is_scored or bool(self.heads) or not (self.training or self.evaluations)
+
+
+def model_name(ref: str) -> str:
+    """A model as people call it: what a run calls `sample` is an embedded model that has a name."""
+    return SAMPLE_MODEL if ref == SAMPLE else ref
 
 
 def _is_scores(stage: str, files: RunFiles) -> bool:
@@ -103,6 +116,7 @@ def list_run(folder: Folder) -> RunFiles:
     for name, stage, *below in parts:
         if below[:-1] == ["metrics"] and _is(below[-1], "jsonl"):
             metrics.setdefault(stage, []).append(name)
+    evaluations = [name for name, _, file in stages if file in EVALUATIONS]
     cards = {stage: name for name, stage, file in stages if file == "card.json"}
     if not (cards or tables or heads or "run.json" in names):
         raise FileNotFoundError(f"{folder.uri} holds no run: neither run.json nor a stage with a card.json.")
@@ -114,6 +128,8 @@ def list_run(folder: Folder) -> RunFiles:
         tables=tables,
         progress=[name for name, stage, file in stages if stage == "progress" and _is(file, "jsonl")],
         metrics=metrics,
+        evaluations={name: read_json(folder, name) for name in evaluations},
+        records=[*(["run.json"] if "run.json" in names else []), *heads.values(), *cards.values(), *evaluations],
         now=read_json(folder, "progress/now.json") if "progress/now.json" in names else {},
         has_report="report.html" in names,
     )

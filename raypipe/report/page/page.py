@@ -1,15 +1,24 @@
-"""The page: head, contents and sections in one file that fetches nothing."""
+"""The page: head, contents and panels in one file that fetches nothing."""
 
 from importlib.resources import files as package_files
 
+from markupsafe import Markup
+
 from raypipe.report.numbers.excerpts import Excerpt
+from raypipe.report.numbers.join import place
 from raypipe.report.numbers.read import RunFiles
 from raypipe.report.numbers.run_numbers import Numbers
-from raypipe.report.page.markup import Html, element, foreign
-from raypipe.report.panels import sections
+from raypipe.report.page.panel import Panel
+from raypipe.report.page.render import render
 from raypipe.report.panels.documents import documents
-from raypipe.report.panels.overview import overview
-from raypipe.report.panels.provenance import provenance
+from raypipe.report.panels.evaluation import evaluation
+from raypipe.report.panels.follows import follows
+from raypipe.report.panels.heads import heads
+from raypipe.report.panels.how import how
+from raypipe.report.panels.rows import rows
+from raypipe.report.panels.scores import scores
+from raypipe.report.panels.selection import selection
+from raypipe.report.panels.summary import summary
 from raypipe.report.panels.training import training
 from raypipe.report.words import listed, moment
 
@@ -19,61 +28,29 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 
 def page(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> str:
     """The whole report as HTML."""
-    name = numbers.files.name
-    css = package_files("raypipe.report.page").joinpath("style.css").read_text("utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name_="color-scheme", content="light dark"),
-        element("meta", name_="referrer", content="no-referrer"),
-        element("title", f"{name} · raypipe report"),
-        element("style", Html(css)),
-    )
-    return "<!doctype html>\n" + element(
-        "html", head, element("body", element("main", _body(numbers, chosen))), lang="en"
-    )
-
-
-def _body(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> list[Html]:
     files = numbers.files
-    parts = [] if files.is_only_training else _scoring(numbers, chosen)
-    if files.training:
-        parts.append(("training", "Training", training(files)))
-    parts.append(("how", "How it was run", provenance(files)))
-    links = [element("a", title, href=f"#{anchor}") for anchor, title, _ in parts]
-    return [_top(files), element("nav", links, aria_label="Contents"), *(drawn for _, _, drawn in parts)]
-
-
-def _scoring(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> list[tuple[str, str, Html]]:
-    return [
-        ("summary", "Summary", overview(numbers)),
-        ("score", "By domain", sections.scores(numbers)),
-        ("baselines", "What it follows", sections.baselines(numbers)),
-        ("heads", "Heads", sections.heads(numbers)),
-        ("selection", "Selection", sections.selection(numbers)),
-        ("documents", "Documents", documents(numbers, chosen)),
-        ("rows", "Rows and throughput", sections.accounting(numbers)),
-    ]
-
-
-def _top(files: RunFiles) -> Html:
-    facts = _training_facts(files) if files.is_only_training else _scoring_facts(files)
-    said = [
-        element("span", element("small", name), " ", foreign(str(fact), max_chars=60))
-        for name, fact in facts
-        if fact not in (None, "", 0)
-    ]
-    status = _status(files)
-    pill = element("span", foreign(status), class_="pill" if status == "finished" else "pill loud")
-    title = element("h1", foreign(files.name, max_chars=120), " ", pill)
-    return element(
-        "header",
-        title,
-        element("p", foreign(files.folder.uri, max_chars=160), class_="where"),
-        element("p", said, class_="facts"),
+    facts = _scoring_facts(files) if files.is_scoring else _other_facts(files)
+    return render(
+        "page.html",
+        policy=POLICY,
+        css=Markup(package_files("raypipe.report.page").joinpath("style.css").read_text("utf-8")),
+        name=files.name,
+        where=place(files.folder.uri),
+        status=_status(files),
+        facts=[(title, str(fact)) for title, fact in facts if fact not in (None, "", 0)],
+        panels=_panels(numbers, chosen),
     )
+
+
+def _panels(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> list[Panel]:
+    files = numbers.files
+    found: list[Panel] = []
+    if files.is_scoring:
+        found += [part(numbers) for part in (summary, scores, follows, heads, selection)]
+        found += [documents(numbers, chosen), rows(numbers)]
+    found += [training(files)] if files.training else []
+    found += [evaluation(files)] if files.evaluations else []
+    return [*found, how(files)]
 
 
 def _scoring_facts(files: RunFiles) -> list[tuple[str, object]]:
@@ -89,20 +66,20 @@ def _scoring_facts(files: RunFiles) -> list[tuple[str, object]]:
     ]
 
 
-def _training_facts(files: RunFiles) -> list[tuple[str, object]]:
-    cards = [files.cards[stage] for stage in files.training]
+def _other_facts(files: RunFiles) -> list[tuple[str, object]]:
+    cards = list(files.cards.values())
     begun = [str(card["times"]["started"]) for card in cards if card.get("times", {}).get("started")]
-    versions = {str(card.get("versions", {}).get("raypipe", "")) for card in cards}
+    versions = {str(card.get("versions", {}).get("raypipe", "")) for card in cards} - {""}
     return [
-        ("stages", listed(files.training, 4)),
-        ("begun", moment(min(begun, default=None))),
+        ("stages", listed(sorted(files.cards), 4)),
+        ("begun", moment(min(begun, default=None)) if begun else None),
         ("raypipe", listed(sorted(versions), 4)),
     ]
 
 
 def _status(files: RunFiles) -> str:
-    """The run's status; where nothing but training made it, that of the first stage that isn't finished."""
-    if "status" in files.run or not files.is_only_training:
+    """The run's status; where there is no run file, that of the first stage that isn't finished."""
+    if "status" in files.run or files.is_scoring:
         return str(files.run.get("status", "unknown"))
-    said = [str(files.cards[stage].get("status", "unknown")) for stage in files.training]
+    said = [str(card.get("status", "unknown")) for card in files.cards.values()]
     return next((status for status in said if status != "finished"), "finished")

@@ -1,17 +1,21 @@
 """How models were trained: figures and curves of every training stage, from its card and its metrics files."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
-from raypipe.report.charts.axis import Axis, axis_of, shapes, tick_label
-from raypipe.report.charts.curves import measured, noisy, panel, smooth
+from raypipe.report.charts.axis import Axis, axis_of, tick_label
+from raypipe.report.charts.curves import Curve, Draw, curve_chart, thinned
+from raypipe.report.charts.strip import dot, path, strip
 from raypipe.report.numbers.gather import NO_DOMAIN
 from raypipe.report.numbers.read import Json, RunFiles
 from raypipe.report.numbers.steps import Steps, read_steps
-from raypipe.report.page.markup import Html, element, foreign, table
-from raypipe.report.panels.sections import caption, missing, section
-from raypipe.report.words import count, duration, fraction, size, value
+from raypipe.report.page.panel import Panel, panel
+from raypipe.report.page.render import foreign
+from raypipe.report.page.table import Column, table
+from raypipe.report.words import cost, count, duration, fraction, size, value
 
 MAX_DOMAINS = 24
 """Domains whose held-out loss is shown, the highest losses."""
@@ -35,24 +39,22 @@ KEY = (
 )
 
 
-def training(files: RunFiles) -> Html:
-    """The section of all training stages of the run. Raises what `read_steps` raises."""
-    key = element("p", [element("span", element("i", class_=sign), said) for sign, said in KEY], class_="key")
+def training(files: RunFiles) -> Panel:
+    """The panel of all training stages of the run. Raises what `read_steps` raises."""
     stages = [_stage(stage, files.cards[stage], read_steps(files, stage)) for stage in files.training]
-    return section("training", "Training", element("p", SAID), key, stages)
+    return panel("training", "Training", "training.html", said=SAID, key=KEY, stages=stages)
 
 
-def _stage(stage: str, card: Json, steps: Steps) -> Html:
-    status = str(card.get("status", "unknown"))
-    sign = element("span", foreign(status), class_="strong" if status == "incomplete" else None)
-    title = element("h3", foreign(stage), " · ", sign)
+def _stage(stage: str, card: Json, steps: Steps) -> dict[str, object]:
+    known: dict[str, object] = {"name": stage, "status": str(card.get("status", "unknown")), "tiles": []}
     if not len(steps):
-        return element("div", title, missing("No step is written down yet: that happens with each checkpoint."))
-    tiles = [
-        element("div", element("dt", name), element("dd", figure), element("dd", note, class_="small"))
-        for name, figure, note in [*_progress_tiles(card, steps), *_speed_tiles(steps)]
-    ]
-    return element("div", title, element("dl", tiles, class_="tiles"), _panels(steps), _domains(steps), class_="stage")
+        return known
+    domains, rest = _domains(steps)
+    return known | {
+        "tiles": [*_progress_tiles(card, steps), *_speed_tiles(card, steps)],
+        "panels": list(_panels(steps)) if len(steps) > 1 else [],
+        "domains": domains, "rest": rest, "is_narrow": len(steps.known("heldout_loss")) < 2,
+    }  # fmt: skip
 
 
 def _progress_tiles(card: Json, steps: Steps) -> Iterator[tuple[str, str, str]]:
@@ -67,7 +69,7 @@ def _progress_tiles(card: Json, steps: Steps) -> Iterator[tuple[str, str, str]]:
         yield "held-out loss", value(heldout[-1], 4), "the best so far" if heldout[-1] == heldout.min() else best
 
 
-def _speed_tiles(steps: Steps) -> Iterator[tuple[str, str, str]]:
+def _speed_tiles(card: Json, steps: Steps) -> Iterator[tuple[str, str, str]]:
     if len(speed := steps.known("tokens_per_s")):
         yield "tokens per second", count(float(np.median(speed))), "median of the steps"
     if len(mfu := steps.known("mfu")):
@@ -77,17 +79,31 @@ def _speed_tiles(steps: Steps) -> Iterator[tuple[str, str, str]]:
         yield "waiting for data", fraction(waited / seconds), f"{duration(waited)} in all"
     if len(memory := steps.known("memory_bytes")):
         yield "peak memory", size(float(memory.max())), "of the first worker"
+    if (busy_s := card.get("times", {}).get("busy_s")) is not None:
+        yield "device-hours", cost(busy_s), "of all workers"
 
 
-def _panels(steps: Steps) -> Html:
-    if len(steps) < 2:
-        return caption("Curves begin with the second step.")
+@dataclass(frozen=True)
+class _Panel:
+    """A chart with its name and a figure beside it."""
+
+    chart: Markup
+    name: str
+    note: str = ""
+
+
+def _panel(x: Axis, y: Axis, drawn: list[Draw], *, name: str, note: str = "") -> _Panel:
+    return _Panel(curve_chart(x, y, drawn, name=name), name, note)
+
+
+def _panels(steps: Steps) -> Iterator[_Panel]:
     x = Axis(0, float(steps["step"][-1]))
-    drawn = [*_losses(x, steps), *_optimiser_panels(x, steps), *_speed_panels(x, steps)]
-    return element("div", drawn, class_="panels curves")
+    yield from _losses(x, steps)
+    yield from _optimiser_panels(x, steps)
+    yield from _speed_panels(x, steps)
 
 
-def _losses(x: Axis, steps: Steps) -> Iterator[Html]:
+def _losses(x: Axis, steps: Steps) -> Iterator[_Panel]:
     """The loss of all steps, and once more of those after the early ones, on a scale of their own."""
     yield _loss(x, steps, np.ones(len(steps), bool), name="loss")
     is_late = steps["step"] > EARLY * x.high
@@ -96,25 +112,27 @@ def _losses(x: Axis, steps: Steps) -> Iterator[Html]:
         yield _loss(late, steps, is_late, name="loss after the first fifth")
 
 
-def _loss(x: Axis, steps: Steps, is_shown: np.ndarray, *, name: str) -> Html:
+def _loss(x: Axis, steps: Steps, is_shown: np.ndarray, *, name: str) -> _Panel:
     step, loss, heldout = (steps[quantity][is_shown] for quantity in ("step", "loss", "heldout_loss"))
     trained = axis_of(loss)
     # Held-out points are few: the share in a tail that the axis leaves out could be all of them.
     known = heldout[np.isfinite(heldout)]
     y = Axis(float(min([trained.low, *known])), float(max([trained.high, *known])))
-    return panel(x, y, noisy(x, y, step, loss) + measured(x, y, step, heldout, class_="heldout"), name=name)
+    measured = [Curve(step, heldout).measured] if len(known) else []
+    return _panel(x, y, [Curve(step, loss).noisy, *measured], name=name)
 
 
-def _optimiser_panels(x: Axis, steps: Steps) -> Iterator[Html]:
+def _optimiser_panels(x: Axis, steps: Steps) -> Iterator[_Panel]:
     if len(rate := steps.known("learning_rate")):
-        y, peak = _from_zero(rate), f"peak {tick_label(float(f'{rate.max():.2e}'))}"
-        yield panel(x, y, smooth(x, y, steps["step"], steps["learning_rate"]), name="learning rate", figure=peak)
+        peak = f"peak {tick_label(float(f'{rate.max():.2e}'))}"
+        curve = Curve(steps["step"], steps["learning_rate"])
+        yield _panel(x, _from_zero(rate), [curve.smooth], name="learning rate", note=peak)
     if len(norm := steps.known("gradient_norm")):
         y, median = axis_of(norm, is_log=True, tails=0.0), f"median {value(float(np.median(norm)))}"
-        yield panel(x, y, noisy(x, y, steps["step"], steps["gradient_norm"]), name="gradient norm", figure=median)
+        yield _panel(x, y, [Curve(steps["step"], steps["gradient_norm"]).noisy], name="gradient norm", note=median)
 
 
-def _speed_panels(x: Axis, steps: Steps) -> Iterator[Html]:
+def _speed_panels(x: Axis, steps: Steps) -> Iterator[_Panel]:
     with np.errstate(divide="ignore", invalid="ignore"):  # a step of no measured length has no share
         wait = 100 * steps["data_wait_s"] / steps["step_s"]
     for name, values, floor in (
@@ -123,12 +141,10 @@ def _speed_panels(x: Axis, steps: Steps) -> Iterator[Html]:
         ("waiting for data, %", wait, WAIT_FLOOR),
     ):
         if np.isfinite(values).any():
-            y = _from_zero(values, floor=floor)
-            yield panel(x, y, noisy(x, y, steps["step"], values), name=name)
+            yield _panel(x, _from_zero(values, floor=floor), [Curve(steps["step"], values).noisy], name=name)
     gibibytes = steps["memory_bytes"] / 2**30
     if np.isfinite(gibibytes).any():
-        y = _from_zero(gibibytes)
-        yield panel(x, y, smooth(x, y, steps["step"], gibibytes), name="peak memory, GiB")
+        yield _panel(x, _from_zero(gibibytes), [Curve(steps["step"], gibibytes).smooth], name="peak memory, GiB")
 
 
 def _from_zero(values: np.ndarray, *, floor: float = 0.0) -> Axis:
@@ -137,32 +153,59 @@ def _from_zero(values: np.ndarray, *, floor: float = 0.0) -> Axis:
     return Axis(0, max(1.1 * highest, floor) or 1.0)
 
 
-def _domains(steps: Steps) -> Html:
-    """Held-out loss of each domain, the highest first; its course too, where it was measured more than once."""
+@dataclass(frozen=True)
+class _Domain:
+    """Held-out losses of a domain, measurements [m, 2]: step, loss."""
+
+    name: str
+    measured: np.ndarray
+
+    @property
+    def best(self) -> int:
+        """Which measurement is the lowest."""
+        return int(np.argmin(self.measured[:, 1]))
+
+
+def _domains(steps: Steps) -> tuple[Markup | None, str]:
+    """Held-out loss of each domain, the highest first, and what isn't shown; its course where it was measured twice."""
     by_domain = steps.heldout_by_domain
     if not by_domain:
-        return missing("No held-out loss was measured.")
+        return None, ""
     order = sorted(by_domain, key=lambda domain: -by_domain[domain][-1, 1])
-    shown, n_more = order[:MAX_DOMAINS], len(order) - MAX_DOMAINS
-    rest = [caption(f"{count(n_more)} domains of lower loss aren't shown.")] if n_more > 0 else []
+    n_more = len(order) - MAX_DOMAINS
     is_known = np.isfinite(steps["heldout_loss"])
     overall = np.stack([steps["step"], steps["heldout_loss"]], axis=1)[is_known]
-    together = [("all", overall)] if len(by_domain) > 1 else []
-    entries = [*together, *((foreign(domain or NO_DOMAIN), by_domain[domain]) for domain in shown)]
-    if len(overall) < 2:
-        rows = [[name, value(measurements[-1, 1], 4)] for name, measurements in entries]
-        return element("div", table(["domain", "loss"], rows, caption="Held-out loss by domain"), rest, class_="narrow")
+    rows = [_Domain("all", overall)] if len(by_domain) > 1 else []
+    rows += [_Domain(domain or NO_DOMAIN, by_domain[domain]) for domain in order[:MAX_DOMAINS]]
+    rest = f"{count(n_more)} domains of lower loss aren't shown." if n_more > 0 else ""
+    return (_last_losses(rows) if len(overall) < 2 else _courses(rows)), rest
+
+
+def _last_losses(rows: list[_Domain]) -> Markup:
+    name = Column[_Domain]("domain", lambda row: foreign(row.name))
+    return table("Held-out loss by domain", [name, Column("loss", lambda row: value(row.measured[-1, 1], 4))], rows)
+
+
+def _courses(rows: list[_Domain]) -> Markup:
     said = "Held-out loss by domain; its course after the first fifth of the steps, each on a scale of its own"
-    headers = ["domain", "course", "best", "at step", "last"]
-    courses = [_course(name, measurements) for name, measurements in entries]
-    return element("div", table(headers, courses, caption=said, text_columns=2), rest)
+    columns = [
+        Column[_Domain]("domain", lambda row: foreign(row.name)),
+        Column[_Domain]("course", _course, is_text=True),
+        Column[_Domain]("best", lambda row: value(row.measured[row.best, 1], 4)),
+        Column[_Domain]("at step", lambda row: count(row.measured[row.best, 0])),
+        Column[_Domain]("last", lambda row: value(row.measured[-1, 1], 4)),
+    ]
+    return table(said, columns, rows)
 
 
-def _course(name: str, measurements: np.ndarray) -> list[str]:
-    step, loss = measurements.T
+def _course(row: _Domain) -> Markup:
+    step, loss = row.measured.T
     is_late = step > EARLY * step[-1]
     x, y = Axis(EARLY * step[-1], float(step[-1])), axis_of(loss[is_late], tails=0.0, margin=0.1)
-    curve = measured(x, y, step[is_late], loss[is_late], class_="heldout", n_dots=1)
-    best = int(np.argmin(loss))
-    figures = [value(loss[best], 4), count(step[best]), value(loss[-1], 4)]
-    return [name, element("div", shapes(*curve, label="held-out loss by step"), class_="spark"), *figures]
+    places = np.stack(
+        [axis.place(part) for axis, part in zip((x, y), thinned(step[is_late], loss[is_late]), strict=True)], 1
+    )
+    drawn = (
+        [path(places, class_="curve heldout"), dot(*places[-1].tolist(), class_="dots heldout")] if len(places) else []
+    )
+    return Markup('<div class="spark">{}</div>').format(strip(*drawn, label="held-out loss by step"))

@@ -61,8 +61,8 @@ def test_repetitive_domains_warn_above_thirty_percent(make, repeated, expected):
 
 def test_weak_heads_warn_with_the_rule_that_failed(make):
     made = make(hostile=False, heads_pass=False)
-    assert "Heads sample are weak" in titles(made, "warning")
-    assert "rise on probes over rise on prose" in details(made)["Heads sample are weak"]
+    assert "The heads of sample.json are weak" in titles(made, "warning")
+    assert "rise on probes over rise on prose" in details(made)["The heads of sample.json are weak"]
 
 
 def test_set_aside_shards_and_card_warnings_are_repeated(make):

@@ -15,7 +15,7 @@ ANCHORS = ["summary", "score", "baselines", "heads", "selection", "documents", "
 OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
 # Everything visible that sticks out of the window, unless an ancestor scrolls or clips it.
 STICKS_OUT = """[...document.querySelectorAll('main *')].filter(part =>
-    part.getBoundingClientRect().right > innerWidth + 1 && !part.closest('.scroll, .excerpt, svg'))
+    part.getBoundingClientRect().right > innerWidth + 1 && !part.closest('.scroll, .excerpt, .snippet, svg'))
     .map(part => part.outerHTML.slice(0, 120))"""
 
 
@@ -63,8 +63,16 @@ def test_nothing_is_fetched(browser):
     urls = {request["request"]["url"].split("#")[0] for request in browser.named("Network.requestWillBeSent")}
     assert len(urls) == 1
     assert urls.pop().endswith("/report.html")
-    links = "[...document.querySelectorAll('[src], [href]')].map(part => part.getAttribute('href') ?? part.src)"
-    assert set(browser.evaluate(links)) == {f"#{anchor}" for anchor in ANCHORS}
+    links = (
+        "[...document.querySelectorAll('[src], [href]:not(use)')].map(part => part.getAttribute('href') ?? part.src)"
+    )
+    found = set(browser.evaluate(links))
+    assert {link for link in found if link.startswith("#")} == {f"#{anchor}" for anchor in ANCHORS}
+    beside = {link for link in found if not link.startswith("#")}
+    assert {"./run.json", "./scores/card.json", "./heads/sample.json", "./train/card.json"} <= beside
+    assert all(link.startswith("./") and ":" not in link for link in beside)
+    missing = "[...document.querySelectorAll('use')].filter(part => !document.querySelector(part.getAttribute('href')))"
+    assert browser.evaluate(f"{missing}.length") == 0
 
 
 def test_the_console_stays_silent(browser):

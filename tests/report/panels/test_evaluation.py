@@ -1,0 +1,49 @@
+import json
+import re
+
+import pytest
+
+from raypipe.report import write_report
+from raypipe.storage.folder import Folder
+from tests.report.page.test_page import Balance
+from tests.report.panels.evaluations import CHOICES, write_evaluations
+from tests.report.synthetic import HOSTILE
+
+
+@pytest.fixture
+def run(tmp_path) -> Folder:
+    run = Folder(str(tmp_path / "my run"))
+    run.write("train/card.json", json.dumps({"stage": "train", "kind": "train", "status": "finished"}).encode())
+    return run
+
+
+def report(run: Folder) -> str:
+    write_report(run)
+    return run.read("report.html").decode()
+
+
+def test_an_evaluation_has_a_panel_with_its_effects_in_order(run):
+    write_evaluations(run)
+    page = report(run)
+    assert '<a href="#evaluation">Evaluation</a>' in page
+    forest = page[page.index('aria-label="finetuned minus each other') :]
+    assert re.findall(r">(minus [\w-]+)<", forest) == ["minus majority", "minus tf-idf", "minus zero-shot"]
+    assert "intervals hold 95 % of the resamples of cases" in page
+    assert "Left out: no answer (3)." in page
+    assert "<title>my run · raypipe report</title>" in page
+
+
+def test_a_run_without_one_has_no_such_panel(run):
+    assert "evaluation" not in report(run)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_names_stay_text(run, text):
+    quoted = json.dumps(text)[1:-1]
+    hostile = json.loads(json.dumps(CHOICES).replace("spam <b>", quoted).replace("tf-idf", quoted))
+    run.write("finetune/evaluation.json", json.dumps(hostile | {"interval": text, "left_out": {text: 2}}).encode())
+    balance = Balance()
+    balance.feed(page := report(run))
+    assert balance.open == []
+    assert not {"script", "img", "iframe", "link"} & balance.names
+    assert not {"\x1b", "\x07", "\x00", "\u202e"} & set(page)
