@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(PIP) --editable '.[dev,train]'
 	touch $@
 
-.PHONY: install demo check test test-slow clean
+.PHONY: studies install demo check test test-slow clean
 install: .venv/dev  ## everything, with what development and training need
 
 demo: .venv/base  ## the main job on the embedded sample
@@ -29,6 +29,9 @@ test: install  ## without Ray on all cores, then with it
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+studies: .venv/dev  ## the papers' claims whose code or bars changed, then jobs/studies/RESULTS.md
+	$(BIN)/python -m jobs.study --all
 
 clean:
 	rm -rf .venv build *.egg-info runs

@@ -21,6 +21,7 @@ from raypipe.run.exits import end_in_time
 from raypipe.run.sweep_keeper import MAX_DEATHS, Keeper, Stopper
 from raypipe.run.sweep_search import Asha, Goal, Optuna, Searching, listed, proposed, scheduler
 from raypipe.run.sweep_table import Table
+from raypipe.runs.signals import Stopped
 from raypipe.runs.trials import Metrics, Result, Trial, TrialFiles, TrialFunction, run_trial
 from raypipe.storage.folder import Folder
 
@@ -33,10 +34,6 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-
-
-class SweepStopped(RuntimeError):
-    """The sweep was asked to stop; what had ended is committed."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ def sweep(plan: Sweep, run: Folder, *, stopping: Event, resources: Resources | N
     ------
     ValueError
         If a trial needs more than the cluster has.
-    SweepStopped
+    Stopped
         If `stopping` was set.
     """
     left, before = _left(plan)
@@ -142,7 +139,7 @@ def sweep(plan: Sweep, run: Folder, *, stopping: Event, resources: Resources | N
         finally:
             _throw_away(storage)
     if stopping.is_set():
-        raise SweepStopped(f"stopped; {len(plan.files.all())} trials are done, go on with the same command.")
+        raise Stopped(f"stopped; {len(plan.files.all())} trials are done, go on with the same command.")
     return _results(plan)
 
 

@@ -5,9 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-from raypipe.run.sweep import Sweep, SweepStopped, sweep
+from raypipe.run.sweep import Sweep, sweep
 from raypipe.runs.lock import Lock
-from raypipe.runs.signals import orderly_stop
+from raypipe.runs.signals import Stopped, orderly_stop
 from raypipe.runs.trials import Trial, TrialFiles
 from raypipe.storage.folder import Folder
 
@@ -40,7 +40,7 @@ def main(root: str) -> int:
     with Lock(run), orderly_stop() as (stopping, status):
         try:
             sweep(plan(root), run, stopping=stopping)
-        except SweepStopped as stop:
+        except Stopped as stop:
             print(stop, file=sys.stderr)
             return status["code"]
     return 0

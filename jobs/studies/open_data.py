@@ -1,0 +1,54 @@
+"""Data sets that several studies share: scikit-learn's, and real ones of a folder given with --data."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = "RAYPIPE_STUDY_DATA"
+"""Environment variable, set by the job on its workers: no trial depends on where the data lie."""
+_OF_SKLEARN = ("digits", "wine", "breast_cancer", "iris")
+
+
+def vectors(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """X [n, d] float64 and y [n] classes from 0 on, of a set that scikit-learn brings along.
+
+    Raises
+    ------
+    ValueError
+        If it has none of that name.
+    """
+    from sklearn import datasets
+
+    if name not in _OF_SKLEARN:
+        raise ValueError(f"data must be one of {', '.join(_OF_SKLEARN)}, got {name!r}.")
+    found = getattr(datasets, f"load_{name}")()
+    return np.asarray(found.data, dtype=np.float64), np.asarray(found.target, dtype=np.int64)
+
+
+def real(name: str) -> Path:
+    """The folder of a real set.
+
+    Raises
+    ------
+    FileNotFoundError
+        If --data wasn't given, or has no such set.
+    """
+    path = Path(os.environ.get(FOLDER, "")) / name
+    if not os.environ.get(FOLDER) or not path.is_dir():
+        raise FileNotFoundError(f"data set {name!r} is not at {path}; give --data FOLDER, which has it as a folder.")
+    return path
+
+
+def split(n: int, sizes: tuple[int, ...], seed: int) -> list[np.ndarray]:
+    """Disjoint random rows of the sizes asked for, by the seed alone, so that all arms have the same.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows.
+    """
+    if sum(sizes) > n:
+        raise ValueError(f"sizes {sizes} must fit into {n} rows, they are {sum(sizes)}.")
+    order = np.random.default_rng(seed).permutation(n)
+    return np.split(order[: sum(sizes)], np.cumsum(sizes)[:-1])

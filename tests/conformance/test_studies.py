@@ -1,0 +1,55 @@
+"""Every study of jobs/studies: it runs at quick settings, its claims can fail, the same seed gives the same metrics."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.studies.study import Study, load_study, study_names
+from jobs.studies.verdicts import as_markdown, read_record, record, verdicts
+from raypipe.evaluate.claims import share_shown_by_chance
+from raypipe.runs.trials import TrialFiles, run_here, run_trial
+from raypipe.storage.folder import Folder
+
+AT_MOST = 0.06
+"""Of 400 draws: an interval of 95 % leaves 2.5 % on one side; 14 draws more are beyond four standard errors."""
+
+
+@pytest.fixture(params=study_names())
+def study(request: pytest.FixtureRequest) -> Study:
+    return load_study(request.param)
+
+
+def test_no_claim_is_shown_by_chance(study: Study) -> None:
+    hollow = [claim.sentence for claim in study.claims if share_shown_by_chance(claim, n_seeds=study.seeds) > AT_MOST]
+    assert hollow == []
+
+
+def test_a_quick_run_gives_every_claim_an_effect(study: Study, tmp_path: Path) -> None:
+    files = TrialFiles(Folder(str(tmp_path / "trials")), study.identity())
+    results = run_here(study.trial, study.trials(data=study.data, seeds=2, quick=True), files)
+    assert [result.error for result in results if result.error] == []
+    outcomes = verdicts(study, results)
+    assert len(outcomes) == len(study.claims)
+    assert all(outcome.effect is not None and outcome.effect.n == 2 for outcome in outcomes)
+    found = record(study, results, data=study.data, left_out=study.more_data, seeds=2)
+    assert all(claim.sentence in as_markdown(found) for claim in study.claims)
+
+
+def test_the_same_seed_gives_the_same_metrics(study: Study, tmp_path: Path) -> None:
+    trial = study.trials(data=study.data, seeds=1, quick=True)[0]
+    both = [run_trial(study.trial, trial, TrialFiles(Folder(str(tmp_path / name)), {})) for name in "ab"]
+    assert both[0].error is None
+    assert both[0].metrics == both[1].metrics
+
+
+def test_arms_of_a_seed_share_it_and_no_two_trials_are_alike(study: Study) -> None:
+    trials = study.trials(data=study.data, seeds=3)
+    assert len({trial.name({}) for trial in trials}) == len(trials) == 3 * len(study.data) * len(study.arms)
+
+
+def test_committed_results_are_of_claims_as_they_stand(study: Study) -> None:
+    found = read_record(study.name)
+    if found is None:
+        pytest.skip("this study has not been run yet; python -m jobs.study runs it")
+    assert [claim["sentence"] for claim in found["claims"]] == [claim.sentence for claim in study.claims]
+    assert [claim["at_least"] for claim in found["claims"]] == [claim.at_least for claim in study.claims]

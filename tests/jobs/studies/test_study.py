@@ -1,0 +1,127 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jobs import study as job
+from jobs.studies import study as studies
+from jobs.studies import verdicts
+from jobs.studies.study import Study, code_hash
+from raypipe.evaluate.claims import Claim
+
+CLAIM = Claim(sentence="a beats b", metric="accuracy", of="a", over="b", at_least=0.1)
+
+
+def trial(settings, seed, folder):
+    if settings["arm"] == "a" and settings.get("fails_at") == seed:
+        raise ValueError("no luck")
+    return {"accuracy": (0.9 if settings["arm"] == "a" else 0.5) + seed / 100}
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Study:
+    """A study that only this test knows, whose results are written to the test's folder."""
+    study = Study(
+        source="nowhere", trial=trial, arms={"a": {}, "b": {}}, control="b", claims=(CLAIM,), more_data=("far_away",)
+    )
+    monkeypatch.setattr(Study, "name", "made")
+    monkeypatch.setattr(Study, "summary", "Made for a test.")
+    monkeypatch.setattr(job, "study_names", lambda: ["made"])
+    monkeypatch.setattr(job, "load_study", lambda name: study)
+    results, table = tmp_path / "results", tmp_path / "RESULTS.md"
+    monkeypatch.setattr(job, "read_record", lambda name: verdicts.read_record(name, results))
+    monkeypatch.setattr(job, "write_record", lambda found: verdicts.write_record(found, results))
+    monkeypatch.setattr(job, "write_table", lambda: verdicts.write_table(results, table))
+    return study
+
+
+def run(tmp_path: Path, **more) -> int:
+    return job.main(job.Config(name="made", output=str(tmp_path / "runs"), on="here", **more))
+
+
+def test_a_study_ends_as_a_results_file_and_a_table(made, tmp_path, capsys):
+    assert run(tmp_path) == 0
+    found = json.loads((tmp_path / "results" / "made.json").read_text())
+    assert found["claims"][0]["verdict"] == "shown"
+    assert found["claims"][0]["effect"]["mean"] == pytest.approx(0.4)
+    assert found["arms"]["made"]["a"]["accuracy"][2] == made.seeds
+    assert found["left_out"] == ["far_away"]
+    assert "| a beats b | **shown** | 0.4 |" in (tmp_path / "RESULTS.md").read_text()
+    assert "left out: far_away" in capsys.readouterr().err
+
+
+def test_results_with_other_seeds_are_not_for_committing(made, tmp_path):
+    assert run(tmp_path, seeds=3) == 0
+    assert not (tmp_path / "results").exists()
+
+
+def test_all_runs_only_studies_whose_identity_changed(made, tmp_path, monkeypatch):
+    def all_of_them() -> int:
+        return job.main(job.Config(all=True, output=str(tmp_path / "runs"), on="here"))
+
+    assert all_of_them() == 0
+    first = (tmp_path / "results" / "made.json").read_text()
+    assert all_of_them() == 0
+    assert (tmp_path / "results" / "made.json").read_text() == first
+    harder = replace(made, claims=(replace(CLAIM, at_least=0.5),))
+    monkeypatch.setattr(job, "load_study", lambda name: harder)
+    trials = sorted((tmp_path / "runs" / "made" / "trials").glob("*.json"))
+    before = [path.stat().st_mtime_ns for path in trials]
+    assert all_of_them() == 0
+    assert json.loads((tmp_path / "results" / "made.json").read_text())["claims"][0]["verdict"] == "contradicted"
+    assert [path.stat().st_mtime_ns for path in trials] == before  # judged anew, not run anew
+
+
+def test_a_failed_trial_is_no_verdict_and_status_1(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(job, "load_study", lambda name: replace(made, settings={"fails_at": 2}))
+    assert run(tmp_path) == 1
+    assert "ValueError: no luck" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_metric_that_no_trial_gives_is_an_error(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "load_study", lambda name: replace(made, claims=(replace(CLAIM, metric="recall"),)))
+    with pytest.raises(ValueError, match="arm 'a' must give metric 'recall', it gave accuracy"):
+        run(tmp_path)
+
+
+@pytest.mark.usefixtures("made")
+def test_a_misspelt_study_is_refused_with_the_nearest(tmp_path):
+    with pytest.raises(ValueError, match="got 'maid'; the nearest is 'made'"):
+        job.main(job.Config(name="maid", output=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"claims": (replace(CLAIM, of="c"),)}, "got 'c': 'a beats b'"),
+        ({"arms": {"a": {}, "b": {}, "c": {}}, "control": "c"}, "'c' is in none"),
+    ],
+)
+def test_a_study_without_its_arms_or_its_control_is_refused(more, words):
+    given = {"source": "", "trial": trial, "arms": {"a": {}, "b": {}}, "control": "b", "claims": (CLAIM,)}
+    with pytest.raises(ValueError, match=words):
+        Study(**{**given, **more})
+
+
+def test_code_that_changes_no_metric_changes_no_identity(monkeypatch):
+    first = '"""Doc."""\nX = 1\nS = Study(trial=f, claims=(Claim(at_least=1),))  # why\n'
+    hashes = {}
+    for name, code in {
+        "first": first,
+        "other words": first.replace("Doc", "Other").replace("# why", ""),
+        "other bar": first.replace("at_least=1", "at_least=2"),
+        "other value": first.replace("X = 1", "X = 2"),
+    }.items():
+        monkeypatch.setattr(studies, "_source", lambda module, code=code: code)
+        hashes[name] = code_hash("m")
+    assert hashes["first"] == hashes["other words"] == hashes["other bar"] != hashes["other value"]
+
+
+def test_the_code_of_what_a_study_imports_counts(monkeypatch):
+    code = {"m": "from raypipe.score.text import zlib_ratio\n", "raypipe.score.text": "X = 1\n"}
+    monkeypatch.setattr(studies, "_source", code.__getitem__)
+    before = code_hash("m")
+    code["raypipe.score.text"] = "X = 2\n"
+    assert code_hash("m") != before
