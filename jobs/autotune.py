@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from raypipe.columns import DOMAIN
 from raypipe.contracts.op import Pool
+from raypipe.contracts.parts import assemble
 from raypipe.corpus import Corpus, Plan, Shard
 from raypipe.run.calibrate import Rate, calibrate, sampled_rows, sampled_shards
 from raypipe.run.one_task import on_a_worker
-from raypipe.run.rows import Work, assemble, prepare
+from raypipe.run.rows import Work, prepare
 from raypipe.run.stage import Sizes
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.number_format import agreement

@@ -3,14 +3,13 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from raypipe import sample
-from raypipe.corpus.rows import source_table
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.heads.heads_file import chosen_heads, parse_heads
 from raypipe.score.statistics.influence import Influence
+from raypipe.score.texts import score_with
 
 WINDOW = 192
 
@@ -37,21 +36,11 @@ def op():
 
 def influence(op, texts, *, heads=None):
     """Influence of each text [n]."""
-    table = source_table(
-        ids=[str(at) for at in range(len(texts))],
-        domains=["d"] * len(texts),
-        texts=[text.encode() for text in texts],
-        reasons=[None] * len(texts),
-    )
     kept, op.heads = op.heads, op.heads if heads is None else heads
     try:
-        prepared = op.prepare(table)
-        batches = op.batches(prepared)
-        parts = pa.concat_tables([op(prepared.take(batch)) for batch in batches])
+        return score_with(op, texts)["influence"].to_numpy()
     finally:
         op.heads = kept
-    order = np.argsort(np.concatenate(batches))
-    return parts["influence"].to_numpy()[order]
 
 
 def shuffled(text, rng):

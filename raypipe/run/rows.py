@@ -1,15 +1,15 @@
 """One shard through an Op: batch by batch, around documents that fail and batches that don't fit."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.columns import OUTCOME, REASON, SCORED, SKIPPED, STATUS, TEXT
+from raypipe.columns import REASON, TEXT
 from raypipe.contracts.op import Op, Report
+from raypipe.contracts.parts import Part, assemble, without_reasons
 from raypipe.models.causal import DeviceLost
 
 MAX_FAILED = 10
@@ -41,7 +41,7 @@ class Work:
     op: Op
     prepared: pa.Table
     report: Report
-    parts: list[tuple[np.ndarray, pa.Table]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
     halved: int = 0
     refused: int = 0
@@ -81,16 +81,11 @@ class Work:
 
     def _keep(self, rows: np.ndarray, part: pa.Table) -> None:
         """A batch's columns; rows that the Op gave a reason count as failed and have none."""
-        if REASON not in part.column_names:
-            self.parts.append((rows, part))
-            return
-        reasons = part[REASON].to_pylist()
-        kept = np.array([reason is None for reason in reasons], dtype=bool)
-        self.parts.append((rows[kept], part.drop_columns([REASON]).filter(pa.array(kept))))
-        for row, reason in zip(rows, reasons, strict=True):
-            if reason is not None:
-                self.failed[int(row)], self.refused = reason[:MAX_REASON], self.refused + 1
-                check_failed(len(self.failed), len(self.prepared), reason)
+        kept, refused = without_reasons((rows, part))
+        self.parts.append(kept)
+        for row, reason in refused.items():
+            self.failed[row], self.refused = reason[:MAX_REASON], self.refused + 1
+            check_failed(len(self.failed), len(self.prepared), reason)
 
 
 def why(error: Exception) -> str:
@@ -166,31 +161,3 @@ def through(op: Op, prepared: pa.Table, *, report: Report) -> ShardResult:
         raise BrokenOp(f"not one of {len(work.failed)} documents of one shard came through, the last: {last}")
     table = assemble(op.adds, prepared, work.parts, work.failed)
     return ShardResult(table, work.halved, op.padding - padding)
-
-
-def assemble(
-    adds: pa.Schema, prepared: pa.Table, parts: Sequence[tuple[np.ndarray, pa.Table]], failed: dict[int, str]
-) -> pa.Table:
-    """The table of a shard from the parts computed: `adds` + status and reason; rows in no part are null."""
-    order = np.full(len(prepared), -1, dtype=np.int64)
-    done = 0
-    for rows, part in parts:
-        order[rows] = np.arange(done, done + len(part))
-        done += len(part)
-    take = pa.array(order, mask=order < 0)
-    computed = pa.concat_tables([part for _, part in parts]) if parts else None
-    columns = {}
-    for column in adds:
-        if column.name in prepared.column_names:
-            columns[column.name] = prepared[column.name]
-        elif computed is None:
-            columns[column.name] = pa.nulls(len(prepared), column.type)
-        else:
-            columns[column.name] = computed[column.name].take(take)
-    reasons = prepared[REASON].to_pylist()
-    for row, reason in failed.items():
-        reasons[row] = reason
-    reason = pa.array(reasons, OUTCOME.field(REASON).type)
-    columns[STATUS] = pc.if_else(pc.is_null(reason), SCORED, SKIPPED)
-    columns[REASON] = reason
-    return pa.table(columns, schema=pa.schema([*adds, *OUTCOME]))

@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 
 from raypipe.columns import SOURCE
+from raypipe.contracts.parts import assemble
 from raypipe.corpus.rows import source_table
-from raypipe.run.rows import BrokenOp, assemble, prepare, through, without
+from raypipe.run.rows import BrokenOp, prepare, through, without
 
 from .fake_op import RAISE, TOO_LARGE, FakeOp, score
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from raypipe.score.forward_pass import ForwardPass
-from raypipe.score.statistics.influence import Influence
-from raypipe.score.tokens import windows
+from raypipe.score.texts import score_with
 
 MIN_OVER_SHUFFLED = 1.3
 MIN_OF_REPEATED = 0.65
@@ -51,6 +50,5 @@ def run_controls(op: ForwardPass, texts: Sequence[str], n_threads: int, seed: in
 
 
 def _influence(op: ForwardPass, texts: Sequence[str]) -> np.ndarray:
-    documents = [window.ids for window in windows(texts, model=op.model, max_tokens=op.max_tokens)]
-    lengths = np.array([len(ids) - 1 for ids in documents])
-    return Influence()(op.per_token(documents), lengths)["influence"]
+    scored: np.ndarray = score_with(op, texts)["influence"].to_numpy()
+    return scored
