@@ -23,7 +23,7 @@ from raypipe.contracts.op import Pool
 from raypipe.contracts.score import KEY
 from raypipe.contracts.statistic import Statistic, name_of
 from raypipe.corpus import Corpus, plan_shards
-from raypipe.lm.decoder import Head
+from raypipe.lm.heads import Head
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.report.words import formats_compared

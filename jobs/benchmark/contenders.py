@@ -15,7 +15,7 @@ import torch
 from jobs.benchmark.plain_loop import plain_losses
 from jobs.benchmark.shapes import SHAPES, as_text, heads_of, make_documents, make_model
 from raypipe.corpus import Corpus, plan_shards, read_shard
-from raypipe.lm.decoder import Head
+from raypipe.lm.heads import Head
 from raypipe.models.causal import open_model
 from raypipe.run.cluster import Wanted
 from raypipe.run.commit import commit, file_name

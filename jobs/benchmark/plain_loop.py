@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel
 
-from raypipe.lm.decoder import Head
+from raypipe.lm.heads import Head
 
 
 @torch.inference_mode()

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from raypipe import sample
-from raypipe.lm.decoder import Head
+from raypipe.lm.heads import Head
 from raypipe.score.heads.heads_file import parse_heads
 
 VOCABULARY = 49_152

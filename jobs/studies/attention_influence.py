@@ -15,7 +15,8 @@ import numpy as np
 from jobs.studies.study import Study
 from raypipe import sample
 from raypipe.evaluate.claims import Claim
-from raypipe.lm.decoder import Decoder, Head
+from raypipe.lm.decoder import Decoder
+from raypipe.lm.heads import Head
 from raypipe.models.causal import open_model
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary

@@ -6,7 +6,6 @@ Methods for Binomial Proportions in Clustered Surveys, J. Survey Statistics and 
 """
 
 import numpy as np
-from scipy import stats
 
 Interval = tuple[float, float]
 
@@ -19,6 +18,8 @@ def wilson_interval(proportion: float, n: float, *, level: float = 0.95, quantil
     ValueError
         If the proportion isn't in [0, 1], or n isn't above 0.
     """
+    from scipy import stats
+
     if not 0 <= proportion <= 1 or not n > 0:
         raise ValueError(f"a proportion in [0, 1] of more than 0 trials is needed, got {proportion} of {n}.")
     t = float(stats.norm.ppf((1 + level) / 2)) if quantile is None else quantile
@@ -33,6 +34,8 @@ def mean_proportion_interval(proportions: np.ndarray, *, level: float = 0.95) ->
 
     Runs that all came out alike say nothing of a spread: the interval then has no width.
     """
+    from scipy import stats
+
     if len(proportions) < 2:
         return None
     mean, error = float(proportions.mean()), float(proportions.std(ddof=1) / np.sqrt(len(proportions)))

@@ -1,7 +1,6 @@
 """Agreement of two orders of the same rows."""
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
@@ -9,6 +8,8 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
 
     NaN with fewer than three such rows, or where either is constant.
     """
+    from scipy.stats import rankdata
+
     known = np.isfinite(x) & np.isfinite(y)
     if known.sum() < 3:
         return float("nan")

@@ -5,8 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import local
+from typing import TYPE_CHECKING
 
-import duckdb
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import duckdb
 
 _REFUSED = {
     "SUBQUERY": "a subquery",
@@ -36,8 +40,10 @@ class Parsed:
     `coalesce(x, 0)`."""
 
 
-def connection() -> duckdb.DuckDBPyConnection:
+def connection() -> "duckdb.DuckDBPyConnection":
     """A database in memory that can reach nothing else."""
+    import duckdb
+
     if not hasattr(_OPENED, "connection"):
         _OPENED.connection = duckdb.connect(
             ":memory:",
@@ -134,6 +140,14 @@ def _expressions(node: object) -> Iterator[dict]:
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     for child in children:
         yield from _expressions(child)
+
+
+@lru_cache
+def failures() -> tuple[type[Exception], ...]:
+    """What a condition may be ended by on values that it doesn't fit."""
+    import duckdb
+
+    return duckdb.Error, pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError
 
 
 def first_line(error: BaseException) -> str:

@@ -11,16 +11,14 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
 
-import duckdb
 import pyarrow as pa
 
 from raypipe.corpus.partitions import Value, arrow_type, as_number, partitions
-from raypipe.corpus.sql import WHOLE, Path, Tree, connection, first_line, parsed, refusal
+from raypipe.corpus.sql import WHOLE, Path, Tree, connection, failures, first_line, parsed, refusal
 from raypipe.corpus.values import comparable
 
 FILTERED = "filtered"
 _ROW = "__row__"
-_FAILURES = (duckdb.Error, pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Condition:
             fields = [schema.field(name) for name in self.columns_of(schema)]
             nulls = [comparable(pa.nulls(1, field.type)) for field in fields]
             self._keep(self._with_given(pa.table(nulls, [field.name for field in fields]), 1), 1)
-        except _FAILURES as error:
+        except failures() as error:
             missing = [name for name in self.names if name.lower() not in {other.lower() for other in there}]
             near = [match for name in missing for match in get_close_matches(name, there, n=1)]
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -90,6 +88,8 @@ class Condition:
         ValueError
             If one doesn't.
         """
+        import duckdb
+
         try:
             self._keep(pa.table({name: pa.nulls(1) for name in self.names}), 1)
         except (duckdb.CatalogException, duckdb.ParserException) as error:
@@ -135,7 +135,7 @@ class Condition:
                     None if keep else FILTERED
                     for keep in self._keep(self._with_given(part(start, stop), stop - start), stop - start)
                 ]
-            except _FAILURES as error:
+            except failures() as error:
                 if stop - start == 1:
                     verdicts.append(f"condition failed: {first_line(error)}")
                     continue
@@ -164,7 +164,7 @@ def _taken(condition: Condition, schema: pa.Schema) -> tuple[tuple[str, Value], 
     table = pa.table({field.name: pa.nulls(1, field.type) for field in schema} | {n: pa.array([v]) for n, v in numbers})
     try:
         replace(condition, given=())._keep(table, 1)
-    except _FAILURES:
+    except failures():
         return condition.given
     return numbers
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 POWER = 0.8
 MAX_SEEDS = 100_000
@@ -41,6 +40,8 @@ def paired_effect(treated: Sequence[float], control: Sequence[float], *, level: 
     ValueError
         If the two aren't paired, or there are fewer than two seeds.
     """
+    from scipy import stats
+
     if len(treated) != len(control) or len(treated) < 2:
         raise ValueError(
             f"an effect needs the same two or more seeds on both sides, got {len(treated)} and {len(control)}."
@@ -107,6 +108,8 @@ def seeds_needed(effect: float, spread: float, *, level: float = 0.95, power: fl
 
 def _power(size: float, n: int, level: float) -> float:
     """How often a two-sided t test over n pairs sees an effect of so many standard deviations."""
+    from scipy import stats
+
     bar, centre = stats.t.ppf((1 + level) / 2, n - 1), size * np.sqrt(n)
     seen = float(stats.nct.sf(bar, n - 1, centre) + stats.nct.cdf(-bar, n - 1, centre))
     return seen if np.isfinite(seen) else 1.0  # far beyond the bar scipy has no digits left

@@ -10,7 +10,6 @@ Cost: O(s n) for s seeds and n test rows.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 MIN_ERRORS = 3.0
 """Standard errors that ceiling must lie above weak for a PGR."""
@@ -93,6 +92,8 @@ def ratio_interval(numerators: np.ndarray, denominators: np.ndarray, *, level: f
 
     None with fewer than two pairs, or where the denominator's own interval reaches zero: then no finite one exists.
     """
+    from scipy import stats
+
     n = len(numerators)
     if n < 2:
         return None

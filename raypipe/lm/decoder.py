@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from raypipe.lm.attention import attention_over
-from raypipe.lm.layer import Layer, shape_of
+from raypipe.lm.heads import Head, check_head
+from raypipe.lm.layer import Layer
 from raypipe.lm.packing import Packed
 from raypipe.lm.products import check_float8
+from raypipe.lm.shape import shape_of
 from raypipe.models.architecture import check_kind
 
-Head = tuple[int, int]  # (layer, head), both from 0
 Observe = Callable[[int, torch.Tensor, torch.Tensor], None]
 
 
@@ -110,34 +111,3 @@ class Decoder(nn.Module):
         for row, heads in enumerate(heads_by_row):
             keep[row, heads] = 0
         return keep.to(self.device, non_blocking=True)
-
-
-def check_head(head: Head, *, n_layers: int, n_heads: int) -> None:
-    """Refuse a head that a model of these sizes doesn't have.
-
-    Raises
-    ------
-    ValueError
-        With the head and the sizes.
-    """
-    if not all(type(at) is int and 0 <= at < n for at, n in zip(head, (n_layers, n_heads), strict=True)):
-        raise ValueError(f"a head must be within {n_layers} layers x {n_heads} heads, got {head}.")
-
-
-def check_heads(heads: Sequence[Head], *, n_layers: int, n_heads: int, where: str) -> None:
-    """Refuse a set of heads that a score can't be made with: none at all, one that isn't there, one named twice.
-
-    Raises
-    ------
-    ValueError
-        With where they come from.
-    """
-    if not heads:
-        raise ValueError(f"{where} must name at least one head: with none neutralised every influence is 0.")
-    for head in heads:
-        try:
-            check_head(head, n_layers=n_layers, n_heads=n_heads)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
-    if twice := [head for at, head in enumerate(heads) if head in heads[:at]]:
-        raise ValueError(f"{where} must name a head once, got {twice[0]} twice.")

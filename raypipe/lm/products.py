@@ -7,11 +7,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.functional import ScalingType
 
+from raypipe.lm.shape import MULTIPLE
+
 FLOAT8 = torch.float8_e4m3fn
 LARGEST = torch.finfo(FLOAT8).max
 ROWS = ScalingType.RowWise
-MULTIPLE, MIN_CAPABILITY = 16, (8, 9)
-"""What a GPU's 8-bit product asks for: of both sizes of the weight, and of the compute capability (Ada, Hopper)."""
+MIN_CAPABILITY = (8, 9)
+"""Compute capability of a GPU that has 8-bit products (Ada, Hopper)."""
 
 
 class Product(nn.Module):

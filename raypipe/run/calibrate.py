@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
 
 from raypipe.contracts.op import Op, Pool
 from raypipe.corpus import Corpus, Plan, Shard
@@ -59,6 +58,8 @@ def calibrate(ops: Sequence[Op], corpus: Corpus, plan: Plan, pool: Pool) -> list
     Without GPUs workers share a machine's caches and memory, so that as many are measured side by side as will run.
     The Ops share LIMIT_S. One whose batches don't fit into memory has a rate of 0 tokens/s.
     """
+    import ray
+
     remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=0)(_measure_all)
     n_workers = 1 if pool.num_gpus else min(pool.max_workers, MAX_MEASURED)
     shards = sampled_shards(plan)

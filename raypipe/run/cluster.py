@@ -3,27 +3,25 @@
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import ceil
 from typing import Any
 
 import psutil
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.contracts.op import Pool
 from raypipe.corpus import Shard
-from raypipe.run.pipeline import READER_CPUS
+from raypipe.run import local
+from raypipe.run.local import READERS_BESIDE
 from raypipe.runs.signals import kept_handlers
 from raypipe.storage.folder import TEMPORARY, Folder
 from raypipe.storage.uris import local_path
 
-READERS_BESIDE = 2  # CPUs of a machine left to readers; on this one logical ones, beyond its cores
+READER_CPUS = 0.5
+"""What a reader reserves; unlike a worker's share, or Ray Data would fuse the two and nothing would run ahead."""
 WORKERS_A_MACHINE = 8  # without GPUs: each has a copy of the model, and threads of one process wait for each other
-OBJECT_STORE_BYTES = 1 << 30
 ANSWER_S = 60.0
 MAX_LOOKED_AT = 1000
 log = logging.getLogger(__name__)
@@ -70,46 +68,23 @@ class Resources:
 
 def connect() -> Resources:
     """Join the cluster of $RAY_ADDRESS, or start one on this machine for as long as the job lasts."""
+    import ray
+
     # readers and workers must not fight for cores with threads of their own
     environment = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     if not ray.is_initialized():
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # a worker that dies is our business, not a page of C++
-        local = {} if "RAY_ADDRESS" in os.environ else _local()
-        with kept_handlers(), _silenced_stderr():  # Ray's own handlers would end us at once
-            ray.init(log_to_driver=False, logging_level=logging.WARNING, runtime_env={"env_vars": environment}, **local)
+        started = {} if "RAY_ADDRESS" in os.environ else local.options()
+        with kept_handlers(), local.silenced_stderr():  # Ray's own handlers would end us at once
+            ray.init(
+                log_to_driver=False, logging_level=logging.WARNING, runtime_env={"env_vars": environment}, **started
+            )
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return Resources(
         tuple(Node(has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", float("inf"))) for has in found)
     )
-
-
-@contextmanager
-def _silenced_stderr() -> Iterator[None]:
-    """Nothing on file descriptor 2, where Ray announces that it found its log level; errors are raised all the same."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _local() -> dict:
-    store = min(OBJECT_STORE_BYTES, psutil.virtual_memory().available // 8)
-    return {
-        "address": "local",  # not a cluster that happens to run on this machine
-        "num_cpus": _local_cpus(),
-        "object_store_memory": store,
-        "include_dashboard": False,
-    }
-
-
-def _local_cpus() -> int:
-    return (os.cpu_count() or 1) + READERS_BESIDE
 
 
 @dataclass(frozen=True)
@@ -139,11 +114,15 @@ class Wanted:
         ValueError
             As `fit` does.
         """
-        if "RAY_ADDRESS" not in os.environ and not ray.is_initialized():
-            import torch
-
-            here = Node(_local_cpus(), torch.cuda.device_count(), psutil.virtual_memory().available)
+        if local.is_own():
+            here = Node(local.n_cpus(), local.n_gpus(), psutil.virtual_memory().available)
             self.fit(Resources((here,)))
+
+    def have_gpus(self) -> bool:
+        """Whether the workers are on GPUs; joins the cluster only where that can't be known without."""
+        if self.gpus_per_worker is None and local.is_own():
+            return local.n_gpus() > 0
+        return self.gpus_per_worker > 0 if self.gpus_per_worker is not None else self.pool.num_gpus > 0
 
     def fit(self, resources: Resources) -> Pool:
         """The workers that fit on these resources, with room for the readers.
@@ -189,6 +168,8 @@ def check_seen_by_all(run: Folder, shards: Sequence[Shard] = (), *, paths: Seque
     ValueError
         If a node can't, with its address.
     """
+    import ray
+
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if len(nodes) < 2:
         return
@@ -196,8 +177,9 @@ def check_seen_by_all(run: Folder, shards: Sequence[Shard] = (), *, paths: Seque
         name = f".nonce{TEMPORARY}{secrets.token_hex(4)}"  # swept if we are killed before it is deleted
         nonce = secrets.token_hex(16).encode()
         run.write(name, nonce)
+        sees = ray.remote(num_cpus=0)(_sees)
         try:
-            _ask_all(nodes, lambda node: _sees.options(scheduling_strategy=node).remote(run, name, nonce), run.uri)
+            _ask_all(nodes, lambda node: sees.options(scheduling_strategy=node).remote(run, name, nonce), run.uri)
         finally:
             run.delete(name)
     for uri in {shard.uri.rpartition("/")[0]: shard.uri for shard in shards[:MAX_LOOKED_AT]}.values():
@@ -208,7 +190,10 @@ def check_seen_by_all(run: Folder, shards: Sequence[Shard] = (), *, paths: Seque
             _ask_all(nodes, partial(_ask_for_file, path), uri)
 
 
-def _ask_all(nodes: list[dict], ask: Callable[[NodeAffinitySchedulingStrategy], Any], uri: str) -> None:
+def _ask_all(nodes: list[dict], ask: Callable[[Any], Any], uri: str) -> None:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
     asked = [(node, ask(NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))) for node in nodes]
     for node, answer in asked:
         try:
@@ -223,16 +208,16 @@ def _ask_all(nodes: list[dict], ask: Callable[[NodeAffinitySchedulingStrategy], 
             )
 
 
-def _ask_for_file(path: str, node: NodeAffinitySchedulingStrategy) -> Any:
-    return _has.options(scheduling_strategy=node).remote(path)
+def _ask_for_file(path: str, node: Any) -> Any:
+    import ray
+
+    return ray.remote(num_cpus=0)(_has).options(scheduling_strategy=node).remote(path)
 
 
-@ray.remote(num_cpus=0)
 def _has(path: str) -> bool:
     return os.path.exists(path)
 
 
-@ray.remote(num_cpus=0)
 def _sees(folder: Folder, name: str, nonce: bytes) -> bool:
     try:
         return folder.read(name) == nonce

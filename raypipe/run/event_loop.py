@@ -8,9 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-import ray
+from typing import TYPE_CHECKING, Any
 
 from raypipe.corpus import Shard
 from raypipe.run import worker as became
@@ -18,7 +16,9 @@ from raypipe.run.commit import Totals
 from raypipe.run.progress import Meter, Reporter
 from raypipe.run.resume import planned_key
 from raypipe.run.rows import MAX_FAILED
-from raypipe.run.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from raypipe.run.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 MAX_HALVED_SHARDS = 3
@@ -78,7 +78,7 @@ class Shift:
     budget: int | None
     """The Op's token budget, for advice."""
     ledger: Any
-    dog: Watchdog
+    dog: "Watchdog"
     meter: Meter
     reporter: Reporter
     stopping: threading.Event
@@ -102,6 +102,8 @@ class Shift:
         StageFailed
             If a shard can't be finished by trying again with these settings, or nothing moves any more.
         """
+        import ray
+
         try:
             for row in arriving(stream, until=self._has_to_leave):
                 if row is not None:
@@ -195,6 +197,8 @@ def arriving(stream: Iterator[Row], *, until: Callable[[], bool]) -> Iterator[Ro
 
 def root_cause(error: BaseException) -> str:
     """The error that a chain of Ray's began with, on one line."""
+    import ray
+
     while isinstance(below := getattr(error, "cause", None) or error.__cause__, BaseException) and str(below):
         error = below
     last = (str(error).strip().splitlines() or [""])[-1].strip()

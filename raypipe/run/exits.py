@@ -4,8 +4,6 @@ import atexit
 import signal
 from functools import cache
 
-import ray
-
 LAST_S = 60
 """What an exit may take: Ray's own takes a second or two."""
 
@@ -17,5 +15,7 @@ def end_in_time() -> None:
     Ray 2.60's core worker takes itself apart at exit and may then wait for a lock of its own that is gone already (seen
     in one of some hundred processes whose driver had died). Python has ended by then, so only the kernel can help.
     """
+    import ray
+
     if ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE:
         atexit.register(signal.alarm, LAST_S)  # nobody handles SIGALRM: it ends the process

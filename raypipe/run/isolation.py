@@ -25,8 +25,8 @@ from raypipe.models.causal import DeviceLost
 from raypipe.run.commit import commit, file_name
 from raypipe.run.exits import end_in_time
 from raypipe.run.ledger import MAX_DEATHS
+from raypipe.run.patience import Patience
 from raypipe.run.rows import BrokenOp, ShardResult, Work, check_failed, prepare, without
-from raypipe.run.watchdog import Patience
 from raypipe.run.worker import ALREADY, BROKEN, DONE, UNREADABLE, outcome, parts, trouble_of
 from raypipe.storage.folder import Folder
 

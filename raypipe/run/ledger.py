@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
-import ray
 
 from raypipe.run.exits import end_in_time
 
@@ -30,6 +29,8 @@ class Identity:
     @staticmethod
     def of_this_process() -> "Identity":
         """The process that asks."""
+        import ray
+
         pid = os.getpid()
         node = ray.get_runtime_context().get_node_id()
         return Identity(node, socket.gethostname(), pid, psutil.Process(pid).create_time())
@@ -161,6 +162,8 @@ class Ledger:
 
 def start_ledger() -> Any:
     """A new ledger on the driver's node."""
+    import ray
+
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import ray
-
 from raypipe.contracts.op import Pool
 from raypipe.run.exits import end_in_time
 
@@ -26,6 +24,8 @@ def on_a_worker(
     Interrupted
         Once `is_stopping` says so.
     """
+    import ray
+
     remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=1)(_run)
     running = remote.remote(function, *arguments)
     while not ray.wait([running], timeout=LOOK_EVERY_S)[0]:

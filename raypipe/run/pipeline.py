@@ -12,6 +12,7 @@ from ray.data._internal.execution import streaming_executor_state
 from raypipe.contracts.op import Op, Pool
 from raypipe.corpus import Corpus, Shard
 from raypipe.corpus.lines import batched
+from raypipe.run.cluster import READER_CPUS
 from raypipe.run.ledger import MAX_DEATHS
 from raypipe.run.worker import Reader, Worker
 from raypipe.storage.folder import Folder
@@ -25,8 +26,6 @@ LOOK_EVERY_S = 0.01
 this long each turn, and a worker gets its next shard after two or three turns."""
 
 BLOCK = 20
-READER_CPUS = 0.5
-"""What a reader reserves; unlike a worker's share, or Ray Data would fuse the two and nothing would run ahead."""
 
 
 def outcomes(

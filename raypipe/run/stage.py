@@ -8,24 +8,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from raypipe.contracts.op import Op, Pool
 from raypipe.corpus import Corpus, Known, Plan, Shard, load, plan_shards, save
 from raypipe.run.cluster import Wanted, check_seen_by_all
 from raypipe.run.commit import SUFFIX, Totals, recount
 from raypipe.run.event_loop import Shift, StageFailed, check_failed_rows, nothing_scored
-from raypipe.run.isolation import rescue
-from raypipe.run.ledger import start_ledger
-from raypipe.run.pipeline import outcomes
+from raypipe.run.patience import Patience
 from raypipe.run.progress import Meter, Reporter
 from raypipe.run.resume import State, compare
-from raypipe.run.watchdog import Patience, Watchdog
 from raypipe.runs import card as cards
 from raypipe.runs.card import Json
 from raypipe.runs.names import checked_stage
 from raypipe.runs.signals import Stopped
 from raypipe.runs.stage import INCOMPLETE, at_work
 from raypipe.storage.folder import Folder
+
+if TYPE_CHECKING:
+    from raypipe.run.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 INPUTS = "inputs.arrow"
@@ -142,6 +143,10 @@ class Annotate:
 
     def _work(self, pending: list[Shard], state: State, card: Json) -> None:
         """Take the pending shards through the pool, those that killed their worker too often alone."""
+        from raypipe.run.ledger import start_ledger  # not before there is work: these import Ray
+        from raypipe.run.pipeline import outcomes
+        from raypipe.run.watchdog import Watchdog
+
         pool, meter, ledger = self.wanted.pool, Meter(self.stage, len(pending)), start_ledger()
         check_seen_by_all(self.run, pending)
         stream = outcomes(
@@ -167,6 +172,8 @@ class Annotate:
             raise Stopped(f"{self.stage}: stopped with {so_far} done; go on with the same command.")
 
     def _rescue(self, shard: Shard, state: State, pool: Pool, *, slowest_s: float) -> Iterator[Json]:
+        from raypipe.run.isolation import rescue
+
         return rescue(
             self.op, self.corpus, shard, folder=self.folder, pool=pool, part_rows=self.sizes.part_rows,
             done=frozenset(state.parts_done.get(shard.key, [])), patience=self.patience,
@@ -222,7 +229,7 @@ class Noter:
     write: Callable[[Json], None]
     card: Json
     meter: Meter
-    dog: Watchdog
+    dog: "Watchdog"
     pool: Pool
 
     def __post_init__(self) -> None:

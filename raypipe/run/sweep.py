@@ -16,8 +16,9 @@ from typing import Any
 
 import ray.tune
 
-from raypipe.run.cluster import READERS_BESIDE, Node, Resources, connect
+from raypipe.run.cluster import Node, Resources, connect
 from raypipe.run.exits import end_in_time
+from raypipe.run.local import READERS_BESIDE
 from raypipe.run.sweep_keeper import MAX_DEATHS, Keeper, Stopper
 from raypipe.run.sweep_search import Asha, Goal, Optuna, Searching, listed, proposed, scheduler
 from raypipe.run.sweep_table import Table

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 
 from raypipe.columns import KEYS
 from raypipe.contracts.op import Op
@@ -51,6 +50,8 @@ class Reader:
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         """Rows of (shard JSON, starts already done) -> one READ row for each shard that is left to do."""
+        import ray
+
         who = Identity.of_this_process()
         with sign_of_life(self.ledger, who):
             for row in block.to_pylist():
@@ -145,6 +146,8 @@ class Worker:
     """A place in the pool: loads the Op once, then takes shards through it and commits their files."""
 
     def __init__(self, op: Op, folder: Folder, ledger: Any, n_threads: int) -> None:
+        import ray
+
         self.op, self.folder, self.ledger = op, folder, ledger
         self.who = Identity.of_this_process()
         ray.get(ledger.hello.remote(self.who))
@@ -164,6 +167,8 @@ class Worker:
         return pa.Table.from_pylist(outcomes, schema=OUTCOMES)
 
     def _shard(self, row: dict[str, Any]) -> dict[str, str]:
+        import ray
+
         name, shard = row["name"].as_py(), Shard(**json.loads(row["shard"].as_py()))
         detail = {"shard": asdict(shard)}
         if (why := row["trouble"].as_py()) is not None:

@@ -3,24 +3,29 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
 from raypipe.contracts.statistic import PerToken, Quantity, Statistic
-from raypipe.lm.decoder import Decoder, Head, check_heads
+from raypipe.lm.heads import Head, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
-from raypipe.lm.layer import check_float8_sizes, shape_of
-from raypipe.lm.loss import Losses, chunk_losses, token_log_probs, token_losses
-from raypipe.lm.packing import Packed, pack, plan_batches
+from raypipe.lm.plan import plan_batches
+from raypipe.lm.shape import check_float8_sizes, shape_of
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import DeviceLost, open_model
 from raypipe.score.text import repeated_lines, zlib_bytes
 from raypipe.score.tokens import windows
+
+if TYPE_CHECKING:  # these need torch, which readers, and a driver that finds nothing to do, never load
+    import torch
+
+    from raypipe.lm.decoder import Decoder
+    from raypipe.lm.loss import Losses
+    from raypipe.lm.packing import Packed
 
 IDS, ZLIB = "token_ids", "zlib_bytes"
 MOMENTS: frozenset[Quantity] = frozenset({"log_prob_mean", "log_prob_std"})
@@ -58,8 +63,8 @@ class ForwardPass:
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
     version: ClassVar[int] = 2
     padding: int = field(default=0, init=False, repr=False, compare=False)
-    decoder: Decoder | None = field(default=None, init=False, repr=False, compare=False)
-    _of_chunk: Losses = field(default_factory=lambda: chunk_losses, init=False, repr=False, compare=False)
+    decoder: "Decoder | None" = field(default=None, init=False, repr=False, compare=False)
+    _of_chunk: "Losses | None" = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def adds(self) -> pa.Schema:
@@ -122,12 +127,18 @@ class ForwardPass:
 
     def setup(self, *, n_threads: int) -> None:
         """Load the model onto this worker's device."""
+        import torch
+
+        from raypipe.lm.decoder import Decoder
+        from raypipe.lm.loss import chunk_losses
+
         torch.set_num_threads(n_threads)
         keep_freed_memory()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         is_float8 = self.dtype == FLOAT8
         weights = open_model(self.model).weights(dtype="bfloat16" if is_float8 else self.dtype, device=device)
         layers = range(weights.config.num_hidden_layers) if is_float8 else ()
+        self._of_chunk = chunk_losses
         self.decoder = Decoder(weights, max_tokens=self.max_tokens, compiler=self.compiler, float8=layers)
         if self.compiler is not None:  # now, where loading and compiling have a time limit of their own
             self._of_chunk = torch.compile(chunk_losses, backend=self.compiler, dynamic=True)
@@ -165,26 +176,34 @@ class ForwardPass:
                 columns[name] = pa.array(values, type=statistic.adds.field(name).type, mask=np.isnan(values))
         return pa.table(columns)
 
-    @torch.inference_mode()
     def per_token(self, documents: list[np.ndarray]) -> dict[str, np.ndarray]:
         """Every quantity of tokens that the statistics need, float32, documents one after the other."""
+        import torch
+
+        from raypipe.lm.loss import token_log_probs
+        from raypipe.lm.packing import pack
+
         if self.decoder is None:
             raise RuntimeError("ForwardPass.setup() loads the model and must run before the first batch.")
         decoder = self.decoder
-        batch = pack(documents, device=decoder.device)
-        self.padding += batch.padding
-        hidden = decoder(batch, [self.heads] if self._is_masked else [])
-        if self.needs & MOMENTS:
-            found = token_log_probs(hidden[0][batch.sources], decoder.head, batch.targets)
-            quantities = {"nll": found.nll, "log_prob_mean": found.mean, "log_prob_std": found.std}
-        else:
-            quantities = {"nll": self._losses(hidden[0], batch)}
-        if self._is_masked:
-            quantities["nll_masked"] = self._losses(hidden[1], batch)
-        return {name: values.cpu().numpy() for name, values in quantities.items()}
+        with torch.inference_mode():
+            batch = pack(documents, device=decoder.device)
+            self.padding += batch.padding
+            hidden = decoder(batch, [self.heads] if self._is_masked else [])
+            if self.needs & MOMENTS:
+                found = token_log_probs(hidden[0][batch.sources], decoder.head, batch.targets)
+                quantities = {"nll": found.nll, "log_prob_mean": found.mean, "log_prob_std": found.std}
+            else:
+                quantities = {"nll": self._losses(hidden[0], batch)}
+            if self._is_masked:
+                quantities["nll_masked"] = self._losses(hidden[1], batch)
+            return {name: values.cpu().numpy() for name, values in quantities.items()}
 
-    def _losses(self, stream: torch.Tensor, batch: Packed) -> torch.Tensor:
+    def _losses(self, stream: "torch.Tensor", batch: "Packed") -> "torch.Tensor":
+        from raypipe.lm.loss import token_losses
+
         assert self.decoder is not None
+        assert self._of_chunk is not None
         return token_losses(stream[batch.sources], self.decoder.head, batch.targets, of_chunk=self._of_chunk)
 
 
@@ -200,6 +219,8 @@ def not_finite(per_token: PerToken, lengths: np.ndarray) -> np.ndarray:
 @contextmanager
 def _device_errors() -> Iterator[None]:
     """An allocation that failed, on any device, as MemoryError, a lost device as such: the runner knows no torch."""
+    import torch
+
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-import torch
 
 from raypipe import sample
 from raypipe.contracts.op import Op
 from raypipe.contracts.parts import apply
 from raypipe.contracts.statistic import Statistic
 from raypipe.corpus.rows import judge, source_table
-from raypipe.lm.decoder import Head
+from raypipe.lm.heads import Head
 from raypipe.models.causal import open_model
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.heads.heads_file import chosen_heads, parse_heads
@@ -42,6 +41,8 @@ def score(
     ValueError
         If the settings, the model or the heads can't be used.
     """
+    import torch
+
     statistics = tuple(scorer) if isinstance(scorer, Sequence) else (scorer,)
     needs_heads = any("nll_masked" in part.needs for part in statistics)
     found = _heads(heads, model) if needs_heads else ()
@@ -67,6 +68,8 @@ def score_with(op: Op, texts: Sequence[str | None]) -> pa.Table:
 def _opened(
     statistics: tuple[Statistic, ...], model: str, heads: tuple[Head, ...], max_tokens: int, dtype: str, budget: int
 ) -> ForwardPass:
+    import torch
+
     op = ForwardPass(model, statistics, heads, max_tokens=max_tokens, dtype=dtype, token_budget=budget)
     op.check()
     op.setup(n_threads=torch.get_num_threads())

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 
 from jobs import score_corpus, settings
 from jobs.benchmark.chaos_inputs import make_model
@@ -97,7 +98,7 @@ def test_it_is_named_before_ray_starts(
         raise AssertionError("Ray was asked for")
 
     monkeypatch.setattr(cluster, "connect", fail)
-    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)  # by a test before this one
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # by a test before this one
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     given: dict[str, Any] = {
         "corpus": corpus, "output": tmp_path / "run", "model": model, "scorer": "perplexity", "max-tokens": "64",

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.lm.packing import pack, plan_batches
+from raypipe.lm.packing import pack
+from raypipe.lm.plan import plan_batches
 
 CPU = torch.device("cpu")
 

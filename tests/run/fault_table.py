@@ -19,8 +19,8 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
+from raypipe.run.patience import Patience
 from raypipe.run.stage import is_complete
-from raypipe.run.watchdog import Patience
 
 from ..conftest import ROOT
 from .fake_op import CRASH, CRASH_READER, HANG, LOSE_DEVICE, RAISE, TOO_LARGE, FakeOp

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from raypipe.corpus import Corpus
 from raypipe.corpus.rows import text_hash
 from raypipe.run.cluster import Wanted
+from raypipe.run.patience import Patience
 from raypipe.run.stage import Annotate, Sizes
-from raypipe.run.watchdog import Patience
 from raypipe.storage.folder import Folder
 
 from .fake_op import FakeOp, FaultyFolder, score

@@ -19,8 +19,8 @@ from ray._private.internal_api import node_stats
 from raypipe.corpus import Corpus
 from raypipe.run.commit import recount
 from raypipe.run.event_loop import StageFailed
+from raypipe.run.patience import Patience
 from raypipe.run.stage import Stopped, is_complete
-from raypipe.run.watchdog import Patience
 from raypipe.storage.folder import Folder
 
 from .fake_op import CRASH, CRASH_READER, HANG, LOSE_DEVICE, RAISE, TOO_LARGE, FakeOp

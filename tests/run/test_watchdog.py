@@ -2,7 +2,8 @@ import pytest
 
 from raypipe.run import nodes
 from raypipe.run.ledger import Activity
-from raypipe.run.watchdog import Patience, Watchdog
+from raypipe.run.patience import Patience
+from raypipe.run.watchdog import Watchdog
 
 PATIENCE = Patience(batch_s=60, times=5, setup_s=900)
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import spearmanr
 from transformers import LlamaConfig
 
-from raypipe.lm.layer import check_float8_sizes
+from raypipe.lm.shape import check_float8_sizes
 from raypipe.score.number_format import agreement
 
 

@@ -20,8 +20,8 @@ from jobs.benchmark.gpu.waiting import busy_share
 from jobs.benchmark.plain_loop import plain_losses
 from jobs.benchmark.shapes import SHAPES, heads_of, make_documents, save_model
 from raypipe.contracts.statistic import mean_by_document
-from raypipe.lm.decoder import Head
-from raypipe.lm.packing import plan_batches
+from raypipe.lm.heads import Head
+from raypipe.lm.plan import plan_batches
 from raypipe.models.causal import open_model
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.statistics.influence import Influence

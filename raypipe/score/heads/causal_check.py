@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from raypipe.lm.decoder import Decoder, Head
+from raypipe.lm.decoder import Decoder
+from raypipe.lm.heads import Head
 from raypipe.lm.loss import token_hits, token_losses
-from raypipe.lm.packing import pack, plan_batches
+from raypipe.lm.packing import pack
+from raypipe.lm.plan import plan_batches
 from raypipe.score.heads.probes import Probe
 from raypipe.score.heads.verdict import MAX_DRAWS, Answers, Effect, judge_draws, judge_task
 

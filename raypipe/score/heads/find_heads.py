@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from raypipe.lm.decoder import Decoder, Head
+from raypipe.lm.decoder import Decoder
+from raypipe.lm.heads import Head
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from raypipe.lm.decoder import Head, check_heads
+from raypipe.lm.heads import Head, check_heads
 
 _MEASURED = ("loss", "accuracy", "prose_loss")
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from raypipe.lm.decoder import Decoder, Head
-from raypipe.lm.layer import Shape
-from raypipe.lm.packing import pack, plan_batches
+from raypipe.lm.decoder import Decoder
+from raypipe.lm.heads import Head
+from raypipe.lm.packing import pack
+from raypipe.lm.plan import plan_batches
+from raypipe.lm.shape import Shape
 from raypipe.score.heads.probes import Probe
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from raypipe.lm.packing import plan_batches
+from raypipe.lm.plan import plan_batches
 from raypipe.models.tokenizer import Vocabulary
 from raypipe.runs.signals import Stopped
 from raypipe.train.choices.labels import Labels

@@ -1,0 +1,55 @@
+"""What a job loads before it has anything to do: help and settings need none of the heavy libraries."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "torch",
+    "transformers",
+    "ray",
+    "duckdb",
+    "scipy",
+    "pandas",
+    "sklearn",
+    "deepspeed",
+    "boto3",
+    "altair",
+    "optuna",
+)
+LIGHT_JOBS = ("curate", "score_corpus", "find_heads", "select_corpus", "show_run", "tokenize_corpus")
+
+
+def run_python(code, *words):
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("job", LIGHT_JOBS)
+def test_help_loads_no_heavy_library(job):
+    code = """
+import contextlib, io, json, runpy, sys
+name = sys.argv[1]
+sys.argv = [name, "--help"]
+said = io.StringIO()
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(said):
+    runpy.run_module(f"jobs.{name}", run_name="__main__")
+print(json.dumps([len(said.getvalue()), [*sys.modules]]))
+"""
+    n_characters, modules = json.loads(run_python(code, job))
+    assert n_characters > 200
+    assert not set(HEAVY) & set(modules)
+
+
+@pytest.mark.parametrize("job", LIGHT_JOBS)
+def test_settings_can_be_had_without_torch(job):
+    code = """
+import importlib, sys
+for name in ("torch", "transformers", "sklearn"):
+    sys.modules[name] = None
+importlib.import_module(f"jobs.{sys.argv[1]}").Config
+"""
+    run_python(code, job)
