@@ -12,7 +12,8 @@ from raypipe.columns import DOMAIN
 from raypipe.contracts.op import Pool
 from raypipe.contracts.parts import assemble
 from raypipe.corpus import Corpus, Plan, Shard
-from raypipe.run.calibrate import Rate, calibrate, sampled_rows, sampled_shards
+from raypipe.run.calibrate import Rate, calibrate, sampled_rows, sampled_shards, unmeasured
+from raypipe.run.cluster import Wanted
 from raypipe.run.one_task import on_a_worker
 from raypipe.run.rows import Work, prepare
 from raypipe.run.stage import Sizes
@@ -25,13 +26,19 @@ COMPARED_S = 60.0
 
 
 def settle(
-    config: Any, op: ForwardPass, corpus: Corpus, plan: Plan, pool: Pool, made_with: dict[str, Any], sizes: Sizes | None
-) -> tuple[ForwardPass, Sizes]:
-    """The scorer with its budget, and the cut: as asked for or as the stage was begun with, else measured."""
+    config: Any, op: ForwardPass, corpus: Corpus, plan: Plan, wanted: Wanted, made_with: dict[str, Any],
+    sizes: Sizes | None,
+) -> tuple[ForwardPass, Sizes]:  # fmt: skip
+    """The scorer with its budget, and the cut: as asked for or as the stage was begun with, else measured.
+
+    A small corpus is cut without measuring; the cluster is joined only for what it has to tell.
+    """
     ops = budgets_of(config, op, made_with)
-    if sizes is not None and len(ops) == 1:
-        return ops[0], sizes
-    best, rate = fastest(ops, corpus, plan, pool)
+    if len(ops) == 1:
+        cut = sizes or unmeasured(plan.n_bytes, wanted.pool)
+        if cut is not None:
+            return ops[0], cut
+    best, rate = fastest(ops, corpus, plan, wanted.pool)
     return best, sizes or rate.sizes
 
 
@@ -63,10 +70,11 @@ def fastest(ops: Sequence[ForwardPass], corpus: Corpus, plan: Plan, pool: Pool) 
     return ops[best], rates[best]
 
 
-def cost_of_8_bits(op: ForwardPass, corpus: Corpus, plan: Plan, pool: Pool) -> dict[str, Any]:
+def cost_of_8_bits(op: ForwardPass, corpus: Corpus, plan: Plan, wanted: Wanted) -> dict[str, Any]:
     """For the card of a stage in 8-bit floats: how well they order a sample of this corpus; for others nothing."""
     if op.dtype != FLOAT8:
         return {}
+    pool = wanted.pool
     return {"number_format": on_a_worker(pool, _compare, op, corpus, sampled_shards(plan), pool.n_threads)}
 
 

@@ -70,7 +70,7 @@ def try_controls(config: Config, life: Life) -> list[dict[str, Any]]:
     wanted = config.to_wanted()
     identity = (read_card(life.run / stage_name(STAGE, config)) or {}).get("identity", {})
     heads = tuple((layer, head) for layer, head in identity.get("heads", []))
-    op = make_op(config, heads, identity, lambda: wanted.pool)
+    op = make_op(config, heads, identity, wanted.have_gpus)
     return on_a_worker(wanted.pool, run_controls, op, chosen, wanted.pool.n_threads, config.seed)
 
 

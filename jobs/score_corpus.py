@@ -19,7 +19,6 @@ from jobs.common import (
 from jobs.find_heads import ProbeSettings, detect
 from jobs.idle import refuse_idle
 from raypipe import sample
-from raypipe.contracts.op import Pool
 from raypipe.contracts.score import KEY
 from raypipe.contracts.statistic import Statistic, name_of
 from raypipe.corpus import Corpus, plan_shards
@@ -33,6 +32,7 @@ from raypipe.run.stage import Annotate, Sizes
 from raypipe.runs.card import check_identity, read_card
 from raypipe.runs.life import Life
 from raypipe.runs.names import nearest
+from raypipe.runs.stage import FINISHED
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.heads.heads_file import chosen_heads, parse_heads
 from raypipe.score.statistics.influence import Influence
@@ -131,12 +131,15 @@ def score(config: Any, life: Life, *, stages: list[str]) -> dict[str, Any]:
     made_with = (card or {}).get("identity", {})
     sizes = _sizes(config, made_with)
     plan = plan_shards(corpus, **asdict(sizes or FIRST_LOOK))  # wrong paths and columns end here, before any device
-    check_early(config, wanted)
+    is_finished = card is not None and card["status"] == FINISHED  # with this very model, if its identity is the same
+    if not is_finished:
+        check_early(config, wanted)
     heads = read_heads(config, life.run)
-    op = make_op(config, heads.chosen if heads else (), made_with, lambda: wanted.pool)
-    op.check(heads_follow=heads is None)
+    op = make_op(config, heads.chosen if heads else (), made_with, wanted.have_gpus)
     if card is not None and sizes is not None and (heads or not needs_heads(config)):
         check_identity(stage, card, _identity(config, op, corpus, sizes))  # before the run's own heads are replaced
+    if not is_finished:
+        op.check(heads_follow=heads is None)
     life.begin(stages)
     if heads is None and needs_heads(config):
         with life.at_once():
@@ -145,8 +148,8 @@ def score(config: Any, life: Life, *, stages: list[str]) -> dict[str, Any]:
     elif heads is not None:
         heads.keep(life.run)
     with life.at_once():
-        op, sizes = settle(config, op, corpus, plan, wanted.pool, made_with, sizes)
-        measured = {} if made_with else cost_of_8_bits(op, corpus, plan, wanted.pool)
+        op, sizes = settle(config, op, corpus, plan, wanted, made_with, sizes)
+        measured = {} if made_with else cost_of_8_bits(op, corpus, plan, wanted)
     return Annotate(
         life.run,
         stage,
@@ -168,7 +171,7 @@ def foresee(config: Config, run: Folder) -> Forecast:
     plan = plan_shards(corpus, **asdict(FIRST_LOOK))
     check_early(config, wanted)
     heads = (read_heads(config, run) or detected(config)).chosen if needs_heads(config) else ()
-    op = make_op(config, heads, {}, lambda: wanted.pool)
+    op = make_op(config, heads, {}, wanted.have_gpus)
     op.check()
     _, rate = fastest(budgets_of(config, op, {}), corpus, plan, wanted.pool)
     return forecast(corpus, plan, rate, workers=wanted.pool.max_workers)
@@ -195,18 +198,20 @@ def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:
     return Sizes(made_with["shard_bytes"], made_with["part_rows"]) if made_with else None
 
 
-def make_op(config: Any, heads: tuple[Head, ...], made_with: dict[str, Any], pool: Callable[[], Pool]) -> ForwardPass:
+def make_op(
+    config: Any, heads: tuple[Head, ...], made_with: dict[str, Any], have_gpus: Callable[[], bool]
+) -> ForwardPass:
     """The forward pass; what is left to us is what the stage was begun with, else what suits the workers."""
     dtype, budget = config.dtype, config.token_budget or made_with.get("token_budget")
     if dtype == "auto":
-        dtype = made_with.get("dtype") or ("bfloat16" if pool().num_gpus else "float32")
+        dtype = made_with.get("dtype") or ("bfloat16" if have_gpus() else "float32")
     return ForwardPass(
         model=config.model,
         statistics=statistics_of(config),
         heads=heads,
         max_tokens=config.max_tokens,
         dtype=dtype,
-        token_budget=budget or max(config.max_tokens, GPU_BUDGET if pool().num_gpus else CPU_BUDGET),
+        token_budget=budget or max(config.max_tokens, GPU_BUDGET if have_gpus() else CPU_BUDGET),
         compiler="inductor" if config.compile else None,
     )
 

@@ -20,6 +20,10 @@ SAMPLE_SHARDS, SAMPLE_ROWS = 16, 256
 MAX_MEASURED = 8
 LIMIT_S = 40.0
 MIN_SHARD_BYTES, MAX_SHARD_BYTES = 1 << 16, 1 << 29
+SMALL_BYTES, SMALL_FOR_GPUS = 4 << 20, 64 << 20
+"""Of a corpus: measuring would take as long as a good part of the work, and any cut does."""
+PIECES = 8
+"""Shards that each worker on a GPU gets of a small corpus."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,15 @@ class Rate:
         rows = tokens * self.rows / max(self.tokens, 1)
         bounded = min(max(size, MIN_SHARD_BYTES), MAX_SHARD_BYTES)
         return Sizes(shard_bytes=_rounded(bounded), part_rows=_rounded(min(max(rows, 16), 10_000_000)))
+
+
+def unmeasured(n_bytes: int, pool: Pool) -> Sizes | None:
+    """The cut of a small corpus, which isn't worth measuring one for; None: it isn't small."""
+    if n_bytes > (SMALL_FOR_GPUS if pool.num_gpus else SMALL_BYTES):
+        return None
+    wanted = n_bytes // (PIECES * pool.max_workers) if pool.num_gpus else 0
+    size = _rounded(max(wanted, MIN_SHARD_BYTES))
+    return Sizes(shard_bytes=size, part_rows=size // 4096)
 
 
 def _rounded(value: float) -> int:

@@ -17,7 +17,7 @@ SEGMENT_S = 60.0
 
 @dataclass
 class Meter:
-    """Rates of a stage since its first commit, and what is left."""
+    """Rates of a stage, and what is left."""
 
     stage: str
     n_shards: int
@@ -26,10 +26,12 @@ class Meter:
     waited_s: float = 0.0
     workers: int = 0
     started: float = field(default_factory=time.monotonic)
+    begun_at: float | None = None
+    """When the first shard was taken up: all before it is start-up."""
     first_at: float | None = None
     last_at: float | None = None
-    tokens_since_first: float = 0.0
-    """Since the first commit; of shards that were in work then, by the share of their time."""
+    _worked: list[tuple[float, float]] = field(default_factory=list)
+    """Spans in which some worker was at work, in order, none touching another."""
 
     def add(self, detail: dict) -> None:
         """One shard was committed: the detail of its outcome."""
@@ -39,17 +41,16 @@ class Meter:
             self.first_at = detail["at"]
         else:
             self.waited_s += detail["waited_s"]  # the first wait of all is start-up
-        since_first = min(max(detail["at"] - self.first_at, 0.0), detail["busy_s"])
-        self.tokens_since_first += detail["counts"]["tokens"] * since_first / max(detail["busy_s"], 1e-9)
+        begun = detail["at"] - detail["busy_s"] - detail["commit_s"]
+        self.begun_at = min(self.begun_at or begun, begun)
         self.last_at = max(self.last_at or 0.0, detail["at"])
+        self._worked = united([*self._worked, (begun, detail["at"])])
 
     @property
     def tokens_per_s(self) -> float:
-        """Tokens a second from the first commit to the last: start-up isn't throughput."""
-        span = (self.last_at or 0.0) - (self.first_at or 0.0)
-        if span > 0:
-            return self.tokens_since_first / span
-        return self.totals.tokens / self.busy_s if self.busy_s else 0.0
+        """Tokens a second of the time in which workers worked: while all still load, or load again, none can."""
+        spent = sum(end - begun for begun, end in self._worked)
+        return self.totals.tokens / spent if spent > 0 else 0.0
 
     @property
     def eta_s(self) -> float | None:
@@ -78,6 +79,17 @@ class Meter:
             "padding_fraction": round(self.totals.padding_fraction, 5), "eta_s": self.eta_s and round(self.eta_s, 1),
             "workers": self.workers,
         }  # fmt: skip
+
+
+def united(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The spans (begin, end) with those that overlap made one, in order."""
+    whole: list[tuple[float, float]] = []
+    for begun, ended in sorted(spans):
+        if whole and begun <= whole[-1][1]:
+            whole[-1] = (whole[-1][0], max(whole[-1][1], ended))
+        else:
+            whole.append((begun, ended))
+    return whole
 
 
 class Reporter:

@@ -242,10 +242,9 @@ class Noter:
         times["wall_s"] = before["wall_s"] + time.time() - self._started
         times["busy_s"] = before["busy_s"] + meter.busy_s
         times["waited_s"] = before["waited_s"] + meter.waited_s
-        if meter.first_at is not None:
-            times["start_up_s"] = max(0.0, meter.first_at - self._started)
+        if meter.begun_at is not None:
+            times["start_up_s"] = max(0.0, meter.begun_at - self._started)
             times["tokens_per_s"] = round(meter.tokens_per_s, 1)
-            times["commit_span_s"] = round((meter.last_at or meter.first_at) - meter.first_at, 3)
         self.card["running"] = {**asdict(self.pool), "watchdog_kills": self.dog.killed}
         try:
             self.write(self.card)

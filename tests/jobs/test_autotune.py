@@ -7,12 +7,22 @@ from dataclasses import replace
 import pytest
 
 from jobs import score_corpus
-from jobs.autotune import COMPARED_S, budgets_of, compared, cost_of_8_bits, fastest
+from jobs.autotune import COMPARED_S, budgets_of, compared, cost_of_8_bits, fastest, settle
 from jobs.score_corpus import Config
 from raypipe.contracts.op import Pool
 from raypipe.corpus import Known, Plan, Shard
-from raypipe.run.calibrate import SAMPLE_SHARDS, Rate, sampled_shards
+from raypipe.run.calibrate import (
+    MIN_SHARD_BYTES,
+    SAMPLE_SHARDS,
+    SMALL_BYTES,
+    SMALL_FOR_GPUS,
+    Rate,
+    sampled_shards,
+    unmeasured,
+)
+from raypipe.run.cluster import Wanted
 from raypipe.run.rows import BrokenOp
+from raypipe.run.stage import Sizes
 from raypipe.score.forward_pass import IDS, ForwardPass
 from raypipe.score.statistics.influence import Influence
 from raypipe.score.statistics.perplexity import Perplexity
@@ -59,7 +69,7 @@ def test_the_fastest_is_taken_and_all_rates_are_said(op, monkeypatch, capsys):
 
 
 def test_only_8_bits_are_compared(op):
-    assert cost_of_8_bits(op, None, None, Pool()) == {}
+    assert cost_of_8_bits(op, None, None, Wanted()) == {}
 
 
 def test_8_bits_are_compared_with_the_same_model_in_bfloat16(tiny_folder):  # noqa: F811
@@ -149,3 +159,22 @@ def test_a_run_in_8_bits_measures_itself_once_and_keeps_its_budget(ray_session, 
     assert found["rank_correlation"] > 0.9
     assert score_corpus.main(config) == 0  # nothing to do, nothing to measure
     assert "by token budget" not in capsys.readouterr().out
+
+
+def test_a_small_corpus_is_cut_without_measuring():
+    on_cpus, on_gpus = Pool(1, 2), Pool(1, 2, num_gpus=1.0)
+    assert unmeasured(1000, on_cpus).shard_bytes == pytest.approx(MIN_SHARD_BYTES, rel=0.05)
+    assert unmeasured(SMALL_BYTES + 1, on_cpus) is None
+    assert unmeasured(SMALL_FOR_GPUS, on_gpus).shard_bytes == pytest.approx(SMALL_FOR_GPUS / 16, rel=0.05)
+    assert unmeasured(SMALL_FOR_GPUS + 1, on_gpus) is None
+
+
+def test_what_a_stage_was_begun_with_needs_neither_measuring_nor_a_cluster(op):
+    class Nowhere:
+        @property
+        def pool(self):
+            raise AssertionError("Ray was asked for")
+
+    config, sizes = Config(corpus=("c",), output="o"), Sizes(shard_bytes=400, part_rows=10)
+    assert settle(config, op, None, None, Nowhere(), {}, sizes) == (op, sizes)
+    assert cost_of_8_bits(op, None, None, Nowhere()) == {}

@@ -21,11 +21,21 @@ SECRET = "planted-and-never-written"
 HOSTILE = ["</script><script>alert(1)</script>", "\x1b[31mred\x00", "\u202egnp.exe", "x" * 5000]
 
 
-def run(*arguments, timeout=400):
+def run(*arguments, timeout=400, without=None):
     planted = {"AWS_SECRET_ACCESS_KEY": f"aws-{SECRET}", "HF_TOKEN": f"hf_{SECRET}"}
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "HF_HUB_OFFLINE": "1", **planted}
+    path = os.pathsep.join(filter(None, [without, os.getcwd()]))
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path, **planted}
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+
+
+def nowhere(tmp_path, *packages):
+    """A folder that, first on the path, makes these packages fail when they are imported."""
+    folder = tmp_path / "nowhere"
+    folder.mkdir(exist_ok=True)
+    for name in packages:
+        (folder / f"{name}.py").write_text(f"raise AssertionError('{name} was asked for')\n")
+    return str(folder)
 
 
 @pytest.fixture
@@ -102,10 +112,10 @@ def test_rows_in_are_rows_out_scored_as_in_one_process(corpus, heads_file, tiny_
     assert [name for name, content in everything.items() if SECRET.encode() in content] == []
     assert SECRET not in first.stdout + first.stderr
     written = [file.stat().st_mtime_ns for file in files]
-    again = run(*command)
+    again = run(*command, without=nowhere(tmp_path, "ray", "torch", "transformers"))
     assert again.returncode == 0, again.stderr
     assert [file.stat().st_mtime_ns for file in files] == written
-    changed = run(*command, "--max-tokens", "32")
+    changed = run(*command, "--max-tokens", "32", without=nowhere(tmp_path, "ray", "torch", "transformers"))
     assert changed.returncode == 2
     assert "max_tokens was 64 and is now 32" in changed.stderr
     assert "--name NEW" in changed.stderr

@@ -12,23 +12,31 @@ COUNTS = {"rows": 10, "scored": 9, "skipped": {"empty": 1}, "tokens": 100, "toke
 
 
 def done(at: float, *, tokens: int = 100) -> dict:
-    return {"counts": {**COUNTS, "tokens": tokens}, "busy_s": 2.0, "waited_s": 1.0, "at": at}
+    return {"counts": {**COUNTS, "tokens": tokens}, "busy_s": 1.5, "waited_s": 1.0, "commit_s": 0.5, "at": at}
 
 
-def test_rates_count_from_the_first_commit() -> None:
+def test_rates_are_over_the_time_that_workers_worked() -> None:
     meter = Meter("scores", 10)
-    assert (meter.tokens_per_s, meter.eta_s) == (0.0, None)
+    assert (meter.tokens_per_s, meter.eta_s, meter.begun_at) == (0.0, None, None)
     meter.add(done(100.0, tokens=1000))
-    assert meter.tokens_per_s == 500.0  # of one shard all that is known is how long it was busy
+    assert meter.tokens_per_s == 1000 / 2
+    meter.add(done(101.0, tokens=80))  # beside the first for half of its time
+    assert meter.tokens_per_s == 1080 / 3
     meter.add(done(104.0))
     meter.add(done(110.0))
-    assert meter.tokens_per_s == 200 / 10
-    meter.add(done(101.0, tokens=80))  # of its two seconds one lies before the first commit
-    assert meter.tokens_per_s == 240 / 10
+    assert meter.tokens_per_s == 1280 / 7  # nobody worked from 101 to 102, from 104 to 108
+    assert meter.begun_at == 98.0
     assert meter.eta_s == 6 * 10 / 3
     assert meter.waited_s == 3.0  # the first wait is start-up
     assert meter.totals.padding_fraction == 100 / (100 + 1280)
     assert (meter.seen().done, meter.seen().eta_s) == (4, meter.eta_s)
+
+
+def test_two_shards_side_by_side_are_as_fast_as_their_workers_together() -> None:
+    meter = Meter("scores", 2)
+    for at in (100.0, 100.25):
+        meter.add(done(at, tokens=911))
+    assert meter.tokens_per_s == 2 * 911 / 2.25
 
 
 def test_files_say_how_far_a_stage_is_and_close_with_it(tmp_path: Path) -> None:

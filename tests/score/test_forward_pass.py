@@ -236,5 +236,5 @@ def test_no_moments_are_computed_unless_they_are_needed(op, monkeypatch):
     def fails(*_):
         raise AssertionError("moments weren't asked for")
 
-    monkeypatch.setattr("raypipe.score.forward_pass.token_log_probs", fails)
+    monkeypatch.setattr("raypipe.lm.loss.token_log_probs", fails)
     assert set(op.per_token([np.arange(9)])) == {"nll", "nll_masked"}
