@@ -14,9 +14,9 @@ from raypipe.contracts.parts import assemble
 from raypipe.corpus import Corpus, Plan, Shard
 from raypipe.run.calibrate import Rate, calibrate, sampled_rows, sampled_shards, unmeasured
 from raypipe.run.cluster import Wanted
+from raypipe.run.inputs import Sizes
 from raypipe.run.one_task import on_a_worker
 from raypipe.run.rows import Work, prepare
-from raypipe.run.stage import Sizes
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.number_format import agreement
 

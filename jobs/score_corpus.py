@@ -28,7 +28,8 @@ from raypipe.models.causal import open_model
 from raypipe.report.words import formats_compared
 from raypipe.run.cluster import Wanted
 from raypipe.run.forecast import Forecast, forecast
-from raypipe.run.stage import Annotate, Sizes
+from raypipe.run.inputs import Sizes
+from raypipe.run.stage import Annotate
 from raypipe.runs.card import check_identity, read_card
 from raypipe.runs.life import Life
 from raypipe.runs.names import nearest

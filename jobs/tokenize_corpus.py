@@ -12,7 +12,8 @@ from jobs.idle import refuse_idle
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.models.tokenizer import FILE, learnt_size, open_vocabulary, train_tokenizer
 from raypipe.run.cluster import Wanted
-from raypipe.run.stage import Annotate, Sizes
+from raypipe.run.inputs import Sizes
+from raypipe.run.stage import Annotate
 from raypipe.runs.card import finished_card, stages_of
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import every_row_once, read_listing, read_mix

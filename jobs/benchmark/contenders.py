@@ -19,8 +19,9 @@ from raypipe.lm.heads import Head
 from raypipe.models.causal import open_model
 from raypipe.run.cluster import Wanted
 from raypipe.run.commit import commit, file_name
+from raypipe.run.inputs import Sizes
 from raypipe.run.rows import through
-from raypipe.run.stage import Annotate, Sizes
+from raypipe.run.stage import Annotate
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.statistics.influence import Influence
 from raypipe.storage.folder import Folder

@@ -30,7 +30,8 @@ from rich.table import Table
 from raypipe.columns import REASON
 from raypipe.corpus import Corpus
 from raypipe.run.cluster import Wanted
-from raypipe.run.stage import Annotate, Sizes
+from raypipe.run.inputs import Sizes
+from raypipe.run.stage import Annotate
 from raypipe.storage.folder import Folder
 
 LINKS = 10_000
@@ -47,7 +48,7 @@ class Waiting:
     slow_times: float = 1.0
     """How much slower the process is that takes `claim` first."""
     claim: str = ""
-    reads: ClassVar[tuple[str, ...]] = ("text",)
+    reads: ClassVar[tuple[str, ...]] = ("text", "n_bytes")
     version: ClassVar[int] = 1
     adds: ClassVar[pa.Schema] = pa.schema([("n_bytes", pa.int64()), ("waited_s", pa.float32())])
     padding: int = 0

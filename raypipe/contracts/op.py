@@ -17,8 +17,12 @@ class Op(Protocol):
     Rows that a table gives a `reason` are in no batch: they come out as skipped rows.
     """
 
-    reads: ClassVar[tuple[str, ...]]
     version: ClassVar[int]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that `prepare` gets beside id, text_hash and reason: of columns.SOURCE, or `stage.column`."""
+        ...
 
     @property
     def padding(self) -> int:
@@ -31,7 +35,7 @@ class Op(Protocol):
         ...
 
     def prepare(self, table: pa.Table) -> pa.Table:
-        """Ahead of the device, on a CPU: columns.SOURCE -> whatever batches need + reason, same rows and order."""
+        """Ahead of the device, on a CPU: what it reads -> whatever batches need + reason, same rows and order."""
         ...
 
     def setup(self, *, n_threads: int) -> None:

@@ -102,12 +102,43 @@ class Shard:
     broken: str | None = None
     """Why the file couldn't be read when it was planned: reading it raises UnreadableFile."""
     inputs: str = ""
-    """Of the files of other stages that are read beside it: changes when one of them is written again."""
+    """8 hex of the files of other stages that are read beside it: changes when one of them is written again."""
 
     @property
     def key(self) -> str:
-        """File stem of its output: quoted path, 8 hex of what it was cut from, start. Sorted keys are corpus order."""
-        return f"{file_key(self.path, self.fingerprint + self.inputs, self.size)}-{self.start:015d}"
+        """File stem of its output: quoted path, 8 hex of what it was cut from, start, 8 hex of what is read beside it.
+
+        Sorted keys are corpus order.
+        """
+        key = f"{file_key(self.path, self.fingerprint, self.size)}-{self.start:015d}"
+        return f"{key}-{self.inputs}" if self.inputs else key
+
+
+@dataclass(frozen=True, slots=True)
+class OutputName:
+    """The name of a shard's file in a stage, taken apart."""
+
+    path: str
+    """Quoted."""
+    cut_from: str
+    """8 hex of what it was cut from."""
+    start: int
+    inputs: str
+    is_last: bool
+    """Of a stream's parts."""
+
+
+LAST = ".last.parquet"
+_OUTPUT = re.compile(r"(.+)-([0-9a-f]{8})-([0-9]{15})(?:-([0-9a-f]{8}))?(\.last)?\.parquet")
+
+
+def output_name(name: str) -> OutputName | None:
+    """A file's name taken apart; None if no stage has given it."""
+    found = _OUTPUT.fullmatch(name)
+    if found is None:
+        return None
+    path, cut_from, start, inputs, last = found.groups()
+    return OutputName(path, cut_from, int(start), inputs or "", last is not None)
 
 
 @lru_cache(maxsize=1024)  # the shards of a file come one after another

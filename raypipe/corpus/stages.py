@@ -4,7 +4,6 @@ No key is looked up and nothing is shuffled: the n-th row of a shard's file is t
 compares `text_hash` and stops at the first difference.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -13,13 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raypipe.columns import ID, KEYS, REASON, TEXT_HASH
+from raypipe.columns import ID, KEYS, REASON, TEXT, TEXT_HASH
 from raypipe.corpus.read import read_shard, read_stream
-from raypipe.corpus.shards import Corpus, Shard, UnreadableFile, quoted_path
+from raypipe.corpus.shards import LAST, Corpus, Shard, UnreadableFile, output_name, quoted_path
 from raypipe.storage.folder import Folder
 
-LAST = ".last.parquet"
-_NAME = re.compile(r"(?P<path>.+)-[0-9a-f]{8}-(?P<start>[0-9]{15})(\.last)?\.parquet")
 Files = dict[str, list[str]]
 """Stage -> its files of one shard: one, or the parts of a stream in order."""
 
@@ -67,8 +64,8 @@ class Listed:
         """As they lie in a folder now."""
         files: dict[str, dict[int, tuple[str, str]]] = {}
         for entry in folder.files():
-            if found := _NAME.fullmatch(entry.path):
-                files.setdefault(found["path"], {})[int(found["start"])] = entry.path, entry.fingerprint
+            if found := output_name(entry.path):
+                files.setdefault(found.path, {})[found.start] = entry.path, entry.fingerprint
         return cls(stage, files)
 
     def of_shard(self, shard: Shard) -> list[tuple[str, str]]:
@@ -102,21 +99,22 @@ def with_inputs(shards: Sequence[Shard], listings: Sequence[Listed]) -> Iterator
     for shard in shards:
         found = {listed.stage: listed.of_shard(shard) for listed in listings}
         known = "\0".join(f"{stage}\0{name}\0{print_}" for stage, files in found.items() for name, print_ in files)
-        inputs = blake2b(known.encode(), digest_size=8).hexdigest() if found else ""
+        inputs = blake2b(known.encode(), digest_size=4).hexdigest() if found else ""
         yield replace(shard, inputs=inputs), {stage: [name for name, _ in files] for stage, files in found.items()}
 
 
 @dataclass(frozen=True)
 class Joined:
-    """Rows of shards from committed stages, and from the corpus where one of its own columns is read."""
+    """Rows of shards: of the corpus, of committed stages, or of both; the corpus is read for its own columns only."""
 
     corpus: Corpus
     part_rows: int
-    stages: tuple[Reads, ...]
-    source_columns: tuple[str, ...] = ()
+    stages: tuple[Reads, ...] = ()
+    source_columns: tuple[str, ...] = (TEXT,)
+    """Of columns.SOURCE."""
 
     def parts(
-        self, shard: Shard, files: Files, *, done: frozenset[int] = frozenset()
+        self, shard: Shard, files: Files | None = None, *, done: frozenset[int] = frozenset()
     ) -> Iterator[tuple[Shard, bool, pa.Table]]:
         """What a planned shard turns into, whether each part is its last, and its rows.
 
@@ -130,10 +128,11 @@ class Joined:
         UnreadableFile
             If one can't be read.
         """
+        files, is_source = files or {}, bool(self.source_columns) or not self.stages
         if shard.cut != "part":
-            source = read_shard(self.corpus, shard) if self.source_columns else None
+            source = read_shard(self.corpus, shard) if is_source else None
             yield shard, True, self._joined(shard, source, {stage: names[0] for stage, names in files.items()})
-        elif self.source_columns:
+        elif is_source:
             yield from self._with_stream(shard, files, done)
         else:
             yield from self._by_files(shard, files, done)
@@ -167,8 +166,8 @@ class Joined:
 
 
 def _start(name: str) -> int:
-    found = _NAME.fullmatch(name)
-    return int(found["start"]) if found else -1
+    found = output_name(name)
+    return found.start if found else -1
 
 
 def _of_part(stage: str, names: Mapping[int, str], part: Shard) -> str:

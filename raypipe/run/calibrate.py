@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from raypipe.contracts.op import Op, Pool
 from raypipe.corpus import Corpus, Plan, Shard
 from raypipe.run.exits import end_in_time
-from raypipe.run.stage import Sizes
+from raypipe.run.inputs import Sizes
 from raypipe.run.worker import parts
 
 SHARD_S = 30.0

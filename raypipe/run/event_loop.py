@@ -28,6 +28,7 @@ LOOK_EVERY_S, NOTE_EVERY_S = 1.0, 30.0
 Row = dict[str, Any]
 _REMEDY = {
     became.FULL: "Make room; the same command goes on.",
+    became.MISMATCH: "Then the same command goes on.",
     became.BROKEN: "The documents aren't at fault; mend the settings or the code, the same command goes on.",
 }
 
@@ -130,8 +131,8 @@ class Shift:
             self.poisoned.add(key)
         elif kind in (became.UNREADABLE, became.STORAGE):
             self.set_aside[key] = f"{kind}: {detail['why']}"
-        elif kind in (became.FULL, became.BROKEN):
-            raise StageFailed(f"{self.stage}: {kind}: {detail['why']}. {_REMEDY[kind]}")
+        elif kind in _REMEDY:
+            raise StageFailed(f"{self.stage}: {kind}: {detail['why']} {_REMEDY[kind]}")
         self.meter.workers = self.dog.n_workers
         self.reporter.update()
 

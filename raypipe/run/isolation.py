@@ -20,14 +20,15 @@ import ray
 
 from raypipe.contracts.op import Op, Pool
 from raypipe.contracts.parts import assemble
-from raypipe.corpus import Corpus, Shard
+from raypipe.corpus import Shard
+from raypipe.corpus.stages import Files, Joined, Mismatch
 from raypipe.models.causal import DeviceLost
 from raypipe.run.commit import commit, file_name
 from raypipe.run.exits import end_in_time
 from raypipe.run.ledger import MAX_DEATHS
 from raypipe.run.patience import Patience
 from raypipe.run.rows import BrokenOp, ShardResult, Work, check_failed, prepare, without
-from raypipe.run.worker import ALREADY, BROKEN, DONE, UNREADABLE, outcome, parts, trouble_of
+from raypipe.run.worker import ALREADY, BROKEN, DONE, MISMATCH, UNREADABLE, outcome, trouble_of
 from raypipe.storage.folder import Folder
 
 Phase = Literal["prepare", "score"]
@@ -52,12 +53,12 @@ class Limits:
 
 def rescue(
     op: Op,
-    corpus: Corpus,
+    inputs: Joined,
     shard: Shard,
     *,
+    files: Files,
     folder: Folder,
     pool: Pool,
-    part_rows: int,
     done: frozenset[int],
     patience: Patience,
     slowest_s: float,
@@ -69,7 +70,7 @@ def rescue(
     limits = Limits(pool.n_threads, patience, slowest_s)
     remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=MAX_DEATHS)(_rescue)
     try:
-        yield from ray.get(remote.remote(op, corpus, shard, folder, part_rows, done, limits))
+        yield from ray.get(remote.remote(op, inputs, shard, files, folder, done, limits))
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
         # the Op ran in children, so what ended the task itself is the reading
         why = f"reading it ended its process {MAX_DEATHS + 1} times: {type(error).__name__}"
@@ -77,12 +78,12 @@ def rescue(
 
 
 def _rescue(
-    op: Op, corpus: Corpus, shard: Shard, folder: Folder, part_rows: int, done: frozenset[int], limits: Limits
+    op: Op, inputs: Joined, shard: Shard, files: Files, folder: Folder, done: frozenset[int], limits: Limits
 ) -> list[dict[str, Any]]:  # fmt: skip
     end_in_time()
     found: list[dict[str, Any]] = []
     try:
-        for part, is_last, source in parts(corpus, shard, part_rows=part_rows, done=done):
+        for part, is_last, source in inputs.parts(shard, files, done=done):
             name, detail = file_name(part, is_last=is_last), {"shard": asdict(part)}
             if folder.exists(name):
                 found.append(outcome(name, ALREADY, detail))
@@ -93,6 +94,8 @@ def _rescue(
             counts = commit(folder, name, shard=part, source=source, result=result)
             times = {"busy_s": busy_s, "waited_s": 0.0, "commit_s": 0.0, "at": time.time()}
             found.append(outcome(name, DONE, {**detail, "counts": counts, **times}))
+    except Mismatch as error:
+        found.append(outcome(shard.key, MISMATCH, {"why": str(error), "shard": asdict(shard)}))
     except BrokenOp as error:
         found.append(outcome(shard.key, BROKEN, {"why": str(error), "shard": asdict(shard)}))
     except OSError as error:

@@ -10,8 +10,9 @@ from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 from ray.data._internal.execution import streaming_executor_state
 
 from raypipe.contracts.op import Op, Pool
-from raypipe.corpus import Corpus, Shard
+from raypipe.corpus import Shard
 from raypipe.corpus.lines import batched
+from raypipe.corpus.stages import Files, Joined
 from raypipe.run.cluster import READER_CPUS
 from raypipe.run.ledger import MAX_DEATHS
 from raypipe.run.worker import Reader, Worker
@@ -30,27 +31,28 @@ BLOCK = 20
 
 def outcomes(
     op: Op,
-    corpus: Corpus,
+    inputs: Joined,
     shards: Sequence[Shard],
     *,
     folder: Folder,
     pool: Pool,
-    part_rows: int,
     ledger: Any,
     done: Mapping[str, Sequence[int]],
+    files: Mapping[str, Files],
 ) -> Iterator[dict[str, Any]]:
     """Take the shards through the Op, wave after wave, and yield what became of each: a row of worker.OUTCOMES.
 
-    `done` maps the key of a compressed stream to the starts of its parts that are committed.
+    `done` maps the key of a compressed stream to the starts of its parts that are committed, `files` that of a shard to
+    the files of other stages that are read beside it.
     """
     context = _context()
     _look_often()
     for wave in batched(shards, _wave(pool)):
-        rows = [{"shard": json.dumps(asdict(shard)), "done": list(done.get(shard.key, []))} for shard in wave]
+        rows = [_row(shard, done.get(shard.key, []), files.get(shard.key, {})) for shard in wave]
         with DataContext.current(context):
             source = ray.data.from_items(rows, override_num_blocks=_n_blocks(len(rows), pool))
             prepared = source.map_batches(
-                Reader(op, corpus, part_rows, ledger).__call__,
+                Reader(op, inputs, ledger).__call__,
                 batch_size=None,
                 batch_format="pyarrow",
                 num_cpus=READER_CPUS,
@@ -72,6 +74,10 @@ def outcomes(
             )
             for batch in finished.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 yield from batch.to_pylist()
+
+
+def _row(shard: Shard, done: Sequence[int], files: Files) -> dict[str, Any]:
+    return {"shard": json.dumps(asdict(shard)), "done": list(done), "files": json.dumps(files)}
 
 
 def _wave(pool: Pool) -> int:

@@ -4,14 +4,12 @@ A name holds the path, the fingerprint and the cut of its shard, so a rewritten 
 the old one is stale.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from raypipe.corpus import Shard
-from raypipe.run.commit import LAST, SUFFIX, file_name
-
-_OURS = re.compile(r".+-[0-9a-f]{8}-[0-9]{15}(\.last)?\.parquet")
+from raypipe.corpus.shards import LAST, output_name
+from raypipe.run.commit import SUFFIX, file_name
 
 
 @dataclass
@@ -36,16 +34,16 @@ def compare(shards: Sequence[Shard], names: Iterable[str]) -> State:
         If there is a Parquet file that no stage has written: it would be counted, or deleted as stale.
     """
     there = {name: name for name in names}
-    if foreign := sorted(name for name in there if not _OURS.fullmatch(name)):
+    if foreign := sorted(name for name in there if output_name(name) is None):
         raise ValueError(f"a stage's folder must hold its own files only, got {foreign[0]!r}; move it elsewhere.")
-    streams: dict[str, list[str]] = {_stem(shard.key): [] for shard in shards if shard.cut == "part"}
+    streams: dict[tuple[str, ...], list[str]] = {_stream(shard.key): [] for shard in shards if shard.cut == "part"}
     for name in there if streams else ():
-        if (of_stream := streams.get(_stem(name))) is not None:
+        if (of_stream := streams.get(_stream(name.removesuffix(LAST).removesuffix(SUFFIX)))) is not None:
             of_stream.append(name)
     state = State()
     for shard in shards:
         if shard.cut == "part":
-            _compare_stream(shard, streams[_stem(shard.key)], state)
+            _compare_stream(shard, streams[_stream(shard.key)], state)
         elif (name := file_name(shard, is_last=True)) in there:
             state.finished.add(there[name])  # not a second copy of each name
         else:
@@ -60,8 +58,9 @@ def planned_key(shard: Shard) -> str:
 
 
 def _compare_stream(shard: Shard, names: list[str], state: State) -> None:
-    starts = sorted(_start(name) for name in names)
-    last = [_start(name) for name in names if name.endswith(LAST)]
+    found = [one for one in map(output_name, names) if one is not None]
+    starts = sorted(one.start for one in found)
+    last = [one.start for one in found if one.is_last]
     is_whole = bool(last) and len(starts) == last[0] // shard.size + 1
     state.finished.update(names)
     if not is_whole:
@@ -69,9 +68,7 @@ def _compare_stream(shard: Shard, names: list[str], state: State) -> None:
         state.parts_done[shard.key] = starts
 
 
-def _stem(name: str) -> str:
-    return name[: name.rindex("-")]
-
-
-def _start(name: str) -> int:
-    return int(name[name.rindex("-") + 1 :].removesuffix(LAST).removesuffix(SUFFIX))
+def _stream(key: str) -> tuple[str, ...]:
+    """What the parts of a stream share."""
+    found = output_name(key + SUFFIX)
+    return (found.path, found.cut_from, found.inputs) if found else ()

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from raypipe.columns import REASON, TEXT
+from raypipe.columns import DOMAIN, KEYS, REASON
 from raypipe.contracts.op import Op, Report
 from raypipe.contracts.parts import Part, assemble, without_reasons
 from raypipe.models.causal import DeviceLost
@@ -16,6 +15,8 @@ MAX_FAILED = 10
 """Documents of a shard that may raise; if more do, and a twentieth of the shard, the Op is broken, not they."""
 
 MAX_REASON = 300
+_OF_ANY_ROW = (*KEYS.names, DOMAIN, "n_bytes")
+"""Columns that a skipped row keeps."""
 
 
 class BrokenOp(RuntimeError):
@@ -138,11 +139,11 @@ def _find_failing(op: Op, source: pa.Table, rows: np.ndarray, failed: dict[int, 
 
 
 def without(source: pa.Table, lost: dict[int, str]) -> pa.Table:
-    """columns.SOURCE with some rows (row -> reason) skipped: they keep their place and lose their text."""
+    """What an Op reads with some rows (row -> reason) skipped: they keep their place and keys, and lose the rest."""
     reasons = [lost.get(row, reason) for row, reason in enumerate(source[REASON].to_pylist())]
-    texts = pc.if_else(pa.array([row not in lost for row in range(len(source))]), source[TEXT], None)
-    changed = {REASON: pa.array(reasons, pa.string()), TEXT: texts}
-    return pa.table({name: changed.get(name, source[name]) for name in source.column_names}, schema=source.schema)
+    kept = pa.array(np.arange(len(source)), mask=np.isin(np.arange(len(source)), list(lost)))
+    columns = {name: source[name] if name in _OF_ANY_ROW else source[name].take(kept) for name in source.column_names}
+    return pa.table({**columns, REASON: pa.array(reasons, pa.string())}, schema=source.schema)
 
 
 def through(op: Op, prepared: pa.Table, *, report: Report) -> ShardResult:

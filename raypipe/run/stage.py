@@ -3,18 +3,21 @@
 A committed output file is the only state: `resume` compares the listing of the inputs with that of the outputs.
 """
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from raypipe.contracts.op import Op, Pool
-from raypipe.corpus import Corpus, Known, Plan, Shard, load, plan_shards, save
+from raypipe.corpus import Corpus, Plan, Shard
+from raypipe.corpus.stages import Files, Joined
 from raypipe.run.cluster import Wanted, check_seen_by_all
 from raypipe.run.commit import SUFFIX, Totals, recount
 from raypipe.run.event_loop import Shift, StageFailed, check_failed_rows, nothing_scored
+from raypipe.run.inputs import Inputs, Sizes, planned, resolve
 from raypipe.run.patience import Patience
 from raypipe.run.progress import Meter, Reporter
 from raypipe.run.resume import State, compare
@@ -29,18 +32,7 @@ if TYPE_CHECKING:
     from raypipe.run.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
-INPUTS = "inputs.arrow"
 GRACE_S = 60.0
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How a corpus is cut; fixed in the card at the first start."""
-
-    shard_bytes: int
-    """Of text or JSON lines."""
-    part_rows: int
-    """Rows of a part of a compressed stream."""
 
 
 @dataclass
@@ -66,6 +58,10 @@ class Annotate:
     """What shards in flight get after a request to stop."""
     measured: Json = field(default_factory=dict)
     """What was found out before the first start and goes into a new card."""
+    stages: tuple[str, ...] = ()
+    """Finished stages of the run whose columns the Op reads, as `stage.column`."""
+    redo: bool = False
+    """Whether a change of identity redoes the stage without asking: for one that runs no model."""
 
     def __post_init__(self) -> None:
         """Find the stage's folder.
@@ -76,6 +72,7 @@ class Annotate:
             If its name isn't that of one folder right inside the run's.
         """
         self.folder = self.run / checked_stage(self.stage)
+        self.inputs, self.files = Inputs(), dict[str, Files]()
 
     def __call__(self) -> Json:
         """Do what is left and return the card.
@@ -84,6 +81,8 @@ class Annotate:
         ------
         IdentityChanged
             If the files that are there were made with other settings.
+        KeyError, FileNotFoundError, ValueError
+            If what the Op reads isn't there, or a stage that it reads was made of other rows.
         Stopped
             If `stopping` was set; what was in flight is committed.
         StageFailed
@@ -91,8 +90,9 @@ class Annotate:
             none came through.
         """
         self._sweep()
-        card = cards.read_card(self.folder)
-        cards.check_identity(self.stage, card, self.identity)
+        self.inputs = resolve(self.run, self.op.reads, stages=self.stages)
+        self.identity = {**self.identity, **self.inputs.identity}
+        card = self._card()
         plan, state = self.plan()
         if self._is_untouched(card, plan, state):
             return card or {}
@@ -108,13 +108,24 @@ class Annotate:
             self._finish(plan, card)
         return card
 
+    def _card(self) -> Json | None:
+        """The stage's card, None if it has none or is to be made anew."""
+        card = cards.read_card(self.folder)
+        if not (self.redo and card and self._is_other(card)):
+            cards.check_identity(self.stage, card, self.identity)
+            return card
+        log.info("%s: made by other settings, and done again", self.stage)
+        for name in self._names():
+            self.folder.delete(name)
+        return None
+
+    def _is_other(self, card: Json) -> bool:
+        now = json.loads(json.dumps(self.identity))
+        return card.get("format") != cards.FORMAT or bool(cards.differences(card["identity"], now))
+
     def plan(self) -> tuple[Plan, State]:
         """The shards of the corpus and what is left of them; no output file is opened."""
-        known = load(self.folder, INPUTS)
-        plan = plan_shards(self.corpus, shard_bytes=self.sizes.shard_bytes, part_rows=self.sizes.part_rows, known=known)
-        if plan.known != known:
-            save(plan.known, self.folder, INPUTS)
-        plan = replace(plan, known=Known())  # saved; for a million files it would take a quarter of a gigabyte
+        plan, self.files = planned(self.corpus, self.sizes, self.inputs, self.folder)
         return plan, compare(plan.shards, self._names())
 
     def _names(self) -> list[str]:
@@ -150,8 +161,8 @@ class Annotate:
         pool, meter, ledger = self.wanted.pool, Meter(self.stage, len(pending)), start_ledger()
         check_seen_by_all(self.run, pending)
         stream = outcomes(
-            self.op, self.corpus, pending, folder=self.folder, pool=pool,
-            part_rows=self.sizes.part_rows, ledger=ledger, done=state.parts_done,
+            self.op, self._reader(), pending, folder=self.folder, pool=pool,
+            ledger=ledger, done=state.parts_done, files=self.files,
         )  # fmt: skip
         with Watchdog(ledger, self.patience, self.stopping.set) as dog, Reporter(self.run, meter) as reporter:
             note = Noter(self._write, card, meter, dog, pool)
@@ -175,10 +186,13 @@ class Annotate:
         from raypipe.run.isolation import rescue
 
         return rescue(
-            self.op, self.corpus, shard, folder=self.folder, pool=pool, part_rows=self.sizes.part_rows,
+            self.op, self._reader(), shard, files=self.files.get(shard.key, {}), folder=self.folder, pool=pool,
             done=frozenset(state.parts_done.get(shard.key, [])), patience=self.patience,
             slowest_s=slowest_s,
         )  # fmt: skip
+
+    def _reader(self) -> Joined:
+        return self.inputs.joined(self.corpus, part_rows=self.sizes.part_rows)
 
     def _finish(self, plan: Plan, card: Json) -> None:
         self._sweep()

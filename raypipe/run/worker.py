@@ -18,6 +18,7 @@ import pyarrow as pa
 from raypipe.columns import KEYS
 from raypipe.contracts.op import Op
 from raypipe.corpus import Corpus, Shard, UnreadableFile, read_shard, read_stream
+from raypipe.corpus.stages import Files, Joined, Mismatch
 from raypipe.models.causal import DeviceLost
 from raypipe.run.commit import commit, file_name
 from raypipe.run.exits import end_in_time
@@ -36,7 +37,7 @@ READ = pa.schema(
 OUTCOMES = pa.schema([("name", pa.string()), ("outcome", pa.string()), ("detail", pa.string())])
 
 DONE, ALREADY, POISON, STOPPED = "done", "already", "poison", "stopped"
-UNREADABLE, STORAGE, FULL, BROKEN = "unreadable", "storage", "storage full", "broken"
+UNREADABLE, STORAGE, FULL, BROKEN, MISMATCH = "unreadable", "storage", "storage full", "broken", "mismatch"
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,11 @@ class Reader:
     """Reads and prepares shards on CPUs, ahead of the workers, one at a time: a block is never whole in memory."""
 
     op: Op
-    corpus: Corpus
-    part_rows: int
+    inputs: Joined
     ledger: Any
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        """Rows of (shard JSON, starts already done) -> one READ row for each shard that is left to do."""
+        """Rows of (shard JSON, starts already done, its files of stages) -> a READ row for each shard left to do."""
         import ray
 
         who = Identity.of_this_process()
@@ -59,17 +59,20 @@ class Reader:
                 attempt = ray.get(self.ledger.read_begins.remote(who, shard.key))
                 if attempt is None:
                     return
+                done, files = frozenset(row["done"] or []), json.loads(row["files"])
                 is_poison = attempt > MAX_DEATHS
-                for read in [trouble(shard, POISON)] if is_poison else self._read(shard, frozenset(row["done"] or [])):
+                for read in [trouble(shard, POISON)] if is_poison else self._read(shard, files, done):
                     self.ledger.read_waits.remote(who)
                     yield read  # Ray Data resumes us when there is room for more
                     self.ledger.read_goes_on.remote(who, shard.key)
                 self.ledger.read_done.remote(who, shard.key)
 
-    def _read(self, shard: Shard, done: frozenset[int]) -> Iterator[pa.Table]:
+    def _read(self, shard: Shard, files: Files, done: frozenset[int]) -> Iterator[pa.Table]:
         try:
-            for part, is_last, table in parts(self.corpus, shard, part_rows=self.part_rows, done=done):
+            for part, is_last, table in self.inputs.parts(shard, files, done=done):
                 yield ready(part, file_name(part, is_last=is_last), table, prepare(self.op, table))
+        except Mismatch as error:
+            yield trouble(shard, f"{MISMATCH}: {error}")
         except BrokenOp as error:
             yield trouble(shard, f"{BROKEN}: {error}")
         except OSError as error:

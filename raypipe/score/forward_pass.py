@@ -60,7 +60,7 @@ class ForwardPass:
     compiler: str | None = None
     """Backend of torch.compile for the layers and the loss: inductor on GPUs; None: as they are."""
 
-    reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
+    reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN, "n_bytes")
     version: ClassVar[int] = 2
     padding: int = field(default=0, init=False, repr=False, compare=False)
     decoder: "Decoder | None" = field(default=None, init=False, repr=False, compare=False)

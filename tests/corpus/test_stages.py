@@ -9,6 +9,7 @@ import pytest
 
 from raypipe import columns
 from raypipe.corpus import Corpus, Shard, UnreadableFile, plan_shards
+from raypipe.corpus.shards import OutputName, output_name
 from raypipe.corpus.stages import Joined, Listed, Mismatch, Reads, with_inputs
 from raypipe.run.commit import commit, file_name
 from raypipe.run.rows import ShardResult
@@ -95,7 +96,7 @@ def test_without_a_column_of_the_source_it_is_not_opened(corpus: Corpus, run: Fo
     reads = Reads("one", run / "one", ("n",))
     planned = with_inputs(plan.shards, [Listed.of("one", reads.folder)])
     for shard, files in planned:
-        list(Joined(corpus, 7, (reads,)).parts(shard, files))
+        list(Joined(corpus, 7, (reads,), ()).parts(shard, files))
     assert asked
     assert all(names == ["id", "text_hash", "reason", "n"] for names in asked)
 
@@ -148,4 +149,13 @@ def test_a_damaged_file_is_unreadable(corpus: Corpus, run: Folder, tmp_path: Pat
 def test_a_key_without_other_stages_is_what_it_was():
     shard = Shard("a b/c.jsonl", "file:///x", "bytes", 7, 9, "10-20", size=64)
     assert shard.key == "a%20b%2Fc.jsonl-" + shard.key.split("-")[1] + "-000000000000007"
-    assert replace(shard, inputs="ab").key != shard.key
+    assert replace(shard, inputs="0123abcd").key == shard.key + "-0123abcd"
+
+
+def test_names_with_and_without_inputs_are_taken_apart_and_sort_alike():
+    name = output_name("a-00000000-000000000000001.jsonl-12345678-000000000000400-0123abcd.last.parquet")
+    assert name == OutputName("a-00000000-000000000000001.jsonl", "12345678", 400, "0123abcd", True)
+    assert output_name("a-12345678-000000000000400.parquet") == OutputName("a", "12345678", 400, "", False)
+    assert output_name("a-12345678-400.parquet") is None
+    shards = [Shard("a.jsonl", "", "bytes", start, 0, "1", inputs=inputs) for start, inputs in ((0, "ff"), (9, "00"))]
+    assert [shard.key for shard in shards] == sorted(shard.key for shard in shards)

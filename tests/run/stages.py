@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from raypipe.corpus import Corpus
 from raypipe.corpus.rows import text_hash
 from raypipe.run.cluster import Wanted
+from raypipe.run.inputs import Sizes
 from raypipe.run.patience import Patience
-from raypipe.run.stage import Annotate, Sizes
+from raypipe.run.stage import Annotate
 from raypipe.storage.folder import Folder
 
 from .fake_op import FakeOp, FaultyFolder, score
@@ -53,7 +54,7 @@ def make_stage(root: Path | str, op: FakeOp | None = None, *, stage: str = "scor
         "patience": QUICK,
     }
     made = Annotate(Folder(f"{root}/run"), stage, op or FakeOp(), **{**settings, **changes})
-    if op is not None and op.once is not None:
+    if isinstance(op, FakeOp) and op.once is not None:
         made.folder = FaultyFolder(made.folder.uri, op.once)
     return made
 

@@ -8,8 +8,8 @@ import pytest
 
 from raypipe.corpus import Shard
 from raypipe.run.commit import file_name
+from raypipe.run.inputs import Sizes
 from raypipe.run.resume import compare, planned_key
-from raypipe.run.stage import Sizes
 from raypipe.storage.folder import Folder
 
 from .stages import make_stage
