@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 
 from raypipe.columns import KEYS, REASON
 from raypipe.corpus import Shard
+from raypipe.corpus.shards import LAST
+from raypipe.run.pieces import PIECES, exploded
 from raypipe.run.rows import ShardResult
 from raypipe.storage.folder import Folder
 
-SUFFIX, LAST = ".parquet", ".last.parquet"
+SUFFIX = ".parquet"
 READERS = 16
 AT_ONCE = 1024
 """Footers asked for at once: one that waits is two kilobytes of the driver's memory, and a stage may have a million."""
@@ -30,10 +32,8 @@ def file_name(shard: Shard, *, is_last: bool) -> str:
 
 def commit(folder: Folder, name: str, *, shard: Shard, source: pa.Table, result: ShardResult) -> dict[str, Any]:
     """Put the file of a shard in one step and return its counts. `source` gives the keys of its rows."""
-    table = source.select(KEYS.names)
-    for column in result.table.schema:
-        table = table.append_column(column, result.table[column.name])
-    counts = count(result)
+    table = _rows(source, result.table)
+    counts = count(result) | ({"written": len(table)} if PIECES in result.table.column_names else {})
     where = {field: value for field, value in asdict(shard).items() if field != "uri"}
     metadata = {
         "raypipe.source_path": shard.path,
@@ -45,6 +45,16 @@ def commit(folder: Folder, name: str, *, shard: Shard, source: pa.Table, result:
     pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
     folder.write(name, sink.getvalue())
     return counts
+
+
+def _rows(source: pa.Table, result: pa.Table) -> pa.Table:
+    """The keys and what was computed of each row; of a rewrite the rows that came of them."""
+    if PIECES in result.column_names:
+        return exploded(source, result[PIECES].combine_chunks())
+    table = source.select(KEYS.names)
+    for column in result.schema:
+        table = table.append_column(column, result[column.name])
+    return table
 
 
 def count(result: ShardResult) -> dict[str, Any]:
@@ -78,6 +88,9 @@ class Totals:
 
     shards: int = 0
     rows: int = 0
+    """Of the inputs."""
+    written: int = 0
+    """Rows of the files: of a rewrite not as many."""
     scored: int = 0
     tokens: int = 0
     tokens_total: int = 0
@@ -89,6 +102,7 @@ class Totals:
     def add(self, counts: dict[str, Any]) -> None:
         """One more shard."""
         self.shards += 1
+        self.written += counts.get("written", counts["rows"])
         for name in ("rows", "scored", "tokens", "tokens_total", "truncated", "halved", "padding"):
             setattr(self, name, getattr(self, name) + counts[name])
         self.skipped.update(counts["skipped"])
@@ -118,8 +132,9 @@ def recount(folder: Folder, names: Iterable[str]) -> Totals:
         with folder.open(name) as file:
             metadata = pq.read_metadata(file)
         counts: dict[str, Any] = json.loads(metadata.metadata[b"raypipe.counts"])
-        if counts["rows"] != metadata.num_rows:
-            raise ValueError(f"{name} must hold the {counts['rows']} rows of its shard, got {metadata.num_rows}.")
+        wanted = counts.get("written", counts["rows"])
+        if wanted != metadata.num_rows:
+            raise ValueError(f"{name} must hold the {wanted} rows of its shard, got {metadata.num_rows}.")
         return counts
 
     totals, left = Totals(), iter(names)

@@ -1,0 +1,1 @@
+"""Rewrites: what makes any number of rows of a row."""
