@@ -56,7 +56,7 @@ def outcomes(
                 batch_size=None,
                 batch_format="pyarrow",
                 num_cpus=READER_CPUS,
-                compute=TaskPoolStrategy(size=_n_readers(pool)),
+                compute=TaskPoolStrategy(size=min(_n_readers(pool), _n_blocks(len(rows), pool))),
             )
             finished = prepared.map_batches(
                 Worker,
