@@ -11,6 +11,7 @@ import numpy as np
 from jobs.answering import here, start_device, where_it_trained
 from jobs.choices import EVALUATION, INTERVAL
 from jobs.training import engine_settings
+from raypipe.arrays import word_counts
 from raypipe.evaluate import baselines
 from raypipe.evaluate.comparison import compare
 from raypipe.evaluate.errors import compare_errors
@@ -62,7 +63,7 @@ class LabelEvaluation:
         texts, asked = self.examples.train_texts, self.examples.heldout_texts
         given = {
             "majority": baselines.majority(y_train, len(y)),
-            "tf-idf": baselines.tf_idf_classes(texts, y_train, asked),
+            "tf-idf": word_counts.tf_idf_classes(texts, y_train, asked),
             OURS: outputs.argmax(axis=1),
         }
         right = {name: answers == y for name, answers in given.items()}
@@ -71,7 +72,7 @@ class LabelEvaluation:
 
     def _numbers(self, outputs: np.ndarray) -> Json:
         y_train, y = _labels(self.examples.train), _labels(self.examples.heldout)
-        ridge = baselines.tf_idf_numbers(self.examples.train_texts, y_train, self.examples.heldout_texts)
+        ridge = word_counts.tf_idf_numbers(self.examples.train_texts, y_train, self.examples.heldout_texts)
         given = {"mean": baselines.mean(y_train, len(y)), "tf-idf": ridge, OURS: outputs}
         return compare_errors(given, y, ours=OURS)
 
