@@ -8,6 +8,7 @@ from raypipe.corpus.files import Files
 from raypipe.corpus.lines import parse, shard_lines
 from raypipe.corpus.partitions import partitions
 from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
+from raypipe.corpus.sources import SourceFile
 from raypipe.corpus.sql import Path
 from raypipe.corpus.where import Condition
 
@@ -34,11 +35,32 @@ def check_keys(corpus: Corpus, shards: Iterable[Shard], condition: Condition | N
     domain = corpus.domain_column if all(shard.domain is None for shard in first) else None
     given = {name for shard in first for name in partitions(shard.path)}
     named = [corpus.text_column, *(name for name in (corpus.id_column, domain) if name and name not in given)]
-    seen = _Seen({name: [(name,), tuple(name.split("."))] for name in named} | _required(condition, given), given)
-    seen.look(_records(corpus, first[:N_FILES], N_ROWS))
+    asked = {name: [(name,), tuple(name.split("."))] for name in named} | _required(condition, given)
+    _look_for(asked, first, given, named=named, max_line_bytes=corpus.max_line_bytes)
+
+
+def check_condition(condition: Condition, files: Sequence[SourceFile], *, max_line_bytes: int) -> None:
+    """See that each key that a condition needs is there, as `check_keys` does.
+
+    Raises
+    ------
+    KeyError
+        If none of the first rows has it; with the nearest name.
+    """
+    lines = [file for file in files if file.cut != "rows"]
+    shards = [Shard(file.path, file.uri, "part", 0, -1, file.fingerprint) for file in lines]
+    given = {name for file in lines for name in partitions(file.path)}
+    _look_for(_required(condition, given), shards, given, named=[], max_line_bytes=max_line_bytes)
+
+
+def _look_for(
+    asked: dict[str, list[Path]], first: Sequence[Shard], given: set[str], *, named: list[str], max_line_bytes: int
+) -> None:
+    seen = _Seen(asked, given)
+    seen.look(_records(first[:N_FILES], N_ROWS, max_line_bytes))
     if seen.n_rows and seen.missing:
-        seen.look(_records(corpus, first[:N_FILES], MORE_ROWS))
-        seen.look(_records(corpus, first[:: -(-len(first) // MORE_FILES)], N_ROWS))
+        seen.look(_records(first[:N_FILES], MORE_ROWS, max_line_bytes))
+        seen.look(_records(first[:: -(-len(first) // MORE_FILES)], N_ROWS, max_line_bytes))
     if seen.n_rows and seen.missing:
         name = next(iter(seen.missing))
         raise _unknown(name, seen, first, is_where=name not in named)
@@ -80,15 +102,15 @@ def _unknown(name: str, seen: _Seen, shards: Sequence[Shard], *, is_where: bool)
     )
 
 
-def _records(corpus: Corpus, shards: Sequence[Shard], n_rows: int) -> Iterator[dict[str, object]]:
+def _records(shards: Sequence[Shard], n_rows: int, max_line_bytes: int) -> Iterator[dict[str, object]]:
     """The first rows of files that are JSON objects with something in them."""
-    return chain.from_iterable(_records_of(corpus, shard, n_rows) for shard in shards)
+    return chain.from_iterable(_records_of(shard, n_rows, max_line_bytes) for shard in shards)
 
 
-def _records_of(corpus: Corpus, shard: Shard, n_rows: int) -> Iterator[dict[str, object]]:
+def _records_of(shard: Shard, n_rows: int, max_line_bytes: int) -> Iterator[dict[str, object]]:
     try:
         with Files().open_unchanged(shard) as file:
-            lines = islice(shard_lines(file, shard, max_bytes=corpus.max_line_bytes), n_rows)
+            lines = islice(shard_lines(file, shard, max_bytes=max_line_bytes), n_rows)
             yield from (record for record, _ in map(parse, (line for _, line in lines)) if record)
     except UnreadableFile:  # whoever reads the shard will say so
         return

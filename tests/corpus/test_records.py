@@ -76,3 +76,25 @@ def test_damaged_files_and_wrong_conditions_are_refused(folder):
         list(read_records([str(folder / "a.jsonl")], where="n >"))
     with pytest.raises(FileNotFoundError, match="nothing at"):
         list(read_records(["/nowhere/x.jsonl"]))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_the_columns_of_a_path_are_values_and_can_be_asked_for(tmp_path, suffix):
+    for lang in ("en", "de"):
+        path = tmp_path / f"lang={lang}" / f"a.{suffix}"
+        path.parent.mkdir()
+        rows = [{"text": lang}]
+        if suffix == "jsonl":
+            path.write_text(json.dumps(rows[0]) + "\n")
+        else:
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    found = list(read_records([str(tmp_path)], where="lang = 'en'"))
+    assert [(record.values, record.reason) for record in found] == [
+        ({"text": "de", "lang": "de"}, "filtered"),
+        ({"text": "en", "lang": "en"}, None),
+    ]
+
+
+def test_a_condition_on_a_key_that_no_row_has_is_refused(folder):
+    with pytest.raises(KeyError, match=r"has a key .*m.*; their keys are .* the condition must say"):
+        list(read_records([f"{folder}/[abce]*"], where="m > 3"))
