@@ -17,7 +17,7 @@ class BinarySettings(BinaryColumns):
     """Texts with a yes or no, and how many of them."""
 
     data: tuple[str, ...]
-    """[NAME=]URI of a folder, glob or file of Parquet or JSON lines (.gz, .zst) of rows. Repeatable."""
+    """[NAME=]URI of a folder, glob or file of Parquet or JSON (.gz, .zst, .bz2, .xz) of rows. Repeatable."""
     where: str | None = None
     """SQL condition on a row's columns; rows that fail it are left out as "filtered"."""
     max_rows: int | None = None

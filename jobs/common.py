@@ -34,17 +34,17 @@ class CorpusSettings:
     """Which rows, and where their columns are."""
 
     corpus: tuple[str, ...]
-    """[NAME=]URI of a folder, glob or file of Parquet or JSON lines (.gz, .zst); NAME is the domain. Repeatable."""
+    """[NAME=]URI of a folder, glob or file: Parquet or JSON (.gz, .zst, .bz2, .xz); NAME is the domain. Repeatable."""
     text_column: str = "text"
     """Column of the text; dotted where nested."""
     id_column: str | None = None
     """Column of the id; without one an id is PATH:ROW."""
     domain_column: str | None = None
-    """Column of the domain; dotted where nested."""
+    """Column of the domain, or of its path (`lang=en/`); dotted where nested."""
     domain_from_path: str | None = None
     """Regular expression whose first group, found in a file's path, is the domain."""
     where: str | None = None
-    """SQL condition on a row's columns; rows that fail it are skipped as "filtered" and never scored."""
+    """SQL condition on a row's columns and its path's; rows that fail it are skipped as "filtered". NaN is null."""
     limit: int | None = None
     """Only the first N rows."""
     max_line_bytes: int = 64 << 20

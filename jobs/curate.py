@@ -26,7 +26,7 @@ class Config(Selection, Export, ScoreConfig):
     """Settings of curate: those of score_corpus and select_corpus."""
 
     corpus: tuple[str, ...] = ("sample",)
-    """[NAME=]URI of a folder, glob or file of Parquet or JSON lines (.gz, .zst), or `sample`. Repeatable."""
+    """[NAME=]URI of a folder, glob or file of Parquet or JSON (.gz, .zst, .bz2, .xz), or `sample`. Repeatable."""
     controls: int = 12
     """Documents of the corpus to try the scorer on, live: shuffled, repeated, with no head neutralised; 0: none."""
 

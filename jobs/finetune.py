@@ -50,7 +50,7 @@ class FinetuneSettings(ExampleColumns, ChoiceColumns, ChoiceSettings, Lora):
     """What is learnt, from what."""
 
     data: tuple[str, ...]
-    """[NAME=]URI of a folder, glob or file of Parquet or JSON lines (.gz, .zst) of examples. Repeatable."""
+    """[NAME=]URI of a folder, glob or file of Parquet or JSON (.gz, .zst, .bz2, .xz) of examples. Repeatable."""
     where: str | None = None
     """SQL condition on a row's columns; rows that fail it are left out as "filtered"."""
     learn: Literal["answers", "class", "number", "choices"] = "answers"
