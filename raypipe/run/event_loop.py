@@ -132,7 +132,7 @@ class Shift:
         elif kind in (became.UNREADABLE, became.STORAGE):
             self.set_aside[key] = f"{kind}: {detail['why']}"
         elif kind in _REMEDY:
-            raise StageFailed(f"{self.stage}: {kind}: {detail['why']} {_REMEDY[kind]}")
+            raise StageFailed(f"{self.stage}: {kind}: {detail['why'].rstrip('.')}. {_REMEDY[kind]}")
         self.meter.workers = self.dog.n_workers
         self.reporter.update()
 
