@@ -1,5 +1,6 @@
 """Settings that several jobs share, and what they turn into."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ NETWORK = (
     "aiohttp",
 )  # fmt: skip
 """Libraries whose errors say that a store or a hub can't be reached, not that we have made a mistake."""
+QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+"""Standard error is for what the job has to say; whoever wants the libraries' own words sets these."""
 WORKER_BYTES = 2 << 30
 """What a worker needs beside its model: libraries, and the activations of a batch."""
 
@@ -158,6 +161,8 @@ def why_incomplete(card: Json) -> str | None:
 
 def run_job(main: Callable[[], int | None]) -> None:
     """End the process as a job should: a message and no traceback; 2 for wrong input, 1 for a run that can't go on."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         status = main() or 0
     except (*REFUSED, EOFError) as error:

@@ -2,8 +2,11 @@
 
 import dataclasses
 import difflib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -40,7 +43,22 @@ def parse(config: type[C], arguments: Sequence[str] | None = None) -> C:
     flags = _split_commas(config, flags)
     named = {flag.split("=")[0] for flag in flags if flag.startswith("--")}
     from_file = [word for name, value in settings.items() if _is_free(name, named) for word in _words(name, value)]
-    return tyro.cli(config, args=[*from_file, *flags], description=_description(config))
+    with _pipe_may_close():
+        return tyro.cli(config, args=[*from_file, *flags], description=_description(config))
+
+
+@contextmanager
+def _pipe_may_close() -> Iterator[None]:
+    """A reader of the help that has seen enough (`| head`) ends the process without a word, as it does elsewhere."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, for the sake of sockets
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        signal.signal(signal.SIGPIPE, before)
 
 
 def _split_commas(config: type, words: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Measure raypipe against what it is compared with, in one run: python -m jobs.benchmark NAME [settings]."""
 
 import importlib
+import signal
 import sys
 
 BENCHMARKS = ("scoring", "workers", "chaos", "training", "gpu")
@@ -18,6 +19,7 @@ def main(arguments: list[str]) -> None:
     from jobs import settings
     from jobs.common import run_job
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was begun is cleared away
     module = importlib.import_module(f"jobs.benchmark.{arguments[0]}")
     run_job(lambda: module.main(settings.parse(module.Config, arguments[1:])))
 

@@ -122,9 +122,12 @@ class Chaos:
         started = time.monotonic()
         while True:
             driver = self._start(name)
-            if disturbed:
-                self._disturb(driver, name)
-            status = driver.wait(timeout=STUCK_S)
+            try:
+                if disturbed:
+                    self._disturb(driver, name)
+                status = driver.wait(timeout=STUCK_S)
+            finally:
+                driver.kill()  # it is gone, unless we are asked to go
             if status == 0:
                 return time.monotonic() - started
             if status != -signal.SIGKILL:

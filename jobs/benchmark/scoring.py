@@ -1,14 +1,11 @@
 """Scoring speed, side by side in one run: transformers loops against raypipe: python -m jobs.benchmark scoring."""
 
 import json
-import multiprocessing
 import statistics
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -17,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.benchmark.contenders import Bench, Contender, Measured, contend
+from jobs.benchmark.processes import apart
 from jobs.benchmark.shapes import SHAPES
 from raypipe.train.loop.flops import measured_peak
 
-T = TypeVar("T")
 NAMES: dict[str, str] = {
     "plain32": "plain transformers loop, float32",
     "plain": "plain transformers loop",
@@ -99,12 +96,6 @@ def main(config: Config) -> int:
     if config.json:
         Path(config.json).write_text(json.dumps(result, indent=1))
     return 0 if all(bar["met"] for bar in bars) else 1
-
-
-def apart(function: Callable[..., T], *arguments: Any) -> T:
-    """A call in a fresh process: no contender finds the threads, caches or memory of the one before."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(function, *arguments).result()
 
 
 def _round(bench: Bench, contenders: tuple[Contender, ...], at: int) -> dict[Contender, Measured]:

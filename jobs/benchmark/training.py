@@ -5,10 +5,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from jobs.benchmark.processes import fresh_process
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.models.presets import config_of, new_model
 from raypipe.storage.folder import Folder
@@ -85,7 +84,7 @@ def main(config: Config) -> None:
     seconds: dict[str, list[np.ndarray]] = {name: [] for name in loops}
     with ExitStack() as stack:
         # a process each: raypipe's settings of the allocator must not serve the other loop as well
-        own = {name: stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for name in loops}
+        own = {name: stack.enter_context(fresh_process()) for name in loops}
         for turn in range(config.turns):
             for name in list(loops) if turn % 2 == 0 else list(reversed(loops)):
                 seconds[name].append(own[name].submit(loops[name], config, rows).result().medians())

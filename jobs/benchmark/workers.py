@@ -10,11 +10,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, ClassVar
@@ -27,6 +25,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from jobs.benchmark.processes import fresh_process
 from raypipe.columns import REASON
 from raypipe.corpus import Corpus
 from raypipe.run.cluster import Wanted
@@ -116,7 +115,7 @@ def main(config: Config) -> int:
         ]
         slow = with_a_slow_worker(config, folder, source)
         # each in a process of its own: a second run would grow into what the first one left
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
+        with fresh_process(max_tasks_per_child=1) as fresh:
             grown = list(fresh.map(partial(growth, folder), config.growth))
     show(rounds, slow, grown)
     result = {"scaling": rounds, "slow_worker": slow, "growth": grown}

@@ -53,3 +53,24 @@ for name in ("torch", "transformers", "sklearn"):
 importlib.import_module(f"jobs.{sys.argv[1]}").Config
 """
     run_python(code, job)
+
+
+def test_help_into_a_pipe_that_closes_ends_without_a_word():
+    job = subprocess.Popen(
+        [sys.executable, "-m", "jobs.score_corpus", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    )
+    job.stdout.read(1)
+    job.stdout.close()
+    assert job.stderr.read() == b""
+    job.stderr.close()
+    job.wait(timeout=60)
+
+
+def test_other_libraries_show_no_bars_in_a_job(tmp_path):
+    code = """
+import sys
+from jobs.common import run_job
+run_job(lambda: __import__("transformers").utils.logging.is_progress_bar_enabled() * 7)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
