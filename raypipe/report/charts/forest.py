@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROW_PX = 24
-NAME_PX = 150.0
+NAME_PX = 128.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Effect:
         return self.low > null or self.high < null
 
 
-def forest_chart(effects: Sequence[Effect], *, x_name: str, label: str, null: float = 0.0, width: int = 460) -> Markup:
+def forest_chart(effects: Sequence[Effect], *, x_name: str, label: str, null: float = 0.0, width: int = 350) -> Markup:
     """One row an effect, in the order given, from top to bottom.
 
     An interval that reaches no effect (`null`) is pale: nothing is shown there, whatever the point says.
@@ -45,7 +45,7 @@ def forest_chart(effects: Sequence[Effect], *, x_name: str, label: str, null: fl
             axes.plot([effect.low, effect.high], [row, row], color=colour, linewidth=2)
             mark, size = ("D", 8) if effect.is_summary else ("o", 6)
             axes.plot([effect.mean], [row], color=colour, marker=mark, markersize=size, linestyle="none")
-        axes.set_yticks(range(len(effects)), [words(effect.name, max_chars=22) for effect in effects], color=INK)
+        axes.set_yticks(range(len(effects)), [words(effect.name, max_chars=18) for effect in effects], color=INK)
         axes.set_ylim(len(effects) - 0.5, -0.5)
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)

@@ -1,6 +1,7 @@
 """How the weights of a selection come to the documents: code for the reader of a report, for this very run."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -40,7 +41,9 @@ def how_to_join(files: RunFiles) -> tuple[str, list[Snippet]]:
         f"    FROM read_parquet({quoted(f'{run}/{files.scores_stage}/*.parquet')}) s\n"
         f'    JOIN read_parquet({quoted(f"{run}/selection/*.parquet")}) w USING (id, text_hash)\n""")',
     )
-    export = Snippet("raypipe: write the mix", f"python -m jobs.select_corpus --run {run} --corpus-format jsonl.zst")
+    export = Snippet(
+        "raypipe: write the mix", f"python -m jobs.select_corpus --run {shlex.quote(run)} --corpus-format jsonl.zst"
+    )
     said = "This makes a table of the documents to train on, with their weights; then one of the scores beside them; "
     if corpus is None:
         said = "This joins it to the scores; "

@@ -9,8 +9,6 @@ from markupsafe import Markup
 from raypipe.report.page.render import render
 
 R = TypeVar("R")
-WIDE = 5
-"""Columns from which on a table needs more room than a phone has, and says that it scrolls."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +24,5 @@ class Column(Generic[R]):
 
 def table(caption: str, columns: Sequence[Column[R]], rows: Iterable[R], *, totals: Iterable[R] = ()) -> Markup:
     """A table with a caption; the first column names the row. It scrolls by itself when it is wider than the page."""
-    return render(
-        "table.html",
-        caption=caption,
-        columns=columns,
-        rows=[(row, False) for row in rows] + [(row, True) for row in totals],
-        is_wide=len(columns) >= WIDE,
-    )
+    found = [(row, False) for row in rows] + [(row, True) for row in totals]
+    return render("table.html", caption=caption, columns=columns, rows=found)
