@@ -12,6 +12,7 @@ from raypipe.corpus import Corpus
 from raypipe.models.causal import open_model
 from raypipe.run.cluster import Wanted
 from raypipe.run.event_loop import StageFailed
+from raypipe.run.local import n_gpus
 from raypipe.run.stage import is_complete
 from raypipe.runs.card import Json
 from raypipe.runs.life import REFUSED, Life
@@ -161,8 +162,7 @@ def why_incomplete(card: Json) -> str | None:
 
 def run_job(main: Callable[[], int | None]) -> None:
     """End the process as a job should: a message and no traceback; 2 for wrong input, 1 for a run that can't go on."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    quieten()
     try:
         status = main() or 0
     except (*REFUSED, EOFError) as error:
@@ -182,6 +182,14 @@ def run_job(main: Callable[[], int | None]) -> None:
             _print_mistake(error)
         status = 1
     sys.exit(status)
+
+
+def quieten() -> None:
+    """Turn off what other libraries would say while they are loaded; of use before they are."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if not n_gpus():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # transformers loads DeepSpeed, which looks for one, aloud
 
 
 def _print_error(message: str) -> None:

@@ -17,8 +17,9 @@ def main(arguments: list[str]) -> None:
 
         sys.exit(command.main(arguments[1:]))
     from jobs import settings
-    from jobs.common import run_job
+    from jobs.common import quieten, run_job
 
+    quieten()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was begun is cleared away
     module = importlib.import_module(f"jobs.benchmark.{arguments[0]}")
     run_job(lambda: module.main(settings.parse(module.Config, arguments[1:])))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 
 from jobs.benchmark.plain_loop import plain_losses
+from jobs.benchmark.scoring import Contender
 from jobs.benchmark.shapes import SHAPES, as_text, heads_of, make_documents, make_model
 from raypipe.corpus import Corpus, plan_shards, read_shard
 from raypipe.lm.heads import Head
@@ -25,9 +25,9 @@ from raypipe.run.stage import Annotate
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.statistics.influence import Influence
 from raypipe.storage.folder import Folder
+from raypipe.train.loop.flops import measured_peak
 from raypipe.train.loop.meter import memory_bytes
 
-Contender = Literal["plain32", "plain", "sorted", "alone", "ray"]
 FILES = 32
 WHOLE_FILES = Sizes(shard_bytes=1 << 40, part_rows=1)
 
@@ -122,6 +122,7 @@ def contend(bench: Bench, who: Contender) -> Measured:
         "plain32": lambda: plain(bench, by_length=False, dtype="float32"),
         "plain": lambda: plain(bench, by_length=False, dtype=bench.plain_dtype),
         "sorted": lambda: plain(bench, by_length=True, dtype=bench.plain_dtype),
+        "single": lambda: plain(bench, by_length=False, dtype=bench.plain_dtype, batch_size=1),
         "alone": lambda: alone(bench, Folder(str(bench.folder / f"alone-{time.time_ns()}"))),
         "ray": lambda: through_ray(bench, Folder(str(bench.folder / f"ray-{time.time_ns()}"))),
     }
@@ -131,13 +132,18 @@ def contend(bench: Bench, who: Contender) -> Measured:
     return measured
 
 
-def plain(bench: Bench, *, by_length: bool, dtype: str) -> Measured:
-    """A plain loop over all documents, which lie in memory as tokens."""
+def device_peak(bench: Bench) -> float:
+    """FLOPs a second of a large matrix product on the bench's device, in its number format."""
+    return measured_peak(torch.device(bench.device), bench.dtype)
+
+
+def plain(bench: Bench, *, by_length: bool, dtype: str, batch_size: int | None = None) -> Measured:
+    """A plain loop over all documents, which lie in memory as tokens; None: the bench's own batch size."""
     model = open_model(str(bench.folder / "model")).weights(dtype=dtype, device=bench.device)
     plain_losses(model, bench.documents[:2], bench.heads, batch_size=2, by_length=by_length)  # warm-up
     started = time.perf_counter()
     losses, padding = plain_losses(
-        model, bench.documents, bench.heads, batch_size=bench.batch_size, by_length=by_length
+        model, bench.documents, bench.heads, batch_size=batch_size or bench.batch_size, by_length=by_length
     )
     spent = time.perf_counter() - started
     share = padding / (padding + bench.tokens)

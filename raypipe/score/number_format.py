@@ -2,7 +2,7 @@
 
 A small model suffers most: SmolLM2-135M with all products of its layers in e4m3 ordered 900 documents with a rank
 correlation of .994 to float32, .96 in the worst domain. So 8 bits are never the default, and each run measures its own.
-Sparing layers buys little: with either half of them in bfloat16 it was still below .996 (README, How fast).
+Sparing layers buys little: with either half of them in bfloat16 it was still below .996 (jobs/benchmark/RESULTS.md).
 """
 
 from dataclasses import dataclass

@@ -20,6 +20,7 @@ HEAVY = (
     "optuna",
 )
 LIGHT_JOBS = ("curate", "score_corpus", "find_heads", "select_corpus", "show_run", "tokenize_corpus")
+LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu")
 
 
 def run_python(code, *words):
@@ -28,12 +29,12 @@ def run_python(code, *words):
     return done.stdout
 
 
-@pytest.mark.parametrize("job", LIGHT_JOBS)
+@pytest.mark.parametrize("job", LIGHT_JOBS + LIGHT_BENCHMARKS)
 def test_help_loads_no_heavy_library(job):
     code = """
 import contextlib, io, json, runpy, sys
-name = sys.argv[1]
-sys.argv = [name, "--help"]
+name, *words = sys.argv[1].split()
+sys.argv = [name, *words, "--help"]
 said = io.StringIO()
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(said):
     runpy.run_module(f"jobs.{name}", run_name="__main__")
