@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from raypipe.columns import KEYS, REASON
 from raypipe.corpus import Shard
 from raypipe.run.rows import ShardResult
+from raypipe.runs.files import FILE_IDENTITY
 from raypipe.storage.folder import Folder
 
 SUFFIX, LAST = ".parquet", ".last.parquet"
@@ -28,8 +29,13 @@ def file_name(shard: Shard, *, is_last: bool) -> str:
     return shard.key + (LAST if shard.cut == "part" and is_last else SUFFIX)
 
 
-def commit(folder: Folder, name: str, *, shard: Shard, source: pa.Table, result: ShardResult) -> dict[str, Any]:
-    """Put the file of a shard in one step and return its counts. `source` gives the keys of its rows."""
+def commit(
+    folder: Folder, name: str, *, shard: Shard, source: pa.Table, result: ShardResult, identity: str = ""
+) -> dict[str, Any]:
+    """Put the file of a shard in one step and return its counts.
+
+    `source` gives the keys of its rows, `identity` is the hash of the card that the file belongs to.
+    """
     table = source.select(KEYS.names)
     for column in result.table.schema:
         table = table.append_column(column, result.table[column.name])
@@ -39,6 +45,7 @@ def commit(folder: Folder, name: str, *, shard: Shard, source: pa.Table, result:
         "raypipe.source_path": shard.path,
         "raypipe.start": str(shard.start),
         "raypipe.shard": json.dumps({**where, "uri": shard.uri}, sort_keys=True),
+        FILE_IDENTITY: identity,
         "raypipe.counts": json.dumps(counts, sort_keys=True),
     }
     sink = pa.BufferOutputStream()
@@ -104,13 +111,13 @@ class Totals:
         return {**asdict(self), "skipped": skipped, "padding_fraction": self.padding_fraction}
 
 
-def recount(folder: Folder, names: Iterable[str]) -> Totals:
+def recount(folder: Folder, names: Iterable[str], *, identity: str | None = None) -> Totals:
     """The totals of committed files, from their footers alone.
 
     Raises
     ------
     ValueError
-        If a footer's row count differs from what the shard's writer counted.
+        If a footer's row count differs from what the shard's writer counted, or its file is of another `identity`.
     """
 
     def footer(name: str) -> dict[str, Any]:
@@ -118,6 +125,8 @@ def recount(folder: Folder, names: Iterable[str]) -> Totals:
         with folder.open(name) as file:
             metadata = pq.read_metadata(file)
         counts: dict[str, Any] = json.loads(metadata.metadata[b"raypipe.counts"])
+        if identity is not None and metadata.metadata.get(FILE_IDENTITY, b"").decode() != identity:
+            raise ValueError(f"{name} was written by other settings than its card's; delete it, or restart the stage.")
         if counts["rows"] != metadata.num_rows:
             raise ValueError(f"{name} must hold the {counts['rows']} rows of its shard, got {metadata.num_rows}.")
         return counts

@@ -147,6 +147,7 @@ class Annotate:
         stream = outcomes(
             self.op, self.corpus, pending, folder=self.folder, pool=pool,
             part_rows=self.sizes.part_rows, ledger=ledger, done=state.parts_done,
+            identity=cards.identity_hash(card["identity"]),
         )  # fmt: skip
         with Watchdog(ledger, self.patience, self.stopping.set) as dog, Reporter(self.run, meter) as reporter:
             note = Noter(self._write, card, meter, dog, pool)
@@ -158,7 +159,7 @@ class Annotate:
                 shift.follow(stream)
                 for shard in (shard for shard in pending if shard.key in shift.poisoned):
                     if not self.stopping.is_set():
-                        shift.follow(self._rescue(shard, state, pool, slowest_s=dog.slowest_s))
+                        shift.follow(self._rescue(shard, state, pool, card, slowest_s=dog.slowest_s))
             finally:
                 ledger.stop.remote()  # nothing new starts while we leave
                 note()
@@ -166,17 +167,20 @@ class Annotate:
             so_far = f"{meter.totals.shards} of {len(pending)} shards"
             raise Stopped(f"{self.stage}: stopped with {so_far} done; go on with the same command.")
 
-    def _rescue(self, shard: Shard, state: State, pool: Pool, *, slowest_s: float) -> Iterator[Json]:
+    def _rescue(self, shard: Shard, state: State, pool: Pool, card: Json, *, slowest_s: float) -> Iterator[Json]:
         return rescue(
             self.op, self.corpus, shard, folder=self.folder, pool=pool, part_rows=self.sizes.part_rows,
             done=frozenset(state.parts_done.get(shard.key, [])), patience=self.patience,
-            slowest_s=slowest_s,
+            slowest_s=slowest_s, identity=cards.identity_hash(card["identity"]),
         )  # fmt: skip
 
     def _finish(self, plan: Plan, card: Json) -> None:
         self._sweep()
         names = self._names()
-        state, totals = compare(plan.shards, names), recount(self.folder, names)
+        state, totals = (
+            compare(plan.shards, names),
+            recount(self.folder, names, identity=cards.identity_hash(card["identity"])),
+        )
         check_rows(plan, state, totals)
         left = {shard.key for shard in state.pending}
         broken = sum(n for reason, n in totals.skipped.items() if reason.startswith(("stream broken", "array broken")))

@@ -17,6 +17,7 @@ import ray
 from ray._private.internal_api import node_stats
 
 from raypipe.corpus import Corpus
+from raypipe.run import stage as run_stage
 from raypipe.run.commit import recount
 from raypipe.run.event_loop import StageFailed
 from raypipe.run.stage import Stopped, is_complete
@@ -320,3 +321,25 @@ def test_totals_come_from_the_footers(tmp_path: Path) -> None:
     assert totals.as_json() == card["counts"]
     assert totals.rows == len(output(tmp_path)) == len(texts)
     assert card["identity"] == IDENTITY
+
+
+def test_a_killed_ledger_ends_the_job_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path / "corpus", n_files=4)
+    started = run_stage.start_ledger
+
+    def start() -> object:
+        ledger = started()
+        is_killed = threading.Event()
+        stop_when_some_are_done(tmp_path, is_killed)
+        threading.Thread(target=lambda: is_killed.wait(60) and ray.kill(ledger), daemon=True).start()
+        return ledger
+
+    monkeypatch.setattr(run_stage, "start_ledger", start)
+    with pytest.raises(
+        StageFailed, match=r"keeps account .* The same command goes on"
+    ) as said:
+        make_stage(tmp_path, FakeOp(batch_s=0.3))()
+    assert "DataContext" not in str(said.value)
+    assert card_of(tmp_path)["status"] == "failed"
+    monkeypatch.undo()
+    assert is_complete(make_stage(tmp_path)())
