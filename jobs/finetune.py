@@ -6,21 +6,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
 
-from jobs import settings
-from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
-from jobs.common import RunSettings, life_of, run_job, stage_name
-from jobs.idle import names_of, refuse_idle
-from jobs.label_evaluation import LabelEvaluation
-from jobs.training import (
-    TrainSettings,
-    check_engine,
-    engine_settings,
-    lineage,
-    part,
-    plan_of,
-    run_training,
-    training_identity,
-)
 from raypipe.corpus.sources import split_source
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
@@ -40,6 +25,22 @@ from raypipe.train.tasks.next_token import NextToken
 from raypipe.train.tasks.task import Task
 from raypipe.train.weights.export import export_model, set_weights
 from raypipe.train.weights.lora import Lora
+
+from . import settings
+from .choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
+from .common import RunSettings, life_of, run_job, stage_name
+from .idle import names_of, refuse_idle
+from .label_evaluation import LabelEvaluation
+from .training import (
+    TrainSettings,
+    check_engine,
+    engine_settings,
+    lineage,
+    part,
+    plan_of,
+    run_training,
+    training_identity,
+)
 
 SHOWN_CLASSES = 20
 """On a terminal."""

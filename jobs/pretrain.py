@@ -5,19 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jobs import settings
-from jobs.common import RunSettings, life_of, run_job, stage_name
-from jobs.idle import refuse_idle
-from jobs.training import (
-    TrainSettings,
-    check_engine,
-    engine_settings,
-    lineage,
-    part,
-    plan_of,
-    run_training,
-    training_identity,
-)
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.presets import Initialisation, check_vocabulary, config_of, new_model
@@ -36,6 +23,20 @@ from raypipe.train.loop.checkpoint import State
 from raypipe.train.tasks.next_token import NextToken
 from raypipe.train.tasks.task import Task
 from raypipe.train.weights.export import export_model, set_weights
+
+from . import settings
+from .common import RunSettings, life_of, run_job, stage_name
+from .idle import refuse_idle
+from .training import (
+    TrainSettings,
+    check_engine,
+    engine_settings,
+    lineage,
+    part,
+    plan_of,
+    run_training,
+    training_identity,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

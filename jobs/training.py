@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from jobs.idle import names_of, refuse_idle
 from raypipe.contracts.op import Pool
 from raypipe.report import write_report
 from raypipe.run.cluster import Wanted
@@ -26,6 +25,8 @@ from raypipe.train.loop.checkpoint import State
 from raypipe.train.loop.journal import busy_s
 from raypipe.train.loop.loop import Plan
 from raypipe.train.loop.schedule import Schedule
+
+from .idle import names_of, refuse_idle
 
 P = TypeVar("P")
 

@@ -11,18 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from jobs.training import engine_settings, lineage, part, plan_of, train_stage, training_identity
-from jobs.weak_to_strong_rows import (
-    PREDICTIONS,
-    Arm,
-    arm_folder,
-    documents_of,
-    halves_of,
-    load_rows,
-    soft_labels,
-    stage_of,
-    write_predictions,
-)
 from raypipe.losses.soft_labels import Confidence
 from raypipe.models.causal import open_model
 from raypipe.models.presets import SHAPES, config_of
@@ -41,6 +29,19 @@ from raypipe.train.tasks.soft_labels import SoftLabelHead
 from raypipe.train.tasks.task import Task
 from raypipe.train.weights.export import export_model, set_weights
 from raypipe.train.weights.lora import Lora
+
+from .training import engine_settings, lineage, part, plan_of, train_stage, training_identity
+from .weak_to_strong_rows import (
+    PREDICTIONS,
+    Arm,
+    arm_folder,
+    documents_of,
+    halves_of,
+    load_rows,
+    soft_labels,
+    stage_of,
+    write_predictions,
+)
 
 LABELS = ("no", "yes")
 

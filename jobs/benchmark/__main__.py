@@ -12,13 +12,13 @@ def main(arguments: list[str]) -> None:
         print(f"usage: python -m jobs.benchmark {{{','.join(BENCHMARKS)}}} [--help]", file=sys.stderr)
         sys.exit(2)
     if arguments[0] == "gpu":  # must do with fewer libraries than the settings of the others need
-        from jobs.benchmark.gpu import command
+        from .gpu import command
 
         sys.exit(command.main(arguments[1:]))
-    from jobs import settings
-    from jobs.common import run_job
+    from .. import settings
+    from ..common import run_job
 
-    module = importlib.import_module(f"jobs.benchmark.{arguments[0]}")
+    module = importlib.import_module(f".{arguments[0]}", __package__)
     run_job(lambda: module.main(settings.parse(module.Config, arguments[1:])))
 
 

@@ -12,8 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from jobs.benchmark.plain_loop import plain_losses
-from jobs.benchmark.shapes import SHAPES, as_text, heads_of, make_documents, make_model
 from raypipe.corpus import Corpus, plan_shards, read_shard
 from raypipe.lm.decoder import Head
 from raypipe.models.causal import open_model
@@ -25,6 +23,9 @@ from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.statistics.influence import Influence
 from raypipe.storage.folder import Folder
 from raypipe.train.loop.meter import memory_bytes
+
+from .plain_loop import plain_losses
+from .shapes import SHAPES, as_text, heads_of, make_documents, make_model
 
 Contender = Literal["plain32", "plain", "sorted", "alone", "ray"]
 FILES = 32

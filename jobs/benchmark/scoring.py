@@ -16,9 +16,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from jobs.benchmark.contenders import Bench, Contender, Measured, contend
-from jobs.benchmark.shapes import SHAPES
 from raypipe.train.loop.flops import measured_peak
+
+from .contenders import Bench, Contender, Measured, contend
+from .shapes import SHAPES
 
 T = TypeVar("T")
 NAMES: dict[str, str] = {

@@ -335,9 +335,7 @@ def test_a_killed_ledger_ends_the_job_with_what_to_do(tmp_path: Path, monkeypatc
         return ledger
 
     monkeypatch.setattr(run_stage, "start_ledger", start)
-    with pytest.raises(
-        StageFailed, match=r"keeps account .* The same command goes on"
-    ) as said:
+    with pytest.raises(StageFailed, match=r"keeps account .* The same command goes on") as said:
         make_stage(tmp_path, FakeOp(batch_s=0.3))()
     assert "DataContext" not in str(said.value)
     assert card_of(tmp_path)["status"] == "failed"

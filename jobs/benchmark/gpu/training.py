@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from jobs.benchmark.gpu.card import device
-from jobs.benchmark.shapes import SHAPES
 from raypipe.models.presets import new_model
 from raypipe.train.data.loader import Batch, Document
 from raypipe.train.engines.engine import Precision
@@ -23,6 +21,9 @@ from raypipe.train.loop.loop import Plan, train
 from raypipe.train.loop.meter import Meter, memory_bytes
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.next_token import NextToken
+
+from ..shapes import SHAPES
+from .card import device
 
 ROOMY = 70e9
 """Bytes of a device that takes two sequences at once."""
