@@ -91,6 +91,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
     write_lines(root / "corpus/part-2.jsonl", [*texts_of(8, start=200), "", "  "])
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts_of(13, start=300))
     (root / "corpus/part-3.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    (root / "corpus/part-4.json").write_text(json.dumps([{"text": text} for text in texts_of(12, start=400)]))
     make_stage(root)()
     return root
 
@@ -112,7 +113,7 @@ def test_it_is_right_after_its_processes_were_killed(root: Path, tmp_path: Path,
     if also:
         seen = [json.loads(row) for row in output(root, "doubles")["seen"].to_pylist() if row]
         assert seen[0] == [len(texts_of(1)[0].split()), texts_of(1)[0], "all"]
-        assert seen[-1][1] == texts_of(13, start=300)[-1]
+        assert seen[-1][1] == texts_of(12, start=400)[-1]
 
 
 def test_a_row_that_kills_its_process_is_found_and_its_neighbours_are_done(root: Path) -> None:
@@ -138,6 +139,10 @@ def lose_a_part(root: Path) -> None:
     os.unlink(sorted((root / "run/scores").glob("part-3*.parquet"))[1])
 
 
+def lose_a_part_of_an_array(root: Path) -> None:
+    os.unlink(sorted((root / "run/scores").glob("part-4*.parquet"))[0])
+
+
 def lose_an_own_file(root: Path) -> None:
     os.unlink(sorted((root / "run/doubles").glob("part-1*.parquet"))[1])
 
@@ -150,6 +155,7 @@ def lose_an_own_file(root: Path) -> None:
         ((rewrite_a_source, score_again), "part-1", 3),
         ((lose_a_score_file, score_again), "part-1", 1),
         ((lose_a_part, score_again), "part-3", 3),
+        ((lose_a_part_of_an_array, score_again), "part-4", 3),
     ],
     ids=lambda value: "+".join(one.__name__ for one in value) if isinstance(value, tuple) else None,
 )
