@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.training import engine_settings, part, pool_of
+from raypipe.contracts.rows import Document
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.report.escape import terminal_text
@@ -28,7 +29,7 @@ from raypipe.train.choices.read import ChoiceColumns, read_questions
 from raypipe.train.choices.respond import Responder
 from raypipe.train.choices.tf_idf import tf_idf_answers
 from raypipe.train.data.examples import Examples
-from raypipe.train.data.loader import Document, ExampleFeed, Share
+from raypipe.train.data.loader import ExampleFeed, Share
 
 EVALUATION = "evaluation.json"
 START, OURS = "zero-shot", "finetuned"
@@ -52,7 +53,7 @@ def as_examples(choices: Prepared) -> Examples:
     return Examples(choices.train, choices.validation, choices.left_out, [])
 
 
-def mixed_feed(config: Any, choices: Prepared, share: Share, count: Callable[[Document], int]) -> ExampleFeed:
+def mixed_feed(config: Any, choices: Prepared, share: Share, count: Callable[[Document], int]) -> ExampleFeed[Document]:
     """Examples of all tasks, mixed as the settings say."""
     return ExampleFeed(choices.train, choices.validation, share, config.seed, count, choices.order)
 

@@ -10,6 +10,8 @@ from jobs import settings
 from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
 from jobs.common import RunSettings, life_of, run_job, stage_name
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Task
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
@@ -24,7 +26,6 @@ from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.checkpoint import State
 from raypipe.train.tasks.classification import ClassificationHead, new_classifier
 from raypipe.train.tasks.next_token import NextToken
-from raypipe.train.tasks.task import Task
 from raypipe.train.weights.export import export_model, set_weights
 from raypipe.train.weights.lora import Lora
 
@@ -119,7 +120,7 @@ def load(config: Config) -> Examples:
     )
 
 
-def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
+def make(config: Config, workers: Workers, share: Share) -> tuple[Task[Document], Feed[Document]]:
     """The task and its rows, on a worker."""
     if config.learn == "choices":
         learner = task_of(config, [])

@@ -8,6 +8,8 @@ from typing import Any
 from jobs import settings
 from jobs.common import RunSettings, life_of, run_job, stage_name
 from jobs.training import TrainSettings, engine_settings, lineage, part, plan_of, run_training, training_identity
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Task
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.presets import Initialisation, check_vocabulary, config_of, new_model
@@ -24,7 +26,6 @@ from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.checkpoint import State
 from raypipe.train.tasks.next_token import NextToken
-from raypipe.train.tasks.task import Task
 from raypipe.train.weights.export import export_model, set_weights
 
 
@@ -92,7 +93,7 @@ def plan_pretraining(config: Config, folder: Folder) -> Training:
     )
 
 
-def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
+def make(config: Config, workers: Workers, share: Share) -> tuple[Task[Document], Feed[Document]]:
     """The task and its rows, on a worker."""
     vocabulary = open_vocabulary(config.tokenizer)
     causal = _causal(config, vocabulary)

@@ -23,6 +23,8 @@ from jobs.weak_to_strong_rows import (
     stage_of,
     write_predictions,
 )
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Task
 from raypipe.losses.soft_labels import Confidence
 from raypipe.models.causal import open_model
 from raypipe.models.presets import SHAPES, config_of
@@ -38,7 +40,6 @@ from raypipe.train.loop.checkpoint import State
 from raypipe.train.loop.predict import class_probabilities
 from raypipe.train.tasks.classification import SequenceModel, names_of, new_classifier
 from raypipe.train.tasks.soft_labels import SoftLabelHead
-from raypipe.train.tasks.task import Task
 from raypipe.train.weights.export import export_model, set_weights
 from raypipe.train.weights.lora import Lora
 
@@ -97,7 +98,9 @@ def plan_arm(config: Any, arm: Arm, seed: int, folder: Folder) -> Training:
     )
 
 
-def make(config: Any, arm: Arm, seed: int, steps: int, workers: Workers, share: Share) -> tuple[Task, Feed]:
+def make(
+    config: Any, arm: Arm, seed: int, steps: int, workers: Workers, share: Share
+) -> tuple[Task[Document], Feed[Document]]:
     """The task and its rows, on a worker."""
     task = task_of(config, arm, seed, steps)
     halves = halves_of(config, load_rows(config).rows, seed)

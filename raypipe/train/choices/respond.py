@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from raypipe.contracts.rows import Document
 from raypipe.lm.packing import plan_batches
 from raypipe.models.tokenizer import Vocabulary
 from raypipe.runs.signals import Stopped
@@ -19,7 +20,6 @@ from raypipe.train.choices.labels import Labels
 from raypipe.train.choices.prompt import MAX_DIGITS
 from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import integer
-from raypipe.train.data.loader import Document
 from raypipe.train.data.packed import pack, use_packed_attention
 
 INTEGER = re.compile(r"-?\d+")

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from raypipe.columns import require
+from raypipe.contracts.rows import Document
 from raypipe.models.tokenizer import Vocabulary
 from raypipe.storage.folder import Folder, walk
-from raypipe.train.data.loader import Document
 from raypipe.train.data.order import uniform
 
 

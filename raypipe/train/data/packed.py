@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from raypipe.contracts.rows import Document
 from raypipe.models.architecture import check_kind
-from raypipe.train.data.loader import Document
 
 ATTENTION = "raypipe_packed"
 

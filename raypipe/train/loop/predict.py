@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from raypipe.train.data.loader import Document
+from raypipe.contracts.rows import Document
 from raypipe.train.data.packed import pack
 from raypipe.train.loop.finite import NotFinite, named
 from raypipe.train.tasks.classification import SequenceModel
