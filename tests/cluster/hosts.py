@@ -37,7 +37,7 @@ hostname "$NAME"
 mount -t tmpfs tmpfs /tmp
 case "$CODE" in /tmp/*) mkdir -p "$CODE" && mount --bind /mnt/own/code "$CODE";; esac
 export HOME=/mnt/own/home
-exec /usr/sbin/sshd -D -e -f "$OWN/sshd_config" 2> "$OWN/sshd.log"
+exec /usr/sbin/sshd -D -e -f /mnt/own/sshd_config 2> /mnt/own/sshd.log
 """
 
 
@@ -158,10 +158,10 @@ def _start(name: str, addresses: dict[str, str], folder: Path, netns: str) -> Ho
 
 
 def _files(folder: Path, own: Path) -> dict[Path, str]:
-    key, ssh = folder / "key", own / "home" / ".ssh"
+    key, ssh, home = folder / "key", own / "home" / ".ssh", "/mnt/own/home/.ssh"  # the last as the host sees it
     config = (
-        f"ListenAddress 0.0.0.0\nPort 22\nHostKey {key}\nPermitRootLogin yes\nPasswordAuthentication no\n"
-        f"AuthorizedKeysFile {ssh}/authorized_keys\nStrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n"
+        f"ListenAddress 0.0.0.0\nPort 22\nHostKey {home}/id_ed25519\nPermitRootLogin yes\nPasswordAuthentication no\n"
+        f"AuthorizedKeysFile {home}/authorized_keys\nStrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n"
     )
     public = key.with_suffix(".pub").read_text()
     return {
