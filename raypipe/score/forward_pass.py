@@ -200,11 +200,11 @@ class ForwardPass:
             return {name: values.cpu().numpy() for name, values in quantities.items()}
 
     def _losses(self, stream: "torch.Tensor", batch: "Packed") -> "torch.Tensor":
-        from raypipe.lm.loss import token_losses
+        from raypipe.lm.loss import chunk_losses, token_losses
 
         assert self.decoder is not None
-        assert self._of_chunk is not None
-        return token_losses(stream[batch.sources], self.decoder.head, batch.targets, of_chunk=self._of_chunk)
+        of_chunk = self._of_chunk or chunk_losses  # a decoder may be given without `setup`
+        return token_losses(stream[batch.sources], self.decoder.head, batch.targets, of_chunk=of_chunk)
 
 
 def not_finite(per_token: PerToken, lengths: np.ndarray) -> np.ndarray:
