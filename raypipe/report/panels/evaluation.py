@@ -39,7 +39,7 @@ def _of_tasks(found: Json) -> dict[str, Any]:
     effects = [
         Effect(f"minus {name}", *(100 * ends[end] for end in ("mean", "low", "high"))) for name, ends in rivals.items()
     ]
-    left_out = ", ".join(f"{reason} ({count(n)})" for reason, n in found.get("left_out", {}).items())
+    left_out = ", ".join(f"{reason} ({_rows(n)})" for reason, n in found.get("left_out", {}).items())
     said = f"Exact match on {count(mean['n'])} test questions, in %, with 95 % intervals"
     return {
         "said": "; ".join([said, *([str(found["interval"])] if "interval" in found else [])]) + ".",
@@ -123,3 +123,8 @@ def controls_table(controls: Json) -> Markup:
         Column[Named]("outcome", lambda row: cells.verdict(bool(row[1]["passed"]))),
     ]
     return table("Controls", columns, controls.items())
+
+
+def _rows(left_out: Any) -> str:
+    """How many rows a reason has: a number, or one beside the first places."""
+    return count(left_out["n"] if isinstance(left_out, dict) else left_out)
