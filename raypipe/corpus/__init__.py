@@ -1,7 +1,8 @@
 """A corpus: files of rows, planned as shards and read as tables of `columns.SOURCE`.
 
-`sources` finds the files, `plan` cuts them into shards, `read` reads a shard or a stream; `parquet`, `lines` and
-`decompress` know a format each, `rows` judges texts, `where` evaluates the user's condition, `cache` keeps a plan.
+`sources` finds the files, `plan` cuts them into shards, `read` reads a shard or a stream; `parquet`, `lines`, `arrays`
+and `decompress` know a format each, `values` the types of columns, `partitions` the columns of a path; `rows` judges
+texts, `where` evaluates the user's condition, `cache` keeps a plan, and `stages` joins committed stages to the rows.
 """
 
 from raypipe.corpus.cache import Known, load, save

@@ -8,12 +8,16 @@ import pyarrow.parquet as pq
 
 from raypipe.columns import ID, REASON, SOURCE, TEXT_HASH
 from raypipe.corpus import Corpus, Known, Plan, Shard, load, plan_shards, save
+from raypipe.corpus.shards import output_name
 from raypipe.corpus.stages import Files, Joined, Listed, Mismatch, Reads, with_inputs
 from raypipe.runs.card import Json, finished_card, identity_hash, tables
 from raypipe.storage.folder import Folder
 
 INPUTS = "inputs.arrow"
 """In a stage's folder: the files that it was made of, and how they were cut."""
+
+_STAGE = "stage "
+"""How the settings in an identity begin that name a stage which is read."""
 
 _OF_EACH = (ID, TEXT_HASH, REASON)
 """Columns that an Op gets without asking."""
@@ -23,6 +27,7 @@ _OF_EACH = (ID, TEXT_HASH, REASON)
 class Inputs:
     """What an Op's `reads` come to in a run."""
 
+    run: Folder | None = None
     stages: tuple[Reads, ...] = ()
     source_columns: tuple[str, ...] = ()
     cards: Mapping[str, Json] = field(default_factory=dict)
@@ -32,7 +37,7 @@ class Inputs:
     def identity(self) -> Json:
         """What a stage's identity gets from the stages that it reads: a change of theirs is one of its own."""
         found: Json = {f"{one.stage}.{column}": "read" for one in self.stages for column in one.columns}
-        return found | {f"stage {name}": identity_hash(card["identity"]) for name, card in self.cards.items()}
+        return found | {f"{_STAGE}{name}": identity_hash(card["identity"]) for name, card in self.cards.items()}
 
     def joined(self, corpus: Corpus, *, part_rows: int) -> Joined:
         """The reader of shards."""
@@ -50,10 +55,11 @@ class Inputs:
         ValueError
             If a stage was made of other files than the corpus has now, or cut otherwise, or has no file for a shard.
         """
+        listings = {one.stage: Listed.of(one.stage, one.folder) for one in self.stages}
         for one in self.stages:
             _check_same(one.stage, load(one.folder, INPUTS), plan.known)
-        listings = [Listed.of(one.stage, one.folder) for one in self.stages]
-        yield from with_inputs(plan.shards, listings)
+            _check_fresh(self.run, listings[one.stage], self.cards[one.stage], plan)
+        yield from with_inputs(plan.shards, list(listings.values()))
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ def resolve(run: Folder, reads: Sequence[str], *, stages: Sequence[str] = ()) ->
     if unread := [name for name, found in wanted.items() if not found]:
         raise ValueError(f"nothing is read of stage {unread[0]!r}; leave it out, or name a column of it.")
     return Inputs(
+        run,
         tuple(Reads(name, run / name, wanted[name]) for name in stages),
         tuple(name for name in SOURCE.names if name in reads and name not in _OF_EACH),
         cards,
@@ -137,3 +144,18 @@ def _check_same(stage: str, then: Known, now: Known) -> None:
             raise Mismatch(f"stage {stage!r} was made before {path} changed or came; give its command again first.")
     if prints:
         raise Mismatch(f"stage {stage!r} was made when {min(prints)} was there; give its command again first.")
+
+
+def _check_fresh(run: Folder | None, listed: Listed, card: Json, plan: Plan) -> None:
+    """See that what a stage was itself made of is what lies there: its files' names say of which files they are."""
+    below = [name.removeprefix(_STAGE) for name in card["identity"] if name.startswith(_STAGE)]
+    if run is None or not below:
+        return
+    beneath = [Listed.of(name, run / name) for name in below]
+    for shard, _ in with_inputs(plan.shards, beneath):
+        for name, _ in listed.of_shard(shard):
+            if (found := output_name(name)) is None or found.inputs != shard.inputs:
+                raise Mismatch(
+                    f"stage {listed.stage!r} was made before files of {', '.join(below)} of {shard.path} were written "
+                    "again; give its command again first."
+                )

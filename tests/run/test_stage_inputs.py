@@ -236,6 +236,10 @@ def test_a_stage_may_read_a_stage_that_reads_a_stage(root: Path) -> None:
     lose_a_score_file(root)
     score_again(root)
     before = stamps(root, "third")
+    with pytest.raises(
+        Mismatch, match=r"'doubles' was made before files of scores of part-1\.jsonl were written again"
+    ):
+        again()
     doubles(root)()
     assert is_complete(again())
     assert sum(before.get(name) != stamp for name, stamp in stamps(root, "third").items()) == 1
