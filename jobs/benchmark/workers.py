@@ -49,6 +49,7 @@ class Waiting:
     claim: str = ""
     reads: ClassVar[tuple[str, ...]] = ("text", "n_bytes")
     version: ClassVar[int] = 1
+    unit: ClassVar[str] = "bytes"
     adds: ClassVar[pa.Schema] = pa.schema([("n_bytes", pa.int64()), ("waited_s", pa.float32())])
     padding: int = 0
     _times: float = field(default=1.0, init=False)
@@ -74,6 +75,10 @@ class Waiting:
     def cost(self, prepared: pa.Table) -> int:
         """Bytes."""
         return int(pc.sum(prepared["n_bytes"]).as_py() or 0)
+
+    def limits(self) -> dict[str, int]:
+        """None: all rows are one batch."""
+        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Wait."""

@@ -1,6 +1,6 @@
 """What the runner asks of an Op, and the resources it runs with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -8,7 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 Report = Callable[[int, int, float], None]
-"""Called after each batch: rows done, cost done (tokens), seconds of that batch."""
+"""Called after each batch: rows done, cost done (in the Op's unit), seconds of that batch."""
+
+TOKENS, ROWS = "tokens", "rows"
+"""Units of cost."""
 
 
 class Op(Protocol):
@@ -18,6 +21,8 @@ class Op(Protocol):
     """
 
     version: ClassVar[int]
+    unit: ClassVar[str]
+    """What its cost is counted in, as a plural: TOKENS, ROWS."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -47,7 +52,11 @@ class Op(Protocol):
         ...
 
     def cost(self, prepared: pa.Table) -> int:
-        """How much work these rows are, in tokens."""
+        """How much work these rows are, in `unit`."""
+        ...
+
+    def limits(self) -> Mapping[str, int]:
+        """Settings that bound what is in one batch, with their values: halved where batches don't fit into memory."""
         ...
 
     def __call__(self, batch: pa.Table) -> pa.Table:

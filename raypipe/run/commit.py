@@ -58,7 +58,7 @@ def _rows(source: pa.Table, result: pa.Table) -> pa.Table:
 
 
 def count(result: ShardResult) -> dict[str, Any]:
-    """Rows, rows by outcome, tokens: what accounting adds up."""
+    """Rows, rows by outcome, tokens, cost: what accounting adds up."""
     table = result.table
     reasons = Counter(reason for reason in table[REASON].to_pylist() if reason is not None)
     scored = pc.is_null(table[REASON])
@@ -72,6 +72,7 @@ def count(result: ShardResult) -> dict[str, Any]:
         "skipped": dict(sorted(reasons.items())),
         "tokens": tokens.get("n_tokens", 0),
         "tokens_total": tokens.get("n_tokens_total", 0),
+        "cost": result.cost,
         "truncated": truncated,
         "halved": result.halved,
         "padding": result.padding,
@@ -94,6 +95,8 @@ class Totals:
     scored: int = 0
     tokens: int = 0
     tokens_total: int = 0
+    cost: int = 0
+    """In the unit of the Op."""
     truncated: int = 0
     halved: int = 0
     padding: int = 0
@@ -103,6 +106,7 @@ class Totals:
         """One more shard."""
         self.shards += 1
         self.written += counts.get("written", counts["rows"])
+        self.cost += counts.get("cost", counts["tokens"])  # files of before hold no other cost
         for name in ("rows", "scored", "tokens", "tokens_total", "truncated", "halved", "padding"):
             setattr(self, name, getattr(self, name) + counts[name])
         self.skipped.update(counts["skipped"])

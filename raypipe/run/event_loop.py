@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +76,8 @@ class Shift:
     """Follows outcomes until they end, the job is asked to stop, or something is wrong for good."""
 
     stage: str
-    budget: int | None
-    """The Op's token budget, for advice."""
+    limits: Mapping[str, int]
+    """The Op's, for advice."""
     ledger: Any
     dog: "Watchdog"
     meter: Meter
@@ -124,7 +124,7 @@ class Shift:
             check_failed_rows(self.stage, self.meter.totals)
             self._n_halved += detail["counts"]["halved"] > 0
             if self._n_halved >= MAX_HALVED_SHARDS:
-                raise StageFailed(self._too_large())
+                raise StageFailed(too_large(self.stage, self.limits))
         elif kind == became.ALREADY:
             self.meter.totals.shards += 1
         elif kind == became.POISON:
@@ -155,12 +155,12 @@ class Shift:
             )
         return False
 
-    def _too_large(self) -> str:
-        lower = self.budget // 2 if self.budget else "LOWER"
-        return (
-            f"{self.stage}: batches of {MAX_HALVED_SHARDS} shards didn't fit into memory; "
-            f"start a run with --token-budget {lower}."
-        )
+
+def too_large(stage: str, limits: Mapping[str, int]) -> str:
+    """What to say of a stage whose batches don't fit into memory."""
+    lower = " ".join(f"--{name.replace('_', '-')} {value // 2}" for name, value in limits.items() if value > 1)
+    remedy = f"start a run with {lower}" if lower else "no setting makes them smaller: give its workers more memory"
+    return f"{stage}: batches of {MAX_HALVED_SHARDS} shards didn't fit into memory; {remedy}."
 
 
 def arriving(stream: Iterator[Row], *, until: Callable[[], bool]) -> Iterator[Row | None]:

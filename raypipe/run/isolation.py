@@ -19,7 +19,6 @@ import pyarrow as pa
 import ray
 
 from raypipe.contracts.op import Op, Pool
-from raypipe.contracts.parts import assemble
 from raypipe.corpus import Shard
 from raypipe.corpus.stages import Files, Joined, Mismatch
 from raypipe.models.causal import DeviceLost
@@ -27,7 +26,7 @@ from raypipe.run.commit import commit, file_name
 from raypipe.run.exits import end_in_time
 from raypipe.run.ledger import MAX_DEATHS
 from raypipe.run.patience import Patience
-from raypipe.run.rows import BrokenOp, ShardResult, Work, check_failed, prepare, without
+from raypipe.run.rows import BrokenOp, ShardResult, Work, check_failed, prepare, whole, without
 from raypipe.run.worker import ALREADY, BROKEN, DONE, MISMATCH, UNREADABLE, outcome, trouble_of
 from raypipe.storage.folder import Folder
 
@@ -107,7 +106,8 @@ def _through_children(op: Op, source: pa.Table, limits: Limits) -> tuple[ShardRe
     prepared, source = _prepare(op, source, limits)
     trial = Trial(op, "score", prepared, limits)
     trial.run(op.batches(prepared))
-    return ShardResult(assemble(op.adds, prepared, trial.parts, trial.lost), trial.halved, trial.padding), source
+    result = whole(op, prepared, trial.parts, trial.lost, halved=trial.halved, padding=trial.padding)
+    return result, source
 
 
 def _prepare(op: Op, source: pa.Table, limits: Limits) -> tuple[pa.Table, pa.Table]:

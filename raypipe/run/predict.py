@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from raypipe.columns import REASON
 from raypipe.contracts.estimator import Estimator
+from raypipe.contracts.op import ROWS
 from raypipe.models.fitted import open_fitted, read_settings
 from raypipe.runs.card import Json
 from raypipe.storage.folder import Folder
@@ -28,6 +29,7 @@ class Predict:
     """`stage.column` each."""
 
     version: ClassVar[int] = 1
+    unit: ClassVar[str] = ROWS
     padding: int = field(default=0, init=False, repr=False)
     _model: Estimator | None = field(default=None, init=False, repr=False)
 
@@ -79,6 +81,10 @@ class Predict:
     def cost(self, prepared: pa.Table) -> int:
         """Rows."""
         return len(prepared)
+
+    def limits(self) -> dict[str, int]:
+        """None: batches are of so many rows, whatever the settings."""
+        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The classes of a batch."""

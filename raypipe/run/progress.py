@@ -5,6 +5,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from raypipe.contracts.op import TOKENS
 from raypipe.run.commit import Totals
 from raypipe.run.display import Display, Seen
 from raypipe.runs.card import now
@@ -21,6 +22,8 @@ class Meter:
 
     stage: str
     n_shards: int
+    unit: str = TOKENS
+    """Of the stage's cost."""
     totals: Totals = field(default_factory=Totals)
     busy_s: float = 0.0
     waited_s: float = 0.0
@@ -47,10 +50,14 @@ class Meter:
         self._worked = united([*self._worked, (begun, detail["at"])])
 
     @property
-    def tokens_per_s(self) -> float:
-        """Tokens a second of the time in which workers worked: while all still load, or load again, none can."""
+    def cost_per_s(self) -> float:
+        """Cost a second of the time in which workers worked: while all still load, or load again, none can."""
         spent = sum(end - begun for begun, end in self._worked)
-        return self.totals.tokens / spent if spent > 0 else 0.0
+        return self.totals.cost / spent if spent > 0 else 0.0
+
+    def speed(self) -> dict[str, float]:
+        """The rate for files, under the name of its unit: `tokens_per_s`, `rows_per_s`."""
+        return {f"{self.unit}_per_s": round(self.cost_per_s, 1)}
 
     @property
     def eta_s(self) -> float | None:
@@ -66,16 +73,20 @@ class Meter:
             return Seen(0, f"{self.workers or 'no'} workers, none through its first shard yet")
         return Seen(
             self.totals.shards,
-            f"{self.totals.rows:,} documents, {self.tokens_per_s:,.0f} tokens/s, "
-            f"{self.totals.padding_fraction:.1%} padding",
+            f"{self.totals.rows:,} documents, {self.cost_per_s:,.0f} {self.unit}/s{self._padding}",
             self.eta_s,
         )
+
+    @property
+    def _padding(self) -> str:
+        return f", {self.totals.padding_fraction:.1%} padding" if self.unit == TOKENS else ""
 
     def as_json(self) -> dict:
         """The line of a progress file."""
         return {
             "stage": self.stage, "time": now(), "shards_done": self.totals.shards, "shards": self.n_shards,
-            "rows": self.totals.rows, "tokens": self.totals.tokens, "tokens_per_s": round(self.tokens_per_s, 1),
+            "rows": self.totals.rows, "tokens": self.totals.tokens,
+            "cost": self.totals.cost, "unit": self.unit, **self.speed(),
             "padding_fraction": round(self.totals.padding_fraction, 5), "eta_s": self.eta_s and round(self.eta_s, 1),
             "workers": self.workers,
         }  # fmt: skip

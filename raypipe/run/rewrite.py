@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import REASON
+from raypipe.contracts.op import ROWS
 from raypipe.contracts.rewrite import ROW, Rewrite
 from raypipe.run.pieces import PIECES
 from raypipe.run.stage import Annotate
@@ -27,6 +28,7 @@ class Pieces:
     rewrite: Rewrite
 
     version: ClassVar[int] = 1
+    unit: ClassVar[str] = ROWS
     padding: int = field(default=0, init=False, repr=False)
 
     @property
@@ -55,6 +57,10 @@ class Pieces:
     def cost(self, prepared: pa.Table) -> int:
         """Rows."""
         return len(prepared)
+
+    def limits(self) -> dict[str, int]:
+        """None: batches are of so many rows, whatever the settings."""
+        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The lists of a batch.

@@ -1,10 +1,12 @@
 """One shard through an Op: batch by batch, around documents that fail and batches that don't fit."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.columns import DOMAIN, KEYS, REASON
 from raypipe.contracts.op import Op, Report
@@ -33,6 +35,8 @@ class ShardResult:
     """Batches that were cut in two because they didn't fit into memory."""
     padding: int = 0
     """Positions computed that held no token."""
+    cost: int = 0
+    """Work of the rows that came through, in the Op's unit."""
 
 
 @dataclass
@@ -160,5 +164,13 @@ def through(op: Op, prepared: pa.Table, *, report: Report) -> ShardResult:
     if work.refused and not any(len(rows) for rows, _ in work.parts):
         last = next(reversed(work.failed.values()))
         raise BrokenOp(f"not one of {len(work.failed)} documents of one shard came through, the last: {last}")
-    table = assemble(op.adds, prepared, work.parts, work.failed)
-    return ShardResult(table, work.halved, op.padding - padding)
+    return whole(op, prepared, work.parts, work.failed, halved=work.halved, padding=op.padding - padding)
+
+
+def whole(
+    op: Op, prepared: pa.Table, parts: Sequence[Part], failed: dict[int, str], *, halved: int, padding: int
+) -> ShardResult:
+    """What a shard's file gets, of all that was done for it."""
+    table = assemble(op.adds, prepared, parts, failed)
+    came_through = prepared.filter(pc.is_null(table[REASON])) if table[REASON].null_count < len(table) else prepared
+    return ShardResult(table, halved, padding, op.cost(came_through))

@@ -142,6 +142,7 @@ class Annotate:
             "stage": self.stage,
             "kind": "annotate",
             "op": type(self.op).__name__,
+            "unit": self.op.unit,
             "identity": self.identity,
             "running": {},
             "inputs": {},
@@ -158,7 +159,7 @@ class Annotate:
         from raypipe.run.pipeline import outcomes
         from raypipe.run.watchdog import Watchdog
 
-        pool, meter, ledger = self.wanted.pool, Meter(self.stage, len(pending)), start_ledger()
+        pool, meter, ledger = self.wanted.pool, Meter(self.stage, len(pending), self.op.unit), start_ledger()
         check_seen_by_all(self.run, pending)
         stream = outcomes(
             self.op, self._reader(), pending, folder=self.folder, pool=pool,
@@ -167,7 +168,7 @@ class Annotate:
         with Watchdog(ledger, self.patience, self.stopping.set) as dog, Reporter(self.run, meter) as reporter:
             note = Noter(self._write, card, meter, dog, pool)
             shift = Shift(
-                self.stage, getattr(self.op, "token_budget", None), ledger, dog, meter, reporter,
+                self.stage, self.op.limits(), ledger, dog, meter, reporter,
                 self.stopping, self.grace_s, self.is_owner, note, card["set_aside"],
             )  # fmt: skip
             try:
@@ -258,7 +259,7 @@ class Noter:
         times["waited_s"] = before["waited_s"] + meter.waited_s
         if meter.begun_at is not None:
             times["start_up_s"] = max(0.0, meter.begun_at - self._started)
-            times["tokens_per_s"] = round(meter.tokens_per_s, 1)
+            times |= meter.speed()
         self.card["running"] = {**asdict(self.pool), "watchdog_kills": self.dog.killed}
         try:
             self.write(self.card)

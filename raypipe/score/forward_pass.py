@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
+from raypipe.contracts.op import TOKENS
 from raypipe.contracts.statistic import PerToken, Quantity, Statistic
 from raypipe.lm.heads import Head, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
@@ -62,6 +63,7 @@ class ForwardPass:
 
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN, "n_bytes")
     version: ClassVar[int] = 2
+    unit: ClassVar[str] = TOKENS
     padding: int = field(default=0, init=False, repr=False, compare=False)
     decoder: "Decoder | None" = field(default=None, init=False, repr=False, compare=False)
     _of_chunk: "Losses | None" = field(default=None, init=False, repr=False, compare=False)
@@ -153,6 +155,10 @@ class ForwardPass:
     def cost(self, prepared: pa.Table) -> int:
         """Tokens of these rows that the model reads."""
         return int(pc.sum(prepared["n_tokens"]).as_py() or 0)
+
+    def limits(self) -> dict[str, int]:
+        """The token budget."""
+        return {"token_budget": self.token_budget}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The statistics of one batch of rows: exactly their columns and a reason, same rows and order.

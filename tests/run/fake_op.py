@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import REASON, TEXT
+from raypipe.contracts.op import TOKENS
 from raypipe.models.causal import DeviceLost
 from raypipe.storage.folder import Folder
 
@@ -37,10 +38,9 @@ class FakeOp:
     fails_in_setup: bool = False
     setups: str | None = None
     """Folder that gets a file for each process that was set up."""
-    token_budget: int = 64
-
     reads: ClassVar[tuple[str, ...]] = (TEXT,)
     version: ClassVar[int] = 1
+    unit: ClassVar[str] = TOKENS
     padding: int = field(default=0, init=False, repr=False, compare=False)
 
     adds: ClassVar[pa.Schema] = pa.schema([("n_tokens", pa.int32()), ("score", pa.float32())])
@@ -66,6 +66,9 @@ class FakeOp:
 
     def cost(self, prepared: pa.Table) -> int:
         return int(pc.sum(prepared["n_tokens"]).as_py() or 0)
+
+    def limits(self) -> dict[str, int]:
+        return {"batch_rows": self.batch_rows}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         commit_fault(self.once, "kill-forward", "stop-forward")

@@ -33,7 +33,7 @@ def test_a_file_holds_keys_columns_outcome_and_where_its_rows_are(tmp_path: Path
     assert metadata[b"raypipe.start"] == b"400"
     assert Shard(**json.loads(metadata[b"raypipe.shard"])) == SHARD
     wanted = {"rows": 3, "scored": 2, "skipped": {"empty": 1}, "tokens": 3, "halved": 0, "padding": 1}
-    assert counts == {**wanted, "tokens_total": 0, "truncated": 0}
+    assert counts == {**wanted, "tokens_total": 0, "cost": 3, "truncated": 0}
     assert json.loads(metadata[b"raypipe.counts"]) == counts
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from raypipe.run.event_loop import arriving, root_cause
+from raypipe.run.event_loop import arriving, root_cause, too_large
 
 
 def never() -> bool:
@@ -52,3 +52,16 @@ def test_the_cause_of_a_chain_is_told_on_one_line() -> None:
     died.__cause__ = ValueError("first line\nmodel must be readable")
     assert root_cause(died) == "ValueError: model must be readable"
     assert root_cause(KeyError()) == "KeyError: "
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"token_budget": 4096}, "start a run with --token-budget 2048"),
+        ({"pairs": 8, "token_budget": 64}, "start a run with --pairs 4 --token-budget 32"),
+        ({"pairs": 1}, "no setting makes them smaller: give its workers more memory"),
+        ({}, "no setting makes them smaller: give its workers more memory"),
+    ],
+)
+def test_batches_that_do_not_fit_are_answered_with_what_the_op_can_halve(limits: dict[str, int], said: str) -> None:
+    assert too_large("scores", limits) == f"scores: batches of 3 shards didn't fit into memory; {said}."

@@ -123,7 +123,7 @@ def test_a_batch_too_large_is_halved_for_its_shard_only_and_said_in_its_file(tmp
 def test_the_third_shard_with_batches_too_large_stops_the_job_and_names_the_budget(tmp_path: Path) -> None:
     texts = [f"{text} {TOO_LARGE}" if row % 5 == 0 else text for row, text in enumerate(texts_of(40))]
     write_lines(tmp_path / "corpus/a.jsonl", texts)
-    with pytest.raises(StageFailed, match=r"3 shards didn't fit into memory; start a run with --token-budget 32"):
+    with pytest.raises(StageFailed, match=r"3 shards didn't fit into memory; start a run with --batch-rows 2"):
         make_stage(tmp_path)()
 
 

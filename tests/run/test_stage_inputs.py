@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pytest
 
 from raypipe.columns import REASON
+from raypipe.contracts.op import ROWS
 from raypipe.corpus.stages import Mismatch
 from raypipe.run.event_loop import StageFailed
 from raypipe.run.stage import Annotate, is_complete
@@ -35,6 +36,7 @@ class Doubled:
     """The score of a row that kills its process."""
 
     version: ClassVar[int] = 1
+    unit: ClassVar[str] = ROWS
     padding: int = field(default=0, init=False)
     adds: ClassVar[pa.Schema] = pa.schema([("double", pa.float32()), ("seen", pa.string())])
 
@@ -54,6 +56,9 @@ class Doubled:
 
     def cost(self, prepared: pa.Table) -> int:
         return len(prepared)
+
+    def limits(self) -> dict[str, int]:
+        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         commit_fault(self.once, "kill-forward")

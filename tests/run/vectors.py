@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import REASON, TEXT
+from raypipe.contracts.op import ROWS
 
 WORDS = ("apples", "pears", "plums")
 
@@ -25,6 +26,7 @@ class Vectors:
 
     reads: ClassVar[tuple[str, ...]] = (TEXT,)
     version: ClassVar[int] = 1
+    unit: ClassVar[str] = ROWS
     padding: int = field(default=0, init=False)
     adds: ClassVar[pa.Schema] = pa.schema([("embedding", pa.list_(pa.float32())), ("number", pa.float64())])
 
@@ -38,6 +40,9 @@ class Vectors:
 
     def cost(self, prepared: pa.Table) -> int:
         return len(prepared)
+
+    def limits(self) -> dict[str, int]:
+        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         rows = [vector(text) for text in batch[TEXT].to_pylist()]

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import DOMAIN, REASON, TEXT
+from raypipe.contracts import op
 from raypipe.models.tokenizer import open_vocabulary
 
 TOKENS = pa.schema(
@@ -33,6 +34,7 @@ class Tokenise:
 
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
     version: ClassVar[int] = 2
+    unit: ClassVar[str] = op.TOKENS
     padding: ClassVar[int] = 0
 
     @property
@@ -73,6 +75,10 @@ class Tokenise:
     def cost(self, prepared: pa.Table) -> int:
         """Tokens of these rows."""
         return int(pc.sum(prepared["n_tokens"]).as_py() or 0)
+
+    def limits(self) -> dict[str, int]:
+        """None: batches only copy."""
+        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The columns as they were prepared."""
