@@ -54,6 +54,8 @@ class PretrainSettings:
     """Stage with the tokens."""
     selection: str = "selection"
     """Stage with the weights, such as selection-random for a control; `none`: every row once."""
+    read_from: str | None = None
+    """Run folder that holds both; None: --output."""
     length: int = 1024
     """Tokens of a sequence."""
     batch_tokens: int = 65_536
@@ -86,8 +88,8 @@ def main(config: Config) -> int:
 
 def plan_pretraining(config: Config, folder: Folder) -> Training:
     """All that workers need; whatever is wrong with the settings or the data ends here, before one starts."""
-    run, vocabulary = Folder(config.output), open_vocabulary(config.tokenizer)
-    check_tokens(run, config.tokens, vocabulary, config.tokenizer)
+    vocabulary = open_vocabulary(config.tokenizer)
+    check_tokens(run_of_tokens(config), config.tokens, vocabulary, config.tokenizer)
     model = _model_config(config, vocabulary)
     n_sequences = sequences_of(config.batch_tokens, config.length, unit=config.workers * config.micro_batch)
     mix = open_mix(config)
@@ -100,7 +102,7 @@ def plan_pretraining(config: Config, folder: Folder) -> Training:
         n_sequences=n_sequences,
         micro=config.micro_batch,
         identity=_identity(config, mix, vocabulary, model),
-        inputs=(config.model or config.shape, config.tokenizer),
+        inputs=(config.model or config.shape, config.tokenizer, *([config.read_from] if config.read_from else [])),
         **engine_settings(config),
     )
 
@@ -111,7 +113,7 @@ def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
     causal = _causal(config, vocabulary)
     part(Precision, config).apply(causal)
     stream = Stream(open_mix(config), seed=config.seed, length=config.length, window_tokens=config.window_tokens)
-    return NextToken(causal), TokenFeed(Folder(config.output) / config.tokens, stream, share)
+    return NextToken(causal), TokenFeed(run_of_tokens(config) / config.tokens, stream, share)
 
 
 def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: State) -> None:
@@ -129,9 +131,14 @@ def export(config: Config, folder: Folder, identity: dict[str, Any], weights: di
     )
 
 
+def run_of_tokens(config: Any) -> Folder:
+    """The run whose tokens are trained on."""
+    return Folder(config.read_from or config.output)
+
+
 def open_mix(config: Any) -> Mix:
     """The tokens of the run and how often each document is to be seen."""
-    run = Folder(config.output)
+    run = run_of_tokens(config)
     listing = read_listing(run / config.tokens)
     if config.selection == "none":
         return every_row_once(listing)

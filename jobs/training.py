@@ -167,9 +167,9 @@ def pool_of(config: Any) -> Pool:
 
 def lineage(config: Any, identity: dict[str, Any], state: State) -> dict[str, Any]:
     """Where a model comes from: run, data, settings, versions."""
-    run = Folder(config.output)
+    run, source = Folder(config.output), Folder(getattr(config, "read_from", None) or config.output)
     stages = {name: getattr(config, name, "none") for name in ("tokens", "selection")}
-    read = {name: cards.read_card(run / stage) for name, stage in stages.items() if stage != "none"}
+    read = {name: cards.read_card(source / stage) for name, stage in stages.items() if stage != "none"}
     made_from = {name: card["identity"] for name, card in read.items() if card is not None}
     return {
         "run": run.uri, "steps": state.step, "tokens_seen": state.tokens, "order": state.order,

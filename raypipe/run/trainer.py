@@ -25,6 +25,7 @@ from raypipe.run.cluster import check_seen_by_all
 from raypipe.run.display import Display, Seen
 from raypipe.runs.owned import OwnedFolder
 from raypipe.runs.signals import Stopped
+from raypipe.runs.trials import report
 from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import Feed, Share
 from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine, Zero
@@ -200,6 +201,9 @@ def _meter(training: Training, task: Task, workers: Workers) -> Meter:
         if time.monotonic() - last[0] > NOW_EVERY_S or line["step"] == training.plan.n_steps:
             training.folder.write(NOW, json.dumps({**line, "n_steps": training.plan.n_steps}).encode())
             last[0] = time.monotonic()
+        if "heldout_loss" in line:  # inside a trial of a sweep this may be where it is stopped
+            by_domain = {f"heldout_loss/{domain}": loss for domain, loss in line["heldout_by_domain"].items()}
+            report(line["step"], heldout_loss=line["heldout_loss"], **by_domain)
 
     return Meter(
         Journal(training.folder / "metrics", open_board),

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+ASKS = "asks_to_stop"
+"""Marks the handlers of `orderly_stop`."""
 
 
 class Stopped(RuntimeError):
@@ -28,9 +30,13 @@ def orderly_stop() -> Iterator[tuple[threading.Event, dict[str, int]]]:
     """An event set by the first SIGTERM or SIGINT, and the exit status of a stopped job; a second one acts at once.
 
     Whoever else sets the event (the last node is about to be taken away) means what a SIGTERM means. While `at_once`
-    is 1 in what is yielded beside the event, a signal also raises Stopped, for work that looks at no event.
+    is 1 in what is yielded beside the event, a signal also raises Stopped, for work that looks at no event. One inside
+    another, as where a job runs jobs, passes the request on to it. Beside the main thread no signal arrives.
     """
     event, status = threading.Event(), {"code": 128 + signal.SIGTERM, "at_once": 0}
+    if threading.current_thread() is not threading.main_thread():
+        yield event, status
+        return
     before = {number: signal.getsignal(number) for number in STOPPING}
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -39,9 +45,13 @@ def orderly_stop() -> Iterator[tuple[threading.Event, dict[str, int]]]:
         event.set()
         for restored, handler in before.items():
             signal.signal(restored, handler)
+        outer = before[signal.Signals(number)]
+        if callable(outer) and hasattr(outer, ASKS):
+            outer(number, frame)
         if status["at_once"]:
             raise Stopped("stopped; go on with the same command.")
 
+    setattr(stop, ASKS, True)
     for number in before:
         signal.signal(number, stop)
     try:

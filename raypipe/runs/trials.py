@@ -8,6 +8,7 @@ finds a trial's file does not run the trial.
 import hashlib
 import json
 import math
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 from raypipe.runs.card import now
 from raypipe.runs.lock import Lock, Locked
+from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 
 Metrics = Mapping[str, float]
@@ -26,6 +28,7 @@ TrialFunction = Callable[[dict[str, Any], int, Folder], Metrics]
 """Plain Python: settings, seed, the trial's own folder -> metrics by name; importable, for workers."""
 Status = Literal["finished", "stopped", "failed"]
 LOOK_EVERY_S = 0.5
+_FILE = re.compile(r"[0-9a-f]{16}\.json")
 _reporting: ContextVar[Callable[[int, Metrics], None]] = ContextVar("reporting")
 
 
@@ -97,7 +100,7 @@ class TrialFiles:
 
     def all(self) -> list[Result]:
         """Every trial that ended under this identity, in order of file names."""
-        contents = [self.folder.read(entry.path) for entry in self.folder.files() if entry.path.endswith(".json")]
+        contents = [self.folder.read(entry.path) for entry in self.folder.files() if _FILE.fullmatch(entry.path)]
         return [_parse(content) for content in contents if json.loads(content)["identity"] == self.identity]
 
     def own(self, trial: Trial) -> Folder:
@@ -126,7 +129,8 @@ def run_trial(
 ) -> Result:  # fmt: skip
     """Run a trial and commit how it ended; one that ended before is not run again (a failed one with `retry`).
 
-    Two that run the same trial take turns: the second finds the first's file. An error is the trial's end, not ours.
+    Two that run the same trial take turns: the second finds the first's file. An error is the trial's end, not ours,
+    but for Stopped: a trial that was asked to stop has not ended.
     """
     own = files.own(trial)
     with _alone(own):
@@ -143,6 +147,8 @@ def run_trial(
         started, token = time.monotonic(), _reporting.set(on_step)
         try:
             metrics, error = _checked(function(dict(trial.settings), trial.seed, own), metric), None
+        except Stopped:
+            raise
         except Exception as problem:
             metrics, error = {}, _words(problem)
         finally:

@@ -76,6 +76,16 @@ def test_a_run_ends_in_a_model_that_transformers_opens(config, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
+def test_tokens_of_another_run_give_the_same_model_here(config, tmp_path):
+    assert main(config) == 0
+    there = replace(config, output=str(tmp_path / "other"), read_from=config.output)
+    assert main(there) == 0
+    assert [line["loss"] for line in lines(there)] == [line["loss"] for line in lines(config)]
+    told = json.loads((tmp_path / "other/train/model/raypipe.json").read_text())
+    assert told["selection"] == {"share": 0.2}
+    assert not (tmp_path / "other/tokens").exists()
+
+
 def test_a_run_folder_on_s3_gets_the_same_model(config, tmp_path, s3_bucket):
     for file in (path for path in (tmp_path / "run").rglob("*") if path.is_file()):
         Folder(s3_bucket).write(f"run/{file.relative_to(tmp_path / 'run')}", file.read_bytes())

@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 
 import pytest
 
@@ -32,3 +33,28 @@ def test_handlers_that_a_library_replaces_are_put_back() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert event.wait(5)
         assert status["code"] == 143
+
+
+def test_a_request_inside_another_reaches_both_and_the_next_one_acts() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with orderly_stop() as (outer, outer_status):
+        with orderly_stop() as (inner, inner_status):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert inner.wait(5)
+            assert outer.is_set()
+            assert signal.getsignal(signal.SIGINT) == before
+        assert (inner_status["code"], outer_status["code"]) == (130, 130)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_in_a_thread_beside_the_main_one_it_waits_for_no_signal() -> None:
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def work() -> None:
+        with orderly_stop() as (event, status):
+            seen.append((event.is_set(), status["code"], signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, 143, before)]

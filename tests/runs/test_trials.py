@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.runs.signals import Stopped
 from raypipe.runs.trials import Trial, TrialFiles, report, run_here, run_trial
 from raypipe.storage.folder import Folder
 
@@ -51,6 +52,21 @@ def test_a_failed_trial_keeps_its_error_and_the_others_go_on(files, tmp_path):
     assert [result.status for result in results] == ["finished", "failed", "finished"]
     assert results[1].error is not None
     assert "ZeroDivisionError: no such point" in results[1].error
+
+
+def test_a_trial_that_was_asked_to_stop_has_not_ended(files):
+    def stopped(settings, seed, folder):
+        raise Stopped("stopped at step 3")
+
+    with pytest.raises(Stopped, match="at step 3"):
+        run_here(stopped, [Trial({"x": 0})], files)
+    assert files.read(Trial({"x": 0})) is None
+
+
+def test_other_files_of_the_folder_are_no_trials(files):
+    files.folder.write("card.json", json.dumps({"identity": files.identity}).encode())
+    result = run_trial(square, Trial({"x": 3}, 1), files)
+    assert files.all() == [result]
 
 
 def test_only_a_failed_trial_is_taken_up_again_and_only_if_asked(files, tmp_path):
