@@ -6,7 +6,6 @@ rotary embedding, so every logit is 0 and the causal softmax gives 1/t (dossier 
 
 from collections.abc import Callable
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -16,29 +15,68 @@ import torch.nn.functional as F
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
+def is_fused(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether one call of a kernel attends over all documents, however long each is."""
+    return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+
+
 def attend_by_document(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *, cuts: list[int]
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    *,
+    sizes: list[int],
+    scale: float | None = None,
+    dropout: float = 0.0,
 ) -> torch.Tensor:
-    """Document after document with the framework's own kernel: exact on every device, no padding."""
-    out = torch.empty_like(queries)
-    groups = queries.shape[2] // keys.shape[2]
-    for start, stop in pairwise(cuts):
-        q, k, v = (heads[:, start:stop].transpose(1, 2) for heads in (queries, keys, values))
-        out[:, start:stop] = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=groups > 1).transpose(
-            1, 2
-        )
+    """Document after document, `sizes` tokens each, with the framework's own kernel: exact on every device.
+
+    Queries [v, t, h, d], keys and values [v, t, k, d] -> [v, t, h, d].
+    """
+    if not sizes:
+        return torch.empty_like(queries)
+    is_grouped = queries.shape[2] != keys.shape[2]
+    # split, not slices: going back, each slice would fill gradients of the whole length with zeros
+    documents = zip(*(heads.transpose(1, 2).split(sizes, dim=2) for heads in (queries, keys, values)), strict=True)
+    parts = [
+        F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=is_grouped, scale=scale, dropout_p=dropout)
+        for q, k, v in documents
+    ]
+    return torch.cat([part.transpose(1, 2) for part in parts], dim=1)
+
+
+def attend_in_one_call(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    borders: torch.Tensor,
+    *,
+    longest: int,
+    scale: float | None = None,
+) -> torch.Tensor:
+    """The same for documents of one stream on a GPU: q [t, h, d], k and v [t, k, d] -> [t, h, d].
+
+    `borders` [n + 1] int32 are on the device.
+    """
+    from torch.nn.attention.varlen import varlen_attn
+
+    is_grouped = q.shape[1] != k.shape[1]  # several query heads share a key head
+    out = varlen_attn(
+        q, k, v, borders, borders, longest, longest, window_size=(-1, 0), scale=scale, enable_gqa=is_grouped
+    )
+    assert isinstance(out, torch.Tensor)  # a pair only where more is asked for
     return out
 
 
 def attention_over(cuts: np.ndarray, device: torch.device, dtype: torch.dtype) -> Attend:
     """The fastest exact attention for documents with these borders ([n + 1], on the host) on this device."""
-    if device.type == "cuda" and dtype in (torch.bfloat16, torch.float16):
-        return _flash(cuts, device)
-    borders = cuts.tolist()
-    return lambda queries, keys, values: attend_by_document(queries, keys, values, cuts=borders)
+    if is_fused(device, dtype):
+        return _fused(cuts, device)
+    sizes = np.diff(cuts).tolist()
+    return lambda queries, keys, values: attend_by_document(queries, keys, values, sizes=sizes)
 
 
-def _flash(cuts: np.ndarray, device: torch.device) -> Attend:
+def _fused(cuts: np.ndarray, device: torch.device) -> Attend:
     longest = int(np.diff(cuts).max())
 
     @cache
@@ -50,14 +88,7 @@ def _flash(cuts: np.ndarray, device: torch.device) -> Attend:
 
     def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """An Attend: all variants are documents of one call."""
-        from torch.nn.attention.varlen import varlen_attn
-
-        cu = borders(queries.shape[0])
         q, k, v = (heads.flatten(0, 1) for heads in (queries, keys, values))
-        grouped = q.shape[1] != k.shape[1]  # several query heads share a key head
-        out: torch.Tensor = varlen_attn(  # type: ignore
-            q, k, v, cu, cu, longest, longest, window_size=(-1, 0), enable_gqa=grouped
-        )
-        return out.view(queries.shape)
+        return attend_in_one_call(q, k, v, borders(queries.shape[0]), longest=longest).view(queries.shape)
 
     return attend

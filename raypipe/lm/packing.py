@@ -1,6 +1,8 @@
 """Documents packed end to end into batches, with no padding between them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,8 +33,16 @@ class Packed:
         """Tokens of each document, [n]."""
         return np.diff(self.cuts)[: self.n_documents]
 
+    def model_inputs(self) -> dict[str, Any]:
+        """What a transformers model takes; the cache must be off, or it would take the documents for one.
 
-def pack(documents: list[np.ndarray], *, device: torch.device, size: int | None = None) -> Packed:
+        The borders go as a tensor, on the host: of a list's length torch.compile would make a layer of its own.
+        """
+        ids, positions = self.tokens[None], self.positions[None]
+        return {"input_ids": ids, "position_ids": positions, "cuts": torch.from_numpy(self.cuts), "use_cache": False}
+
+
+def pack(documents: Sequence[np.ndarray], *, device: torch.device, size: int | None = None) -> Packed:
     """The documents ([t_i] token ids, each of at least 1) as one packed batch, padded to `size` tokens if given.
 
     Raises

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from jobs.weak_to_strong import Config
+from raypipe.lm.packing import pack
 from raypipe.losses.soft_labels import CrossEntropy
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.train.data.loader import Document
-from raypipe.train.data.packed import pack
 from raypipe.train.tasks.soft_labels import SoftLabelHead
 
 LETTERS = np.random.default_rng(0).permutation([a + b + c for a in "bdfgk" for b in "aeiou" for c in "lmnrst"])
@@ -53,7 +53,7 @@ def strong_model(folder, *, n_rows=600, steps=120):
     optimiser = torch.optim.AdamW(task.module.parameters(), lr=3e-3)
     for step in range(steps):
         chosen = np.random.default_rng(step).integers(0, n_rows, 32)
-        logits = task.module(pack([documents[at] for at in chosen], torch.device("cpu")))
+        logits = task.module(pack([documents[at].ids for at in chosen], device=torch.device("cpu")))
         optimiser.zero_grad()
         CrossEntropy()(logits, labels[chosen], 0.0).mean().backward()
         optimiser.step()

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from raypipe.lm.packed_model import use_packed_attention
+from raypipe.lm.packing import pack
 from raypipe.lm.plan import plan_batches
 from raypipe.models.tokenizer import Vocabulary
 from raypipe.runs.signals import Stopped
@@ -20,7 +22,6 @@ from raypipe.train.choices.prompt import MAX_DIGITS
 from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import integer
 from raypipe.train.data.loader import Document
-from raypipe.train.data.packed import pack, use_packed_attention
 
 INTEGER = re.compile(r"-?\d+")
 BUDGET = {"cpu": 2048, "cuda": 32768}
@@ -66,7 +67,7 @@ class Responder:
         ids = torch.from_numpy(self.labels.ids).to(device)
         for rows in plan_batches(lengths, budget=max(BUDGET[device.type], int(lengths.max(initial=0)))):
             self._heed()
-            batch = pack([prompts[row] for row in rows], device)
+            batch = pack([prompts[row].ids for row in rows], device=device)
             hidden = self.causal.model(**batch.model_inputs()).last_hidden_state[0]
             last = torch.tensor(batch.cuts[1:], device=device) - 1
             logits = self.causal.get_output_embeddings()(hidden[last]).float()

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from raypipe.lm.packing import pack
 from raypipe.train.data.loader import Document
-from raypipe.train.data.packed import pack
 from raypipe.train.loop.finite import NotFinite, named
 from raypipe.train.tasks.classification import SequenceModel
 
@@ -32,7 +32,8 @@ def head_outputs(model: SequenceModel, documents: Sequence[Document], *, batch: 
     model.to(device).eval()
     found = [np.zeros((0, int(model.classifier.config.num_labels)))]
     for start in range(0, len(documents), batch):
-        found.append(model(pack(documents[start : start + batch], device)).double().cpu().numpy())
+        packed = pack([document.ids for document in documents[start : start + batch]], device=device)
+        found.append(model(packed).double().cpu().numpy())
     outputs = np.concatenate(found)
     broken = [documents[int(at)] for at in np.flatnonzero(~np.isfinite(outputs).all(axis=1))]
     if broken:

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from raypipe.lm.packed_model import use_packed_attention
+from raypipe.lm.packing import Packed, pack
 from raypipe.models.causal import LocalModel
 from raypipe.train.data.loader import Document
-from raypipe.train.data.packed import Packed, pack, use_packed_attention
 from raypipe.train.loop.flops import matrix_parameters, step_flops
 from raypipe.train.tasks.task import Stateless, Terms
 
@@ -66,7 +67,7 @@ class ClassificationHead(Stateless):
     def collate(self, documents: Sequence[Document], device: torch.device) -> dict[str, Any]:
         """The documents packed, and their labels."""
         labels = torch.tensor([document.label for document in documents], dtype=torch.float32, device=device)
-        return {"batch": pack(documents, device), "labels": labels}
+        return {"batch": pack([document.ids for document in documents], device=device), "labels": labels}
 
     def loss(self, module: Callable[..., torch.Tensor], tensors: dict[str, Any]) -> Terms:
         """A term for each document."""

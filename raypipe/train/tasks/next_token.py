@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from raypipe.lm.packed_model import use_packed_attention
+from raypipe.lm.packing import Packed, pack
 from raypipe.train.data.loader import Document
-from raypipe.train.data.packed import Packed, pack, use_packed_attention
 from raypipe.train.loop.flops import matrix_parameters, step_flops
 from raypipe.train.tasks.task import Stateless, Terms
 
@@ -75,12 +76,12 @@ class NextToken(Stateless):
         is_target = np.concatenate([_is_target(document) for document in documents])
         owners = np.repeat(np.arange(len(documents)), [len(document.ids) for document in documents])
         at = np.flatnonzero(is_target)
-        batch = pack(documents, device)
+        batch = pack([document.ids for document in documents], device=device)
         targets = torch.from_numpy(at).to(device)
         return {
             "batch": batch,
             "sources": targets - 1,
-            "targets": batch.ids[0, targets],
+            "targets": batch.tokens[targets],
             "owners": torch.from_numpy(owners[at]).to(device),
         }
 

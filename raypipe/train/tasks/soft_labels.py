@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
+from raypipe.lm.packing import pack
 from raypipe.losses.soft_labels import CrossEntropy, SoftLoss
 from raypipe.train.data.loader import Document
-from raypipe.train.data.packed import pack
 from raypipe.train.tasks.classification import ClassificationHead
 from raypipe.train.tasks.task import Terms
 
@@ -32,7 +32,7 @@ class SoftLabelHead(ClassificationHead):
             If a document has none, or one of another number of classes than the head.
         """
         labels = torch.tensor([_soft_label(document, self.n_outputs) for document in documents], dtype=torch.float32)
-        return {"batch": pack(documents, device), "labels": labels.to(device)}
+        return {"batch": pack([one.ids for one in documents], device=device), "labels": labels.to(device)}
 
     def loss(self, module: Callable[..., torch.Tensor], tensors: dict[str, Any]) -> Terms:
         """A term for each document."""

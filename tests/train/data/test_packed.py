@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from raypipe.lm.packed_model import attend_packed
 from raypipe.train.data.loader import Document
-from raypipe.train.data.packed import attend_packed
 from raypipe.train.engines.engine import Precision
 from raypipe.train.tasks.classification import ClassificationHead
 from raypipe.train.tasks.next_token import LanguageModel, NextToken
