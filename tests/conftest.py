@@ -21,10 +21,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _only_marked_tests_start_ray(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that starts Ray in this process and isn't marked so."""
+    """Fail a quick test that starts Ray in this process and isn't marked so."""
     yield
     ray = sys.modules.get("ray")
-    if request.node.get_closest_marker("ray") is None and ray is not None and ray.is_initialized():
+    marks = {mark.name for mark in request.node.iter_markers()}
+    if not marks & {"ray", "slow"} and ray is not None and ray.is_initialized():
         ray.shutdown()
         pytest.fail("this test starts Ray: mark it `ray`.")
 
