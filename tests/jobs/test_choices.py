@@ -16,6 +16,7 @@ from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.storage.folder import Folder
 from raypipe.train.loop import loop
 from raypipe.train.loop.journal import read_journal
+from tests.learning import SEED, THREADS, require
 
 TASKS = [
     {"task": "colour", "instruction": "words about a thing", "question": "which colour?", "choices": ["red", "blue"]},
@@ -31,7 +32,7 @@ TASKS = [
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     yield
     torch.set_num_threads(before)
 
@@ -67,8 +68,8 @@ def config(tmp_path, model):
     return Config(
         data=(write(tmp_path / "data.jsonl", rows_of(200)),), tasks=write(tmp_path / "tasks.jsonl", TASKS),
         learn="choices", case_column="case", model=model, output=str(tmp_path / "run"), length=128, batch_examples=16,
-        micro_batch=16, steps=160, learning_rate=5e-3, weight_decay=0.0, cpus_per_worker=1, heldout_share=0.1,
-        heldout_every=40, save_every=1000, take="best", test_share=0.3,
+        micro_batch=16, steps=240, learning_rate=2e-3, weight_decay=0.0, cpus_per_worker=THREADS, heldout_share=0.1,
+        heldout_every=40, save_every=1000, take="best", test_share=0.3, seed=SEED,
     )  # fmt: skip
 
 
@@ -80,14 +81,15 @@ def responses(config, name):
     return json.loads((Folder(config.output) / "finetune").read(f"responses-{name}.json"))["responses"]
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize("rank", [0, 8])
 def test_two_tasks_are_learnt_and_both_controls_beaten(config, capsys, rank):
-    assert main(replace(config, lora_rank=rank)) == 0
+    assert main(replace(config, lora_rank=rank, learning_rate=5e-3 if rank else 2e-3)) == 0
     found = evaluation(config)
     assert list(found["tasks"]) == ["colour", "size"]
     assert found["contenders"] == ["majority", "tf-idf", "zero-shot", "finetuned"]
     for control in ("majority", "zero-shot"):
-        assert found["mean_over_tasks"]["finetuned minus"][control]["low"] > 0.2
+        require(gain=found["mean_over_tasks"]["finetuned minus"][control]["low"], above=0.2)
     said = capsys.readouterr().out
     assert "mean of tasks" in said
     assert "finetuned minus tf-idf: " in said
@@ -146,14 +148,16 @@ def test_a_stopped_run_goes_on_to_the_same_weights(config, tmp_path, monkeypatch
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
 
 
+@pytest.mark.learns
 def test_integers_are_written_and_read(config, tmp_path):
     words = ("red", "blue", "big")
     rows = [{"task": "count", "instruction": "words", "question": "how many?", "text": f"{words[n % 3]} {n}",
              "answer": 9 + n % 3} for n in range(120)]  # fmt: skip
     data = write(tmp_path / "count.jsonl", rows)
-    assert main(replace(config, data=(data,), tasks=None, case_column=None, steps=60)) == 0
+    assert main(replace(config, data=(data,), tasks=None, case_column=None, steps=100)) == 0
     count = evaluation(config)["tasks"]["count"]
-    assert count["accuracy"]["finetuned"]["mean"] > 0.7 > count["accuracy"]["majority"]["mean"] + 0.3
+    require(accuracy=count["accuracy"]["finetuned"]["mean"], above=0.7)
+    assert count["accuracy"]["majority"]["mean"] < 0.4
     assert {response["answer"] for response in responses(config, "finetuned")} >= {"9", "10", "11"}
 
 

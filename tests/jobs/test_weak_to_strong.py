@@ -16,6 +16,7 @@ from jobs.weak_to_strong_rows import PREDICTIONS, Arm, documents_of, halves_of, 
 from raypipe.run import trainer
 from raypipe.runs.card import IdentityChanged
 from tests.jobs.weak_to_strong_parts import Witness, settings, strong_model, texts, write_rows
+from tests.learning import require
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -67,14 +68,15 @@ def trained(monkeypatch, *, stop_after=None):
     return seen
 
 
+@pytest.mark.learns
 def test_the_student_comes_between_weak_and_ceiling_and_controls_fall_to_chance(whole):
     found = results(whole)
     accuracy = {name: one["mean"] for name, one in found["test_accuracy"].items()}
-    assert accuracy["weak"] + 0.05 < accuracy["ceiling"]
-    assert accuracy["strong-shuffled-labels"] < accuracy["weak"] - 0.1
+    require(gap=accuracy["ceiling"] - accuracy["weak"], above=0.05)
+    require(shuffled_below_weak=accuracy["weak"] - accuracy["strong-shuffled-labels"], above=0.1)
     assert found["controls"]["shuffled labels against the majority"]["passed"]
     recovered = found["recovered"]["strong-xent"]
-    assert recovered["pgr"] > 0
+    require(pgr=recovered["pgr"], above=0)
     expected = (accuracy["strong-xent"] - accuracy["weak"]) / (accuracy["ceiling"] - accuracy["weak"])
     assert recovered["pgr"] == pytest.approx(expected)
     assert set(found["recovered"]) == {"strong-xent", "strong-logconf"}
@@ -176,6 +178,7 @@ def test_adapters_and_probes_are_for_the_strong_model_and_layers_for_the_weak_on
     assert layers == {"0"}
 
 
+@pytest.mark.learns
 def test_judges_use_debates_and_lose_them_when_exchanged_and_students_never_see_them(world, tmp_path, monkeypatch):
     data, strong = world
     monkeypatch.setattr(debate, "open_sampler", lambda config: Witness(trust=1.0))
@@ -185,8 +188,9 @@ def test_judges_use_debates_and_lose_them_when_exchanged_and_students_never_see_
     assert main(config) == 0
     found = results(config)
     labels = {name: one["mean"] for name, one in found["weak_labels"].items()}
-    assert min(labels["judge-1"], labels["judge-2"], labels["judge-1-draw-1"]) > labels["weak"] + 0.05
-    assert labels["judge-shuffled"] < labels["judge-1"] - 0.2
+    judges = min(labels["judge-1"], labels["judge-2"], labels["judge-1-draw-1"])
+    require(judges_above_weak=judges - labels["weak"], above=0.05)
+    require(shuffled_below_judge=labels["judge-1"] - labels["judge-shuffled"], above=0.2)
     assert found["controls"]["shuffled debates against none"]["passed"]
     assert set(found["recovered"]) == {
         "strong-xent", "strong-debate-single", "strong-debate-draws", "strong-debate-ensemble"

@@ -16,6 +16,7 @@ from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.train.data.loader import Document
 from raypipe.train.tasks.soft_labels import SoftLabelHead
+from tests.learning import SEED
 
 LETTERS = np.random.default_rng(0).permutation([a + b + c for a in "bdfgk" for b in "aeiou" for c in "lmnrst"])
 NEUTRAL, MOODS = LETTERS[:6].tolist(), LETTERS[6:86].reshape(2, 40).tolist()
@@ -79,7 +80,7 @@ def settings(data, strong, output, **changes):
     return Config(**{
         "data": (data,), "strong": strong, "weak": "tiny", "output": str(output), "length": 32, "seeds": 3,
         "test_share": 0.4, "batch_examples": 16, "micro_batch": 16, "learning_rate": 1e-3, "weak_learning_rate": 2e-3,
-        "weight_decay": 0.0, "epochs": 4.0, "weak_epochs": 4.0, "cpus_per_worker": 1, **changes,
+        "weight_decay": 0.0, "seed": SEED, "epochs": 4.0, "weak_epochs": 4.0, "cpus_per_worker": 1, **changes,
     })  # fmt: skip
 
 

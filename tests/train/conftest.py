@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from tests.learning import THREADS
+
 
 @pytest.fixture(autouse=True, scope="package")
 def _one_thread():
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     yield
     torch.set_num_threads(before)

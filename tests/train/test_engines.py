@@ -5,6 +5,7 @@ import pytest
 
 from raypipe.train.engines.deepspeed_engine import Zero
 from raypipe.train.engines.optimiser import Optimiser
+from tests.learning import SEED, require
 from tests.train.parts import Run, go, losses, on_workers, order, variant
 from tests.train.synthetic import write_tokens
 
@@ -16,12 +17,13 @@ def base(tmp_path_factory):
     return Run(str(folder / "tokens"), str(folder / "plain"))
 
 
+@pytest.mark.learns
 def test_training_learns_the_rule(base, tmp_path):
-    run = variant(base, tmp_path, n_steps=60, optimiser=Optimiser(learning_rate=1e-2))
+    run = variant(base, tmp_path, n_steps=60, seed=SEED, optimiser=Optimiser(learning_rate=1e-2))
     go(run)
     curve = losses(run)
     assert curve[0] == pytest.approx(np.log(64), rel=0.05)
-    assert np.mean(curve[-5:]) < 0.6 * curve[0]
+    require(share_of_loss_left=np.mean(curve[-5:]) / curve[0], below=0.6)
 
 
 def test_accumulation_doesnt_change_the_curve(base, tmp_path):
@@ -59,16 +61,18 @@ def test_fifty_steps_are_equal_for_every_stage_on_two_workers(base, tmp_path, ti
     assert len({order(run) for run in (plain, *stages)}) == 1
 
 
+@pytest.mark.learns
 def test_muon_trains_and_needs_the_plain_engine(base, tmp_path):
-    run = variant(base, tmp_path, n_steps=30, optimiser=Optimiser(optimiser="muon", learning_rate=1e-2))
+    run = variant(base, tmp_path, n_steps=30, seed=SEED, optimiser=Optimiser(optimiser="muon", learning_rate=1e-2))
     go(run)
-    assert losses(run)[-1] < 0.9 * losses(run)[0]
+    require(share_of_loss_left=losses(run)[-1] / losses(run)[0], below=0.9)
 
 
+@pytest.mark.learns
 def test_bfloat16_learns_too(base, tmp_path):
-    run = variant(base, tmp_path, n_steps=30, dtype="bfloat16", optimiser=Optimiser(learning_rate=1e-2))
+    run = variant(base, tmp_path, n_steps=30, seed=SEED, dtype="bfloat16", optimiser=Optimiser(learning_rate=1e-2))
     go(run)
-    assert losses(run)[-1] < 0.9 * losses(run)[0]
+    require(share_of_loss_left=losses(run)[-1] / losses(run)[0], below=0.9)
 
 
 def test_wrong_settings_of_an_engine_are_refused():
