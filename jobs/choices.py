@@ -21,7 +21,6 @@ from raypipe.train.choices.majority import majority_answers
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared, prepare
 from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import ChoiceColumns, read_questions
-from raypipe.train.choices.respond import Responder
 from raypipe.train.choices.tf_idf import tf_idf_answers
 from raypipe.train.data.examples import Examples
 from raypipe.train.data.loader import Document, ExampleFeed, Share
@@ -131,6 +130,8 @@ def respond(
     prompts: list[Document], is_stopping: Callable[[], bool] = lambda: False,
 ) -> list[str | None]:  # fmt: skip
     """What a model answers, on this machine's first device; a folder of the run is fetched to it."""
+    from raypipe.train.choices.respond import Responder
+
     device = start_device(n_threads)
     with here(model) as local:
         causal = open_model(local).weights(dtype=dtype, device=device)

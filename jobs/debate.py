@@ -3,7 +3,7 @@
 import sys
 import threading
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from jobs.common import RunSettings, life_of, run_job, stage_name
 from jobs.training import part
 from raypipe.label.debate.debate import Question, hold_debates
 from raypipe.label.debate.transcripts import file_name, missing_ranges, write_transcripts
-from raypipe.lm.sampling import Sampler
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.runs import card as cards
@@ -22,6 +21,9 @@ from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryColumns, BinaryRows
 from raypipe.train.data.splits import split_halves
+
+if TYPE_CHECKING:
+    from raypipe.lm.sampling import Sampler
 
 STAGE = "debate"
 
@@ -106,9 +108,11 @@ def dtype_of(config: Config) -> str:
     return {True: "bfloat16", False: "float32"}[on_gpu] if config.dtype == "auto" else config.dtype
 
 
-def open_sampler(config: Config) -> Sampler:
+def open_sampler(config: Config) -> "Sampler":
     """The debater on this process's device."""
     import torch
+
+    from raypipe.lm.sampling import Sampler
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = open_model(config.debater)
@@ -120,7 +124,7 @@ def open_sampler(config: Config) -> Sampler:
     )
 
 
-def _write(config: Config, rows: BinaryRows, folder: Folder, name: str, seed: int, sampler: Sampler) -> None:
+def _write(config: Config, rows: BinaryRows, folder: Folder, name: str, seed: int, sampler: "Sampler") -> None:
     """The debates of one file; what goes through the model together is a function of the file's rows alone."""
     held = []
     for start in range(0, len(rows.rows), config.batch_rows):

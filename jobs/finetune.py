@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs import settings
 from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
@@ -26,20 +26,21 @@ from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.report.escape import terminal_text
-from raypipe.run.trainer import Training
+from raypipe.run.training import Training
 from raypipe.storage.folder import Folder
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared
 from raypipe.train.choices.read import ChoiceColumns
 from raypipe.train.data.examples import ExampleColumns, Examples, label_counts, read_examples
 from raypipe.train.data.loader import ExampleFeed, Feed, Share
 from raypipe.train.engines.engine import Precision
-from raypipe.train.engines.workers import Workers
-from raypipe.train.loop.checkpoint import State
-from raypipe.train.tasks.classification import ClassificationHead, new_classifier
-from raypipe.train.tasks.next_token import NextToken
-from raypipe.train.tasks.task import Task
-from raypipe.train.weights.export import export_model, set_weights
 from raypipe.train.weights.lora import Lora
+
+if TYPE_CHECKING:
+    from raypipe.train.engines.workers import Workers
+    from raypipe.train.loop.checkpoint import State
+    from raypipe.train.tasks.classification import ClassificationHead
+    from raypipe.train.tasks.next_token import NextToken
+    from raypipe.train.tasks.task import Task
 
 SHOWN_CLASSES = 20
 """On a terminal."""
@@ -182,7 +183,7 @@ def load(config: Config) -> Examples:
     )
 
 
-def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
+def make(config: Config, workers: "Workers", share: Share) -> "tuple[Task, Feed]":
     """The task and its rows, on a worker."""
     if config.learn == "choices":
         learner = task_of(config, [])
@@ -192,9 +193,12 @@ def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
     return task, ExampleFeed(examples.train, examples.heldout, share, config.seed, task.count)
 
 
-def task_of(config: Config, labels: list[str]) -> NextToken | ClassificationHead:
+def task_of(config: Config, labels: list[str]) -> "NextToken | ClassificationHead":
     """The model under the task; the same settings give the same new weights, of a head and of adapters."""
     import torch
+
+    from raypipe.train.tasks.classification import ClassificationHead, new_classifier
+    from raypipe.train.tasks.next_token import NextToken
 
     lora, precision = part(Lora, config), part(Precision, config)
     with torch.random.fork_rng(devices=[]):
@@ -208,8 +212,11 @@ def task_of(config: Config, labels: list[str]) -> NextToken | ClassificationHead
         return ClassificationHead(lora.apply(classifier, head="score"))
 
 
-def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: State) -> None:
+def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: "State") -> None:
     """The finetuned model as a transformers folder, adapters merged into it."""
+    from raypipe.train.tasks.next_token import NextToken
+    from raypipe.train.weights.export import export_model, set_weights
+
     task = task_of(config, identity["labels"])
     set_weights(task.module, weights)
     module: Any = task.module

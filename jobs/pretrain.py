@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs import settings
 from jobs.common import RunSettings, life_of, run_job, stage_name
@@ -22,7 +22,7 @@ from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.presets import Initialisation, check_vocabulary, config_of, new_model
 from raypipe.models.tokenizer import Vocabulary, open_vocabulary
-from raypipe.run.trainer import Training
+from raypipe.run.training import Training
 from raypipe.runs import card as cards
 from raypipe.runs.names import nearest
 from raypipe.storage.folder import Folder
@@ -31,11 +31,11 @@ from raypipe.train.data.loader import Feed, Share, sequences_of
 from raypipe.train.data.order import Stream
 from raypipe.train.data.token_loader import TokenFeed
 from raypipe.train.engines.engine import Precision
-from raypipe.train.engines.workers import Workers
-from raypipe.train.loop.checkpoint import State
-from raypipe.train.tasks.next_token import NextToken
-from raypipe.train.tasks.task import Task
-from raypipe.train.weights.export import export_model, set_weights
+
+if TYPE_CHECKING:
+    from raypipe.train.engines.workers import Workers
+    from raypipe.train.loop.checkpoint import State
+    from raypipe.train.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,10 @@ def plan_pretraining(config: Config, folder: Folder) -> Training:
     )
 
 
-def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
+def make(config: Config, workers: "Workers", share: Share) -> "tuple[Task, Feed]":
     """The task and its rows, on a worker."""
+    from raypipe.train.tasks.next_token import NextToken
+
     vocabulary = open_vocabulary(config.tokenizer)
     causal = _causal(config, vocabulary)
     part(Precision, config).apply(causal)
@@ -116,8 +118,11 @@ def make(config: Config, workers: Workers, share: Share) -> tuple[Task, Feed]:
     return NextToken(causal), TokenFeed(run_of_tokens(config) / config.tokens, stream, share)
 
 
-def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: State) -> None:
+def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: "State") -> None:
     """The trained model as a transformers folder."""
+    from raypipe.train.tasks.next_token import NextToken
+    from raypipe.train.weights.export import export_model, set_weights
+
     vocabulary = open_vocabulary(config.tokenizer)
     task = NextToken(_causal(config, vocabulary))
     set_weights(task.module, weights)

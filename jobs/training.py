@@ -7,25 +7,27 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from jobs.idle import names_of, refuse_idle
 from raypipe.contracts.op import Pool
 from raypipe.report import write_report
 from raypipe.run.cluster import Wanted
-from raypipe.run.trainer import Training, fit
+from raypipe.run.training import Training
 from raypipe.runs import card as cards
 from raypipe.runs.life import Life
 from raypipe.runs.signals import Stopped
 from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
-from raypipe.train.engines.deepspeed_engine import Zero
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
-from raypipe.train.loop.checkpoint import State
+from raypipe.train.engines.zero import Zero
 from raypipe.train.loop.journal import busy_s
-from raypipe.train.loop.loop import Plan
+from raypipe.train.loop.plan import Plan
 from raypipe.train.loop.schedule import Schedule
+
+if TYPE_CHECKING:
+    from raypipe.train.loop.checkpoint import State
 
 P = TypeVar("P")
 
@@ -80,7 +82,7 @@ def run_training(
 def train_stage(
     config: Any, training: Training, stage: str, stopping: threading.Event,
     *, first: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None,
-) -> State:  # fmt: skip
+) -> "State":  # fmt: skip
     """Train to the end, between `first` and `then`, with a card beside the files, as every stage has.
 
     Raises
@@ -93,6 +95,8 @@ def train_stage(
     folder = training.folder
     card = cards.read_card(folder)
     cards.check_identity(stage, card, training.identity)
+    from raypipe.run.trainer import fit  # not before: a refusal needs neither Ray nor torch
+
     card = card or {"stage": stage, "kind": "train", "identity": training.identity}
     card |= {"versions": cards.versions(), "running": {"workers": config.workers}}
     with at_work(folder, card):
@@ -165,7 +169,7 @@ def pool_of(config: Any) -> Pool:
     return Wanted(config.workers, config.workers, config.gpus_per_worker, config.cpus_per_worker or 1.0).pool
 
 
-def lineage(config: Any, identity: dict[str, Any], state: State) -> dict[str, Any]:
+def lineage(config: Any, identity: dict[str, Any], state: "State") -> dict[str, Any]:
     """Where a model comes from: run, data, settings, versions."""
     run, source = Folder(config.output), Folder(getattr(config, "read_from", None) or config.output)
     stages = {name: getattr(config, name, "none") for name in ("tokens", "selection")}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -26,21 +26,21 @@ from jobs.weak_to_strong_rows import (
 from raypipe.losses.soft_labels import Confidence
 from raypipe.models.causal import open_model
 from raypipe.models.presets import SHAPES, config_of
-from raypipe.run.trainer import Training
+from raypipe.run.training import Training
 from raypipe.runs import card as cards
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryRows
 from raypipe.train.data.loader import ExampleFeed, Feed, Share
 from raypipe.train.data.splits import Halves
 from raypipe.train.engines.engine import Precision
-from raypipe.train.engines.workers import Workers
-from raypipe.train.loop.checkpoint import State
-from raypipe.train.loop.predict import class_probabilities
-from raypipe.train.tasks.classification import SequenceModel, names_of, new_classifier
-from raypipe.train.tasks.soft_labels import SoftLabelHead
-from raypipe.train.tasks.task import Task
-from raypipe.train.weights.export import export_model, set_weights
 from raypipe.train.weights.lora import Lora
+
+if TYPE_CHECKING:
+    from raypipe.train.engines.workers import Workers
+    from raypipe.train.loop.checkpoint import State
+    from raypipe.train.tasks.classification import SequenceModel
+    from raypipe.train.tasks.soft_labels import SoftLabelHead
+    from raypipe.train.tasks.task import Task
 
 LABELS = ("no", "yes")
 
@@ -97,7 +97,7 @@ def plan_arm(config: Any, arm: Arm, seed: int, folder: Folder) -> Training:
     )
 
 
-def make(config: Any, arm: Arm, seed: int, steps: int, workers: Workers, share: Share) -> tuple[Task, Feed]:
+def make(config: Any, arm: Arm, seed: int, steps: int, workers: "Workers", share: Share) -> "tuple[Task, Feed]":
     """The task and its rows, on a worker."""
     task = task_of(config, arm, seed, steps)
     halves = halves_of(config, load_rows(config).rows, seed)
@@ -106,9 +106,11 @@ def make(config: Any, arm: Arm, seed: int, steps: int, workers: Workers, share: 
     return task, ExampleFeed(documents, [], share, settings_of(config, arm, seed).seed, task.count)
 
 
-def task_of(config: Any, arm: Arm, seed: int, steps: int) -> SoftLabelHead:
+def task_of(config: Any, arm: Arm, seed: int, steps: int) -> "SoftLabelHead":
     """The model under the task; the same settings give the same new weights, of the head and of adapters."""
     import torch
+
+    from raypipe.train.tasks.soft_labels import SoftLabelHead
 
     own = settings_of(config, arm, seed)
     with torch.random.fork_rng(devices=[]):
@@ -126,6 +128,8 @@ def classifier_of(config: Any, arm: Arm) -> Any:
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    from raypipe.train.tasks.classification import names_of, new_classifier
+
     ref = config.weak if arm.role == "weak" else config.strong
     if arm.role == "weak" and ref in SHAPES:
         vocabulary = load_rows(config).vocabularies["weak"]
@@ -140,10 +144,13 @@ def classifier_of(config: Any, arm: Arm) -> Any:
 
 def export(
     config: Any, arm: Arm, seed: int, steps: int, folder: Folder, identity: dict[str, Any], weights: dict[str, Any],
-    state: State,
+    state: "State",
 ) -> None:  # fmt: skip
     """The predictions that an arm is trained for; the model too, where it is asked for."""
-    module = cast(SequenceModel, task_of(config, arm, seed, steps).module)
+    from raypipe.train.loop.predict import class_probabilities
+    from raypipe.train.weights.export import export_model, set_weights
+
+    module = cast("SequenceModel", task_of(config, arm, seed, steps).module)
     set_weights(module, weights)
     rows = load_rows(config).rows
     halves = halves_of(config, rows, seed)

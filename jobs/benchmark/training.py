@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from jobs.benchmark.processes import fresh_process
 from raypipe.lm.host_memory import keep_freed_memory
@@ -21,15 +19,8 @@ from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import Batch, Document, Share, sequences_of
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
-from raypipe.train.engines.torch_engine import TorchEngine
-from raypipe.train.engines.workers import Workers
-from raypipe.train.loop.checkpoint import Checkpoints
-from raypipe.train.loop.flops import matrix_parameters, measured_peak, step_flops
-from raypipe.train.loop.journal import Journal
-from raypipe.train.loop.loop import Plan, train
-from raypipe.train.loop.meter import Meter
+from raypipe.train.loop.plan import Plan
 from raypipe.train.loop.schedule import Schedule
-from raypipe.train.tasks.next_token import NextToken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +68,11 @@ class Rows:
 
 def main(config: Config) -> None:
     """Print medians and ratios: of wall time, and of this process's CPU time, which other processes disturb less."""
+    import torch
+
+    from raypipe.train.engines.workers import Workers
+    from raypipe.train.loop.flops import matrix_parameters, measured_peak, step_flops
+
     device = Workers.of_this_process().device
     share = Share(0, 1, sequences_of(config.batch_tokens, config.length, unit=config.micro_batch), config.micro_batch)
     rows = Rows(config, share)
@@ -124,6 +120,14 @@ class Clock:
 
 def raypipe(config: Config, rows: Rows) -> Clock:
     """Each step of raypipe's loop, with its journal and meter."""
+    from raypipe.train.engines.torch_engine import TorchEngine
+    from raypipe.train.engines.workers import Workers
+    from raypipe.train.loop.checkpoint import Checkpoints
+    from raypipe.train.loop.journal import Journal
+    from raypipe.train.loop.loop import train
+    from raypipe.train.loop.meter import Meter
+    from raypipe.train.tasks.next_token import NextToken
+
     keep_freed_memory()  # as a training worker does
     workers = Workers.of_this_process()
     causal, precision = new_model(_shape(config), seed=0, initialisation="normal"), Precision(config.dtype)
@@ -150,6 +154,11 @@ def raypipe(config: Config, rows: Rows) -> Clock:
 
 def bare(config: Config, rows: Rows) -> Clock:
     """Each step of the shortest loop: transformers' model and attention, AdamW, no bookkeeping at all."""
+    import torch
+    import torch.nn.functional as F
+
+    from raypipe.train.engines.workers import Workers
+
     device = Workers.of_this_process().device
     model = new_model(_shape(config), seed=0, initialisation="normal").to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1)

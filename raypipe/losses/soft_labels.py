@@ -10,16 +10,17 @@ Cost: O(n k), and a sort of n for the confidence loss.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
     """CE(f, q)."""
 
-    def __call__(self, logits: torch.Tensor, soft_labels: torch.Tensor, step_fraction: float) -> torch.Tensor:
+    def __call__(self, logits: "torch.Tensor", soft_labels: "torch.Tensor", step_fraction: float) -> "torch.Tensor":
         """[n, k], [n, k] -> [n] nats; the step doesn't matter."""
         return cross_entropy(logits, soft_labels)
 
@@ -53,7 +54,7 @@ class Confidence:
         """c at this share of training."""
         return self.aux_coef * (step_fraction if step_fraction <= self.aux_warmup else 1.0)
 
-    def __call__(self, logits: torch.Tensor, soft_labels: torch.Tensor, step_fraction: float) -> torch.Tensor:
+    def __call__(self, logits: "torch.Tensor", soft_labels: "torch.Tensor", step_fraction: float) -> "torch.Tensor":
         """[n, 2], [n, 2] -> [n] nats.
 
         Raises
@@ -88,7 +89,7 @@ class Product:
         if self.alpha <= 0 or self.beta < 0:
             raise ValueError(f"alpha must be above 0 and beta at least 0, got {self.alpha} and {self.beta}.")
 
-    def __call__(self, logits: torch.Tensor, soft_labels: torch.Tensor, step_fraction: float) -> torch.Tensor:
+    def __call__(self, logits: "torch.Tensor", soft_labels: "torch.Tensor", step_fraction: float) -> "torch.Tensor":
         """[n, k], [n, k] -> [n] nats; the step doesn't matter."""
         log_target = self.beta * logits.detach().log_softmax(dim=1) + self.alpha * soft_labels.log()
         return cross_entropy(logits, log_target.softmax(dim=1))
@@ -98,12 +99,14 @@ SoftLoss = CrossEntropy | Confidence | Product
 PLAIN = CrossEntropy()
 
 
-def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def cross_entropy(logits: "torch.Tensor", target: "torch.Tensor") -> "torch.Tensor":
     """-sum_k target log softmax(logits): [n, k], [n, k] -> [n] nats."""
+    import torch.nn.functional as F
+
     return F.cross_entropy(logits, target, reduction="none")
 
 
-def hardened(probability: torch.Tensor, soft_labels: torch.Tensor) -> torch.Tensor:
+def hardened(probability: "torch.Tensor", soft_labels: "torch.Tensor") -> "torch.Tensor":
     """Predictions as one-hot rows in the class balance of the soft labels: [n, 2], [n, 2] -> [n, 2].
 
     Class 0 where its probability reaches the quantile of the n at the mean soft label of class 1; so the share of class
@@ -114,6 +117,8 @@ def hardened(probability: torch.Tensor, soft_labels: torch.Tensor) -> torch.Tens
     ValueError
         If there aren't two classes.
     """
+    import torch
+
     if probability.shape[1] != 2:
         raise ValueError(f"the confidence loss is of 2 classes, got {probability.shape[1]}.")
     level = soft_labels[:, 1].float().mean().clamp(0, 1)

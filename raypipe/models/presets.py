@@ -5,9 +5,6 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import torch
-from torch import nn
-
 from raypipe.storage.folder import Folder
 
 Initialisation = Literal["normal", "scaled"]
@@ -90,6 +87,8 @@ def new_model(config: Any, *, seed: int, initialisation: Initialisation) -> Any:
 
     Source of `scaled`: A. Radford et al., Language Models are Unsupervised Multitask Learners, 2019, section 2.3.
     """
+    import torch
+    from torch import nn
     from transformers import AutoModelForCausalLM
 
     with torch.random.fork_rng(devices=[]):

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import ray.train
@@ -23,20 +23,20 @@ from raypipe.contracts.op import Pool
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.run.cluster import check_seen_by_all
 from raypipe.run.display import Display, Seen
+from raypipe.run.training import Training
 from raypipe.runs.owned import OwnedFolder
 from raypipe.runs.signals import Stopped
 from raypipe.runs.trials import report
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Feed, Share
-from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine, Zero
-from raypipe.train.engines.engine import Engine, Precision
-from raypipe.train.engines.optimiser import Optimiser
+from raypipe.train.data.loader import Share
+from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine
+from raypipe.train.engines.engine import Engine
 from raypipe.train.engines.torch_engine import TorchEngine
 from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.checkpoint import Checkpoints, State
 from raypipe.train.loop.flops import measured_peak
 from raypipe.train.loop.journal import Journal, boards
-from raypipe.train.loop.loop import Plan, Request, train
+from raypipe.train.loop.loop import Request, train
 from raypipe.train.loop.meter import Meter
 from raypipe.train.tasks.task import Task
 
@@ -45,36 +45,6 @@ STOP, NOW = "stop", "now.json"
 NOW_EVERY_S = 2.0
 ASK_RAY_EVERY = 20
 """Steps between looks for a preemption notice, each of which all workers wait for."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """All that a worker needs; it is sent to workers, so it must be small."""
-
-    folder: Folder
-    """Of the stage: checkpoints/, metrics/."""
-    make: Callable[[Workers, Share], tuple[Task, Feed]]
-    """Builds the task and its rows, on the worker."""
-    export: Callable[[dict[str, Any], State], None]
-    """Writes the model from the trained weights, on the first worker, at the end."""
-    plan: Plan
-    n_sequences: int
-    """Sequences, or examples, of a step."""
-    micro: int
-    """Of them that go through a model together."""
-    identity: dict[str, Any]
-    optimiser: Optimiser = field(default_factory=Optimiser)
-    precision: Precision = field(default_factory=Precision)
-    zero: Zero | None = None
-    """None: the plain engine."""
-    keep: int = 2
-    take: Literal["last", "best"] = "last"
-    """Whose weights are exported: the last step's, or those of the lowest held-out loss."""
-    tensorboard: bool = False
-    inputs: tuple[str, ...] = ()
-    """Models, files and folders that every worker opens; those of this machine must be seen by all nodes."""
-    n_threads: int | None = None
-    """Of a worker's own arithmetic; None: as many as torch takes."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jobs import choices, debate, find_heads, training
+from jobs import choices, debate, find_heads
 from jobs.benchmark.chaos_inputs import make_model
 from jobs.common import run_job
 from raypipe.models.tokenizer import open_vocabulary
@@ -55,7 +55,7 @@ def annotated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 
 def trained(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Trainings do `work` in place of Ray Train."""
-    monkeypatch.setattr(training, "fit", lambda *_, stopping, **__: work(stopping))
+    monkeypatch.setattr("raypipe.run.trainer.fit", lambda *_, stopping, **__: work(stopping))
 
 
 def selected(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:

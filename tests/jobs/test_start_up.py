@@ -19,8 +19,19 @@ HEAVY = (
     "altair",
     "optuna",
 )
-LIGHT_JOBS = ("curate", "score_corpus", "find_heads", "select_corpus", "show_run", "tokenize_corpus")
-LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu")
+LIGHT_JOBS = (
+    "curate",
+    "score_corpus",
+    "find_heads",
+    "select_corpus",
+    "show_run",
+    "tokenize_corpus",
+    "pretrain",
+    "finetune",
+    "weak_to_strong",
+    "debate",
+)
+LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu", "benchmark training")
 
 
 def run_python(code, *words):

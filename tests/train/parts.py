@@ -17,16 +17,18 @@ from raypipe.train.data.index import every_row_once, read_listing
 from raypipe.train.data.loader import Share
 from raypipe.train.data.order import Stream
 from raypipe.train.data.token_loader import TokenFeed
-from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine, Zero
+from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.engines.torch_engine import TorchEngine
 from raypipe.train.engines.workers import Workers
+from raypipe.train.engines.zero import Zero
 from raypipe.train.loop.checkpoint import Checkpoints, State
 from raypipe.train.loop.finite import NotFinite
 from raypipe.train.loop.journal import Journal, read_journal
-from raypipe.train.loop.loop import Plan, Stopped, train
+from raypipe.train.loop.loop import Stopped, train
 from raypipe.train.loop.meter import Meter
+from raypipe.train.loop.plan import Plan
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.next_token import NextToken
 from tests.train.synthetic import VOCABULARY

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from raypipe.train.engines.deepspeed_engine import Zero
 from raypipe.train.engines.optimiser import Optimiser
+from raypipe.train.engines.zero import Zero
 from tests.learning import SEED, require
 from tests.train.parts import Run, go, losses, on_workers, order, variant
 from tests.train.synthetic import write_tokens

@@ -19,8 +19,9 @@ from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.engines.torch_engine import TorchEngine
 from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.flops import measured_peak
-from raypipe.train.loop.loop import Plan, train
+from raypipe.train.loop.loop import train
 from raypipe.train.loop.meter import Meter, memory_bytes
+from raypipe.train.loop.plan import Plan
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.next_token import NextToken
 

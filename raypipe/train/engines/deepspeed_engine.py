@@ -11,7 +11,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +21,11 @@ from torch import nn
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser, all_finite, set_learning_rate, unique
 from raypipe.train.engines.workers import Workers
+from raypipe.train.engines.zero import Zero
 
 TAG = "state"
 UNIVERSAL = "universal"
 INSTALL = "DeepSpeed isn't installed; pip install --no-build-isolation 'raypipe[train]', or --engine torch"
-
-
-@dataclass(frozen=True)
-class Zero:
-    """What is spread over the workers."""
-
-    zero_stage: int = 1
-    """0: nothing; 1: optimiser state; 2: gradients as well; 3: weights as well."""
-    offload: bool = False
-    """Keep optimiser state in the host's memory (a GPU's run; needs a C++ compiler)."""
-
-    def __post_init__(self) -> None:
-        """Check the stage."""
-        if self.zero_stage not in (0, 1, 2, 3):
-            raise ValueError(f"zero_stage must be 0, 1, 2 or 3, got {self.zero_stage}.")
 
 
 class DeepSpeedEngine:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from raypipe.train.engines.workers import Workers
+    from raypipe.train.engines.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Precision:
 class Engine(Protocol):
     """What the loop asks for; every worker makes the same calls in the same order."""
 
-    workers: Workers
+    workers: "Workers"
     module: Callable[..., Any]
     """The task's module, ready to be called."""
 
-    def backward(self, loss: torch.Tensor) -> None:
+    def backward(self, loss: "torch.Tensor") -> None:
         """Add to the gradients; a step has `n_micro` of these, and what is minimised is their mean over all workers."""
         ...
 
@@ -61,6 +62,6 @@ class Engine(Protocol):
         """Take up what `world` workers saved, all their files being in the folder."""
         ...
 
-    def weights(self) -> dict[str, torch.Tensor]:
+    def weights(self) -> "dict[str, torch.Tensor]":
         """The trained weights by name, whole, on the CPU; empty on all workers but the first."""
         ...

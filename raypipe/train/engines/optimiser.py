@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 PEAK = "peak_lr"
 
@@ -29,8 +30,10 @@ class Optimiser:
     clip: float = 1.0
     """Largest norm of the gradient; 0: any."""
 
-    def build(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+    def build(self, module: "nn.Module") -> "list[torch.optim.Optimizer]":
         """The optimisers of a module's trained weights, each weight in one of them."""
+        import torch
+
         named = [(name, weight) for name, weight in unique(module.named_parameters()) if weight.requires_grad]
         if not named:
             raise ValueError("the task must have weights to train, got none that require a gradient.")
@@ -59,7 +62,7 @@ def set_learning_rate(groups: Iterable[dict[str, Any]], factor: float) -> None:
         group["lr"] = factor * group[PEAK]
 
 
-def unique(named: Iterable[tuple[str, nn.Parameter]]) -> Iterable[tuple[str, nn.Parameter]]:
+def unique(named: "Iterable[tuple[str, nn.Parameter]]") -> "Iterable[tuple[str, nn.Parameter]]":
     """Each weight once, by its first name: tied ones have several."""
     seen: set[int] = set()
     for name, weight in named:
@@ -70,9 +73,11 @@ def unique(named: Iterable[tuple[str, nn.Parameter]]) -> Iterable[tuple[str, nn.
 
 def all_finite(values: Iterable[Any]) -> bool:
     """Whether every number of every tensor is finite; what isn't a tensor of floats is passed over."""
+    import torch
+
     tensors = [value for value in values if torch.is_tensor(value) and value.is_floating_point()]
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
-def _is_hidden_matrix(name: str, weight: nn.Parameter) -> bool:
+def _is_hidden_matrix(name: str, weight: "nn.Parameter") -> bool:
     return weight.ndim == 2 and ".layers." in name

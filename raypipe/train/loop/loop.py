@@ -15,24 +15,11 @@ from raypipe.train.engines.engine import Engine
 from raypipe.train.loop.checkpoint import Checkpoints, State
 from raypipe.train.loop.finite import NotFinite, kept_since, require_finite
 from raypipe.train.loop.meter import Meter
-from raypipe.train.loop.schedule import Schedule
+from raypipe.train.loop.plan import Plan
 from raypipe.train.tasks.task import Task, Terms
 
 Request = Literal["save", "stop"] | None
 """What a worker may be asked between steps: to write a checkpoint, and to end."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, and what happens when."""
-
-    n_steps: int
-    schedule: Schedule
-    seed: int = 0
-    save_every: int = 500
-    """Steps between checkpoints."""
-    heldout_every: int = 0
-    """Steps between measurements of the held-out loss; 0: at the end only."""
 
 
 @dataclass

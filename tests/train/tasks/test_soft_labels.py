@@ -13,8 +13,9 @@ from raypipe.train.engines.torch_engine import TorchEngine
 from raypipe.train.loop.checkpoint import Checkpoints
 from raypipe.train.loop.finite import NotFinite
 from raypipe.train.loop.journal import Journal, read_journal
-from raypipe.train.loop.loop import Plan, Stopped, train
+from raypipe.train.loop.loop import Stopped, train
 from raypipe.train.loop.meter import Meter
+from raypipe.train.loop.plan import Plan
 from raypipe.train.loop.predict import class_probabilities
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.soft_labels import SoftLabelHead
