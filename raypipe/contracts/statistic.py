@@ -49,11 +49,15 @@ def mean_by_document(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def lowest_mean_by_document(values: np.ndarray, lengths: np.ndarray, *, fraction: float) -> np.ndarray:
-    """Mean of the lowest `fraction` of each document's values, at least one of them: [p], [n] lengths >= 1 -> [n]."""
+    """Mean of the lowest `fraction` of each document's values, at least one of them: [p], [n] lengths >= 1 -> [n].
+
+    NaN for a document with a NaN.
+    """
     owners = np.repeat(np.arange(len(lengths)), lengths)
     ascending = values.astype(np.float64)[np.lexsort((values, owners))]  # inside each document
     starts = np.cumsum(lengths) - lengths
     counts = np.maximum(1, np.floor(fraction * lengths + 1e-9).astype(np.int64))
     is_low = np.arange(len(values)) - np.repeat(starts, lengths) < np.repeat(counts, lengths)
     means: np.ndarray = np.add.reduceat(np.where(is_low, ascending, 0.0), starts) / counts
+    means[owners[np.isnan(values)]] = np.nan  # sorted as the highest, a NaN would be no one's
     return means

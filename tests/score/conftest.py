@@ -20,6 +20,12 @@ def make_tokenizer():
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny-model")
+    save_tiny(folder)
+    return folder
+
+
+def save_tiny(folder):
+    """The model and its tokenizer into a folder."""
     make_tokenizer().save_pretrained(folder)
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -34,4 +40,3 @@ def tiny_folder(tmp_path_factory):
         tie_word_embeddings=True,
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    return folder

@@ -1,0 +1,265 @@
+"""What every Op keeps to; each check catches one made wrong on purpose."""
+
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from raypipe.columns import OUTCOME, REASON, SOURCE, TEXT
+from raypipe.contracts.op import ROWS
+from raypipe.contracts.parts import apply
+from raypipe.storage.folder import Folder
+from tests.conformance.finding import classes_with
+
+OPS = classes_with("reads", "adds", "version", "unit", "prepare", "setup", "batches", "cost", "limits", "__call__")
+TEXTS = ["one two three", None, "four five six seven", "eight " * 30, "nine ten", None, "eleven twelve"]
+
+
+@cache
+def tiny_folder() -> str:
+    from tests.score.conftest import save_tiny
+
+    folder = Path(mkdtemp())
+    save_tiny(folder)
+    return str(folder)
+
+
+def forward_pass() -> Any:
+    from raypipe.score.forward_pass import ForwardPass
+    from raypipe.score.statistics.perplexity import Perplexity
+
+    return ForwardPass(tiny_folder(), (Perplexity(),), max_tokens=32, token_budget=64)
+
+
+def tokenise() -> Any:
+    from raypipe.train.data.tokenise import Tokenise
+
+    return Tokenise(tiny_folder())
+
+
+def predict() -> Any:
+    from raypipe.classify.nearest_centroid import NearestCentroid
+    from raypipe.models.fitted import save_fitted
+    from raypipe.run.predict import Predict
+
+    folder = Folder(mkdtemp())
+    save_fitted(NearestCentroid().fit(np.array([[0.0], [4.0], [40.0]]), ["a", "b", "c"]), folder)
+    return Predict(NearestCentroid, folder, ("scores.loss",))
+
+
+def pieces() -> Any:
+    from raypipe.rewrite.chunks import Chunks
+    from raypipe.run.rewrite import Pieces
+
+    return Pieces(Chunks(max_chars=12))
+
+
+EXAMPLES: dict[str, Callable[[], Any]] = {
+    "ForwardPass": forward_pass,
+    "Tokenise": tokenise,
+    "Predict": predict,
+    "Pieces": pieces,
+}
+
+
+def table_for(op: Any, texts: list[str | None] = TEXTS) -> pa.Table:
+    """Rows with what an Op reads: columns of the source, and of stages as numbers; where there is no text, a reason."""
+    n = len(texts)
+    source = {
+        "id": [str(row) for row in range(n)],
+        "text_hash": list(range(n)),
+        "domain": ["a"] * n,
+        TEXT: texts,
+        "n_bytes": [len(text or "") for text in texts],
+        REASON: [None if text is not None else "empty" for text in texts],
+    }
+    table = pa.table(source, schema=SOURCE)
+    for name in op.reads:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([float(len(text or "")) for text in texts], pa.float32()))
+    return table.select(["id", "text_hash", *op.reads, REASON])
+
+
+def declares_itself(op: Any) -> None:
+    assert isinstance(op.reads, tuple)
+    assert all(isinstance(name, str) for name in op.reads)
+    assert isinstance(op.adds, pa.Schema)
+    assert len(op.adds) == len(set(op.adds.names)) > 0
+    assert not set(op.adds.names) & {"id", "text_hash", *OUTCOME.names}
+    assert type(op.version) is int
+    assert op.unit == op.unit.lower() != ""
+    assert isinstance(op.limits(), Mapping)
+    assert set(op.limits()) <= {one.name for one in fields(op)}
+    assert all(value == getattr(op, name) for name, value in op.limits().items())
+
+
+def travels_small_and_unused(op: Any) -> None:
+    sent = pickle.dumps(op)
+    assert len(sent) < 100_000
+    assert pickle.loads(sent) == op  # noqa: S301 (our own bytes)
+    assert op.padding == 0
+
+
+def keeps_rows_and_their_order(op: Any) -> None:
+    op.setup(n_threads=1)
+    table = table_for(op)
+    forth, back = apply(op, table), apply(op, table.take(list(range(len(table)))[::-1]))
+    assert forth.schema.names == [*op.adds.names, *OUTCOME.names]
+    assert pc.is_valid(forth[REASON]).to_pylist()[1] is True
+    assert forth[REASON].null_count > 1
+    for name in forth.column_names:
+        one, other = forth[name].to_pylist(), back[name].to_pylist()[::-1]
+        if pa.types.is_floating(forth[name].type):
+            np.testing.assert_allclose(np.array(one, float), np.array(other, float), rtol=1e-4)
+        else:
+            assert one == other
+
+
+def gives_exactly_the_columns_that_it_adds(op: Any) -> None:
+    op.setup(n_threads=1)
+    prepared = op.prepare(table_for(op))
+    assert len(prepared) == len(TEXTS)
+    for rows in op.batches(prepared):
+        found = op(prepared.take(rows))
+        assert len(found) == len(rows)
+        assert set(found.column_names) <= {*op.adds.names, REASON}
+        assert set(op.adds.names) <= {*found.column_names, *prepared.column_names}
+
+
+def puts_each_row_without_a_reason_in_one_batch(op: Any) -> None:
+    prepared = op.prepare(table_for(op))
+    rows = np.concatenate([*op.batches(prepared), np.empty(0, int)])
+    assert sorted(rows) == np.flatnonzero(pc.is_null(prepared[REASON]).to_numpy()).tolist()
+    assert [list(a) for a in op.batches(prepared)] == [list(b) for b in op.batches(prepared)]
+
+
+def works_on_no_rows_and_on_rows_with_reasons_alone(op: Any) -> None:
+    op.setup(n_threads=1)
+    assert len(apply(op, table_for(op, []))) == 0
+    none = apply(op, table_for(op, [None, None]))
+    assert none[REASON].to_pylist() == ["empty", "empty"]
+    assert none.schema.names == [*op.adds.names, *OUTCOME.names]
+
+
+def costs_what_its_rows_cost_together(op: Any) -> None:
+    prepared = op.prepare(table_for(op))
+    costs = [op.cost(prepared.slice(row, 1)) for row in range(len(prepared))]
+    assert op.cost(prepared) == sum(costs) > 0
+    assert op.cost(prepared.slice(0, 0)) == 0
+
+
+CHECKS = [
+    declares_itself,
+    travels_small_and_unused,
+    keeps_rows_and_their_order,
+    gives_exactly_the_columns_that_it_adds,
+    puts_each_row_without_a_reason_in_one_batch,
+    works_on_no_rows_and_on_rows_with_reasons_alone,
+    costs_what_its_rows_cost_together,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("kind", OPS, ids=lambda kind: kind.__name__)
+def test_an_op(kind: type, check: Callable[[Any], None]) -> None:
+    assert kind.__name__ in EXAMPLES, f"give {kind.__name__} an example above: how it is made for a few small texts."
+    check(EXAMPLES[kind.__name__]())
+
+
+def test_all_are_found() -> None:
+    assert set(EXAMPLES) <= {kind.__name__ for kind in OPS}
+
+
+@dataclass
+class Sizes:
+    """Right: the length of each text; the wrong ones below change one thing each."""
+
+    reads: ClassVar[tuple[str, ...]] = (TEXT,)
+    version: ClassVar[int] = 1
+    unit: ClassVar[str] = ROWS
+    adds: ClassVar[pa.Schema] = pa.schema([("size", pa.int64())])
+    padding: int = field(default=0, init=False)
+
+    def prepare(self, table: pa.Table) -> pa.Table:
+        return table
+
+    def setup(self, *, n_threads: int) -> None: ...
+
+    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
+        rows = np.flatnonzero(pc.is_null(prepared[REASON]).to_numpy())
+        return [rows[::2], rows[1::2]]
+
+    def cost(self, prepared: pa.Table) -> int:
+        return len(prepared)
+
+    def limits(self) -> dict[str, int]:
+        return {}
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return pa.table({"size": pa.array([len(text) for text in batch[TEXT].to_pylist()], pa.int64())})
+
+
+class NoInteger(Sizes):
+    version = 1.0
+
+
+class LimitsNothing(Sizes):
+    def limits(self):
+        return {"token_budget": 64}
+
+
+class Heavy(Sizes):
+    def __reduce__(self):
+        return (bytes, (bytes(200_000),))
+
+
+class Sorts(Sizes):
+    def __call__(self, batch):
+        return super().__call__(batch).sort_by("size")
+
+
+class AddsMore(Sizes):
+    def __call__(self, batch):
+        return super().__call__(batch).append_column("more", batch[TEXT])
+
+
+class TakesAll(Sizes):
+    def batches(self, prepared):
+        return [np.arange(len(prepared))]
+
+
+class NeedsRows(Sizes):
+    def batches(self, prepared):
+        return np.array_split(super().batches(prepared)[0], len(super().batches(prepared)[0]))
+
+
+class CostsByTable(Sizes):
+    def cost(self, prepared):
+        return len(prepared) ** 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check"),
+    [
+        (NoInteger, declares_itself),
+        (LimitsNothing, declares_itself),
+        (Heavy, travels_small_and_unused),
+        (Sorts, keeps_rows_and_their_order),
+        (AddsMore, gives_exactly_the_columns_that_it_adds),
+        (TakesAll, puts_each_row_without_a_reason_in_one_batch),
+        (NeedsRows, works_on_no_rows_and_on_rows_with_reasons_alone),
+        (CostsByTable, costs_what_its_rows_cost_together),
+    ],
+)
+def test_a_wrong_one_is_caught(wrong: type, check: Callable[[Any], None]) -> None:
+    with pytest.raises((AssertionError, ValueError)):
+        check(wrong())
+    check(Sizes())
