@@ -1,0 +1,199 @@
+"""What every estimator on rows of numbers keeps to; each check catches one made wrong on purpose."""
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import check_estimator
+
+from raypipe.classify.nearest_centroid import NearestCentroid
+from raypipe.models.fitted import open_fitted, save_fitted
+from raypipe.storage.folder import Folder
+from tests.conformance.finding import ROOT, classes_with, head_of
+
+ESTIMATORS = classes_with("fit", "predict", "predict_proba", "state", "from_state")
+RNG = np.random.default_rng(0)
+Y = RNG.integers(0, 3, 120)
+X = RNG.normal(size=(3, 4))[Y] * 3 + RNG.normal(size=(120, 4))
+NAMES = np.array(["cat", "dog", "é"])
+
+
+def made(kind: Any) -> Any:
+    """One with a fixed seed, where it draws."""
+    return kind(**({"random_state": 0} if "random_state" in inspect.signature(kind).parameters else {}))
+
+
+def keeps_its_settings(kind: Any) -> None:
+    settings = [one for one in inspect.signature(kind).parameters.values() if one.name != "self"]
+    assert all(one.kind is one.KEYWORD_ONLY and one.default is not one.empty for one in settings)
+    assert json.loads(json.dumps(made(kind).get_params())) == clone(made(kind)).get_params()
+
+
+def keeps_scikit_learn_s_contract(kind: Any) -> None:
+    check_estimator(made(kind))
+
+
+def predicts_the_same_from_its_state(kind: Any) -> None:
+    for y in (Y, NAMES[Y]):
+        fitted = made(kind).fit(X, y)
+        state = load(save({name: np.ascontiguousarray(x) for name, x in fitted.state().items()}))
+        again = made(kind).from_state(state)
+        assert again.predict(X).tolist() == fitted.predict(X).tolist()
+        np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
+    with pytest.raises(NotFittedError):
+        made(kind).state()
+
+
+def gives_the_same_for_the_same_seed(kind: Any) -> None:
+    one, other = (made(kind).fit(X, Y).predict_proba(X) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+def gives_probabilities(kind: Any) -> None:
+    found = made(kind).fit(X, Y).predict_proba(X)
+    assert found.shape == (120, 3)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    np.testing.assert_array_equal(found.argmax(axis=1), made(kind).fit(X, Y).predict(X))
+
+
+def knows_the_edges(kind: Any) -> None:
+    """One class and one row are right or refused with a ValueError; numbers that aren't finite are refused."""
+    for rows in (np.flatnonzero(Y == 1), np.flatnonzero(Y == 1)[:1]):
+        try:
+            assert set(made(kind).fit(X[rows], Y[rows]).predict(X)) == {1}
+        except ValueError:  # refused
+            continue
+    for bad in (np.nan, np.inf):
+        broken = X.copy()
+        broken[5, 1] = bad
+        with pytest.raises(ValueError, match=r"NaN|[Ii]nf|finite"):
+            made(kind).fit(broken, Y)
+        with pytest.raises(ValueError, match=r"NaN|[Ii]nf|finite"):
+            made(kind).fit(X, Y).predict(broken)
+
+
+def merges_to_the_whole(kind: Any) -> None:
+    if not hasattr(kind, "merge"):
+        return
+    whole = made(kind).fit(X, Y).predict_proba(X)
+    for cut in ([40], [1, 7, 90]):
+        first, *others = (made(kind).fit(X[rows], Y[rows]) for rows in np.split(np.arange(120), cut))
+        for other in others:
+            first.merge(other)
+        np.testing.assert_allclose(first.predict_proba(X), whole, rtol=1e-9)
+
+
+def has_a_card_at_the_head_of_its_file(kind: Any) -> None:
+    assert "\nSource: " in head_of(kind)
+    assert "\nCost: " in head_of(kind)
+
+
+CHECKS = [
+    keeps_its_settings,
+    keeps_scikit_learn_s_contract,
+    predicts_the_same_from_its_state,
+    gives_the_same_for_the_same_seed,
+    gives_probabilities,
+    knows_the_edges,
+    merges_to_the_whole,
+    has_a_card_at_the_head_of_its_file,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
+def test_an_estimator(kind: type, check: Callable[[Any], None]) -> None:
+    check(kind)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
+def test_a_folder_of_one_gives_it_back(kind: Any, tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    fitted = made(kind).fit(X, NAMES[Y])
+    save_fitted(fitted, folder)
+    assert sorted(entry.path for entry in folder.files()) == ["estimator.json", "state.safetensors"]
+    assert open_fitted(kind, folder).predict(X).tolist() == fitted.predict(X).tolist()
+
+
+def test_importing_them_imports_neither_ray_nor_torch() -> None:
+    modules = sorted({kind.__module__ for kind in ESTIMATORS})
+    code = f"import sys, {', '.join(modules)}; print([name for name in ('ray', 'torch') if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_all_are_found() -> None:
+    assert NearestCentroid in ESTIMATORS
+
+
+class HasPositions(NearestCentroid):
+    def __init__(self, normalise=False):
+        super().__init__(normalise=normalise)
+
+
+class Changes(NearestCentroid):
+    def __init__(self, *, normalise=False):
+        self.normalise = not normalise
+
+
+class ForgetsSums(NearestCentroid):
+    def from_state(self, state):
+        return super().from_state({**state, "sums": state["sums"] * 0})
+
+
+class Draws(NearestCentroid):
+    def predict_proba(self, X):
+        noise = np.random.default_rng().uniform(size=(len(X), len(self.classes_)))
+        return noise / noise.sum(axis=1, keepdims=True)
+
+
+class AddsUpToTwo(NearestCentroid):
+    def predict_proba(self, X):
+        return 2 * super().predict_proba(X)
+
+
+class TakesNaN(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return np.ones(len(X), int)
+
+
+class MergesNothing(NearestCentroid):
+    def merge(self, other):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check"),
+    [
+        (HasPositions, keeps_its_settings),
+        (Changes, keeps_its_settings),
+        (Changes, keeps_scikit_learn_s_contract),
+        (ForgetsSums, predicts_the_same_from_its_state),
+        (Draws, gives_the_same_for_the_same_seed),
+        (AddsUpToTwo, gives_probabilities),
+        (MergesNothing, merges_to_the_whole),
+        (Draws, has_a_card_at_the_head_of_its_file),
+    ],
+)
+def test_a_wrong_one_is_caught(wrong: type, check: Callable[[Any], None]) -> None:
+    with pytest.raises((AssertionError, RuntimeError)):
+        check(wrong)
+    check(NearestCentroid)
+
+
+def test_one_that_takes_nan_is_caught() -> None:
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        knows_the_edges(TakesNaN)

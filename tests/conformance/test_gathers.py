@@ -1,0 +1,168 @@
+"""What every gather keeps to: one result for any cut, a state of arrays; each check catches one made wrong."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from safetensors.numpy import load, save
+
+from raypipe.columns import REASON
+from tests.conformance.finding import classes_with, head_of
+
+GATHERS = classes_with("reads", "version", "update", "merge", "state", "from_state", "result")
+CUTS = ([], [40], [1, 2, 39], [0, 0, 17, 60])
+
+
+def column_quantiles() -> Any:
+    from raypipe.select.quantiles import ColumnQuantiles
+
+    return ColumnQuantiles(("scores.loss",))
+
+
+EXAMPLES: dict[str, Callable[[], Any]] = {"ColumnQuantiles": column_quantiles}
+
+
+def rows(gather: Any, *, n: int = 60) -> pa.Table:
+    """Numbers with a null, a NaN and rows that have a reason."""
+    rng = np.random.default_rng(0)
+    columns = {"id": [str(row) for row in range(n)], "text_hash": list(range(n))}
+    for name in gather.reads:
+        numbers = [None if row == 3 else float("nan") if row == 7 else float(rng.normal()) for row in range(n)]
+        columns[name] = pa.array(numbers, pa.float32())
+    reasons = pa.array(["empty" if row % 10 == 9 else None for row in range(n)], pa.string())
+    return pa.table({**columns, REASON: reasons})
+
+
+def of(make: Callable[[], Any], table: pa.Table) -> Any:
+    made = make()
+    made.update(table)
+    return made
+
+
+def begins_empty_and_says_so_in_json(make: Callable[[], Any]) -> None:
+    made = make()
+    assert type(made.version) is int
+    assert all(isinstance(name, str) for name in made.reads)
+    empty = json.dumps(made.result())
+    assert json.dumps(of(make, rows(made, n=0)).result()) == empty
+    assert json.dumps(of(make, rows(made)).result()) != empty
+
+
+def any_cut_gives_the_same(make: Callable[[], Any]) -> None:
+    table = rows(make())
+    whole = of(make, table).result()
+    for cut in CUTS:
+        borders = [0, *cut, len(table)]
+        parts = [of(make, table.slice(a, b - a)) for a, b in pairwise(borders)]
+        for some in (parts, parts[::-1]):
+            made = make()
+            for part in some:
+                made.merge(part)
+            assert made.result() == whole
+
+
+def leaves_out_rows_with_a_reason(make: Callable[[], Any]) -> None:
+    table = rows(make())
+    kept = table.filter(pc.is_null(table[REASON]))
+    assert of(make, table).result() == of(make, kept).result()
+
+
+def travels_as_arrays(make: Callable[[], Any]) -> None:
+    table = rows(make())
+    for made in (make(), of(make, table)):
+        again = make().from_state(load(save({name: np.ascontiguousarray(x) for name, x in made.state().items()})))
+        assert again.result() == made.result()
+        for one in (again, made):
+            one.update(table)
+        assert again.result() == made.result()
+
+
+def has_a_docstring_at_the_head_of_its_file(make: Callable[[], Any]) -> None:
+    assert head_of(type(make())).strip()
+
+
+CHECKS = [
+    begins_empty_and_says_so_in_json,
+    any_cut_gives_the_same,
+    leaves_out_rows_with_a_reason,
+    travels_as_arrays,
+    has_a_docstring_at_the_head_of_its_file,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("kind", GATHERS, ids=lambda kind: kind.__name__)
+def test_a_gather(kind: type, check: Callable[[Any], None]) -> None:
+    assert kind.__name__ in EXAMPLES, f"give {kind.__name__} an example above: how an empty one is made."
+    check(EXAMPLES[kind.__name__])
+
+
+def test_all_are_found() -> None:
+    assert set(EXAMPLES) <= {kind.__name__ for kind in GATHERS}
+
+
+@dataclass
+class Count:
+    """Right: rows that came through; the wrong ones below change one thing each."""
+
+    reads: ClassVar[tuple[str, ...]] = ("scores.loss",)
+    version: ClassVar[int] = 1
+    n: int = field(default=0, init=False)
+
+    def update(self, table: pa.Table) -> None:
+        self.n += table[REASON].null_count
+
+    def merge(self, other: "Count") -> None:
+        self.n += other.n
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"n": np.array([self.n])}
+
+    def from_state(self, state: dict[str, np.ndarray]) -> "Count":
+        made = type(self)()
+        made.n = int(state["n"][0])
+        return made
+
+    def result(self) -> dict[str, Any]:
+        return {"n": self.n}
+
+
+class CountsAll(Count):
+    def update(self, table):
+        self.n += len(table)
+
+
+class KeepsTheLast(Count):
+    def merge(self, other):
+        self.n = other.n
+
+
+class Forgets(Count):
+    def from_state(self, state):
+        return type(self)()
+
+
+class SaysNothing(Count):
+    def result(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check"),
+    [
+        (SaysNothing, begins_empty_and_says_so_in_json),
+        (KeepsTheLast, any_cut_gives_the_same),
+        (CountsAll, leaves_out_rows_with_a_reason),
+        (Forgets, travels_as_arrays),
+    ],
+)
+def test_a_wrong_one_is_caught(wrong: type, check: Callable[[Any], None]) -> None:
+    with pytest.raises(AssertionError):
+        check(wrong)
+    check(Count)
