@@ -17,6 +17,7 @@ from raypipe.corpus import Shard
 from raypipe.corpus.shards import LAST
 from raypipe.run.pieces import PIECES, exploded
 from raypipe.run.rows import ShardResult
+from raypipe.runs.files import FILE_IDENTITY
 from raypipe.storage.folder import Folder
 
 SUFFIX = ".parquet"
@@ -30,8 +31,13 @@ def file_name(shard: Shard, *, is_last: bool) -> str:
     return shard.key + (LAST if shard.cut == "part" and is_last else SUFFIX)
 
 
-def commit(folder: Folder, name: str, *, shard: Shard, source: pa.Table, result: ShardResult) -> dict[str, Any]:
-    """Put the file of a shard in one step and return its counts. `source` gives the keys of its rows."""
+def commit(
+    folder: Folder, name: str, *, shard: Shard, source: pa.Table, result: ShardResult, identity: str = ""
+) -> dict[str, Any]:
+    """Put the file of a shard in one step and return its counts.
+
+    `source` gives the keys of its rows, `identity` is the hash of the card that the file belongs to.
+    """
     table = _rows(source, result.table)
     counts = count(result) | ({"written": len(table)} if PIECES in result.table.column_names else {})
     where = {field: value for field, value in asdict(shard).items() if field != "uri"}
@@ -39,6 +45,7 @@ def commit(folder: Folder, name: str, *, shard: Shard, source: pa.Table, result:
         "raypipe.source_path": shard.path,
         "raypipe.start": str(shard.start),
         "raypipe.shard": json.dumps({**where, "uri": shard.uri}, sort_keys=True),
+        FILE_IDENTITY: identity,
         "raypipe.counts": json.dumps(counts, sort_keys=True),
     }
     sink = pa.BufferOutputStream()
@@ -122,13 +129,13 @@ class Totals:
         return {**asdict(self), "skipped": skipped, "padding_fraction": self.padding_fraction}
 
 
-def recount(folder: Folder, names: Iterable[str]) -> Totals:
+def recount(folder: Folder, names: Iterable[str], *, identity: str | None = None) -> Totals:
     """The totals of committed files, from their footers alone.
 
     Raises
     ------
     ValueError
-        If a footer's row count differs from what the shard's writer counted.
+        If a footer's row count differs from what the shard's writer counted, or its file is of another `identity`.
     """
 
     def footer(name: str) -> dict[str, Any]:
@@ -136,6 +143,11 @@ def recount(folder: Folder, names: Iterable[str]) -> Totals:
         with folder.open(name) as file:
             metadata = pq.read_metadata(file)
         counts: dict[str, Any] = json.loads(metadata.metadata[b"raypipe.counts"])
+        if identity is not None and metadata.metadata.get(FILE_IDENTITY, b"").decode() != identity:
+            raise ValueError(
+                f"{folder.uri}/{name} was made by other settings, or by an older raypipe, than the card beside it "
+                "speaks of; delete the file, and the same command makes it anew."
+            )
         wanted = counts.get("written", counts["rows"])
         if wanted != metadata.num_rows:
             raise ValueError(f"{name} must hold the {wanted} rows of its shard, got {metadata.num_rows}.")

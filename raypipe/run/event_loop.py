@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from raypipe.corpus import Shard
 from raypipe.run import worker as became
 from raypipe.run.commit import Totals
+from raypipe.run.ledger import is_lost
 from raypipe.run.progress import Meter, Reporter
 from raypipe.run.resume import planned_key
 from raypipe.run.rows import MAX_FAILED
@@ -31,6 +32,10 @@ _REMEDY = {
     became.MISMATCH: "Then the same command goes on.",
     became.BROKEN: "The documents aren't at fault; mend the settings or the code, the same command goes on.",
 }
+LOST = (
+    "the process that keeps account of the shards, on the driver's machine, was killed: most often for want of "
+    "memory. Make room there; what is committed stays. The same command goes on."
+)
 
 
 class StageFailed(RuntimeError):
@@ -113,7 +118,7 @@ class Shift:
                     self._noted_at = time.monotonic()
                     self.note()
         except ray.exceptions.RayError as error:
-            raise StageFailed(f"{self.stage}: {root_cause(error)}") from error
+            raise StageFailed(f"{self.stage}: {LOST if is_lost(self.ledger) else root_cause(error)}") from error
         if not self.is_owner():
             raise StageFailed(f"{self.stage}: another driver has taken over this run folder; this one stops.")
 

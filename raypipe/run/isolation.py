@@ -61,6 +61,7 @@ def rescue(
     done: frozenset[int],
     patience: Patience,
     slowest_s: float,
+    identity: str = "",
 ) -> Iterator[dict[str, Any]]:
     """Finish a shard that the pool can't, on a worker's resources; yields worker.OUTCOMES rows.
 
@@ -69,7 +70,7 @@ def rescue(
     limits = Limits(pool.n_threads, patience, slowest_s)
     remote = ray.remote(num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_retries=MAX_DEATHS)(_rescue)
     try:
-        yield from ray.get(remote.remote(op, inputs, shard, files, folder, done, limits))
+        yield from ray.get(remote.remote(op, inputs, shard, files, folder, done, limits, identity))
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
         # the Op ran in children, so what ended the task itself is the reading
         why = f"reading it ended its process {MAX_DEATHS + 1} times: {type(error).__name__}"
@@ -77,7 +78,8 @@ def rescue(
 
 
 def _rescue(
-    op: Op, inputs: Joined, shard: Shard, files: Files, folder: Folder, done: frozenset[int], limits: Limits
+    op: Op, inputs: Joined, shard: Shard, files: Files, folder: Folder, done: frozenset[int], limits: Limits,
+    identity: str,
 ) -> list[dict[str, Any]]:  # fmt: skip
     end_in_time()
     found: list[dict[str, Any]] = []
@@ -90,7 +92,7 @@ def _rescue(
             started = time.monotonic()
             result, source = _through_children(op, source, limits)
             busy_s = time.monotonic() - started
-            counts = commit(folder, name, shard=part, source=source, result=result)
+            counts = commit(folder, name, shard=part, source=source, result=result, identity=identity)
             times = {"busy_s": busy_s, "waited_s": 0.0, "commit_s": 0.0, "at": time.time()}
             found.append(outcome(name, DONE, {**detail, "counts": counts, **times}))
     except Mismatch as error:

@@ -169,3 +169,16 @@ def start_ledger() -> Any:
     )
     remote = ray.remote(Ledger)
     return remote.options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def is_lost(ledger: Any) -> bool:
+    """Whether a ledger's process is gone, or can't be reached any more."""
+    import ray
+
+    try:
+        ray.get(ledger.snapshot.remote(), timeout=30)
+    except ray.exceptions.RayActorError:
+        return True
+    except ray.exceptions.GetTimeoutError:  # it is busy
+        return False
+    return False

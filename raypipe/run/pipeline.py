@@ -39,6 +39,7 @@ def outcomes(
     ledger: Any,
     done: Mapping[str, Sequence[int]],
     files: Mapping[str, Files],
+    identity: str = "",
 ) -> Iterator[dict[str, Any]]:
     """Take the shards through the Op, wave after wave, and yield what became of each: a row of worker.OUTCOMES.
 
@@ -62,7 +63,7 @@ def outcomes(
                 Worker,
                 batch_size=1,
                 batch_format="pyarrow",
-                fn_constructor_args=(op, folder, ledger, pool.n_threads),
+                fn_constructor_args=(op, folder, ledger, pool.n_threads, identity),
                 num_cpus=pool.num_cpus,
                 num_gpus=pool.num_gpus or None,
                 compute=ActorPoolStrategy(

@@ -163,7 +163,7 @@ class Annotate:
         check_seen_by_all(self.run, pending)
         stream = outcomes(
             self.op, self._reader(), pending, folder=self.folder, pool=pool,
-            ledger=ledger, done=state.parts_done, files=self.files,
+            ledger=ledger, done=state.parts_done, files=self.files, identity=cards.identity_hash(card["identity"]),
         )  # fmt: skip
         with Watchdog(ledger, self.patience, self.stopping.set) as dog, Reporter(self.run, meter) as reporter:
             note = Noter(self._write, card, meter, dog, pool)
@@ -175,7 +175,7 @@ class Annotate:
                 shift.follow(stream)
                 for shard in (shard for shard in pending if shard.key in shift.poisoned):
                     if not self.stopping.is_set():
-                        shift.follow(self._rescue(shard, state, pool, slowest_s=dog.slowest_s))
+                        shift.follow(self._rescue(shard, state, pool, card, slowest_s=dog.slowest_s))
             finally:
                 ledger.stop.remote()  # nothing new starts while we leave
                 note()
@@ -183,13 +183,13 @@ class Annotate:
             so_far = f"{meter.totals.shards} of {len(pending)} shards"
             raise Stopped(f"{self.stage}: stopped with {so_far} done; go on with the same command.")
 
-    def _rescue(self, shard: Shard, state: State, pool: Pool, *, slowest_s: float) -> Iterator[Json]:
+    def _rescue(self, shard: Shard, state: State, pool: Pool, card: Json, *, slowest_s: float) -> Iterator[Json]:
         from raypipe.run.isolation import rescue
 
         return rescue(
             self.op, self._reader(), shard, files=self.files.get(shard.key, {}), folder=self.folder, pool=pool,
             done=frozenset(state.parts_done.get(shard.key, [])), patience=self.patience,
-            slowest_s=slowest_s,
+            slowest_s=slowest_s, identity=cards.identity_hash(card["identity"]),
         )  # fmt: skip
 
     def _reader(self) -> Joined:
@@ -197,8 +197,8 @@ class Annotate:
 
     def _finish(self, plan: Plan, card: Json) -> None:
         self._sweep()
-        names = self._names()
-        state, totals = compare(plan.shards, names), recount(self.folder, names)
+        names, own = self._names(), cards.identity_hash(card["identity"])
+        state, totals = compare(plan.shards, names), recount(self.folder, names, identity=own)
         check_rows(plan, state, totals)
         left = {shard.key for shard in state.pending}
         broken = sum(n for reason, n in totals.skipped.items() if reason.startswith(("stream broken", "array broken")))

@@ -47,6 +47,9 @@ class Watchdog:
             try:
                 self._look()
                 self._look_at_nodes()
+            except ray.exceptions.ActorDiedError:  # the next shard that would begin ends the stage
+                log.warning("the ledger is gone: from now on nobody watches for processes that hang")
+                return
             except Exception as error:  # whatever one look met: without a watchdog a hang would last for ever
                 log.warning("the watchdog could not look: %s: %s", type(error).__name__, error)
 

@@ -148,10 +148,10 @@ def unpack_table(packed: pa.LargeBinaryScalar) -> pa.Table:
 class Worker:
     """A place in the pool: loads the Op once, then takes shards through it and commits their files."""
 
-    def __init__(self, op: Op, folder: Folder, ledger: Any, n_threads: int) -> None:
+    def __init__(self, op: Op, folder: Folder, ledger: Any, n_threads: int, identity: str = "") -> None:
         import ray
 
-        self.op, self.folder, self.ledger = op, folder, ledger
+        self.op, self.folder, self.ledger, self.identity = op, folder, ledger, identity
         self.who = Identity.of_this_process()
         ray.get(ledger.hello.remote(self.who))
         # Ray calls __init__ and __call__ in different threads, each of which would get OpenMP threads of its own:
@@ -205,7 +205,8 @@ class Worker:
         prepared = unpack_table(row["prepared"])
         result = self._thread.submit(through, self.op, prepared, report=self._report).result()
         busy_s = time.monotonic() - started
-        counts = commit(self.folder, name, shard=shard, source=unpack_table(row["keys"]), result=result)
+        keys = unpack_table(row["keys"])
+        counts = commit(self.folder, name, shard=shard, source=keys, result=result, identity=self.identity)
         self._idle_since = time.monotonic()
         times = {"busy_s": busy_s, "waited_s": waited_s, "commit_s": self._idle_since - started - busy_s}
         return {"counts": counts, "at": time.time(), **times}

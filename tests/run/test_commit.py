@@ -8,6 +8,8 @@ import pytest
 from raypipe.corpus import Shard
 from raypipe.run.commit import commit, file_name, recount
 from raypipe.run.rows import prepare, through
+from raypipe.runs.card import FORMAT, identity_hash
+from raypipe.runs.files import check_file
 from raypipe.storage.folder import Folder
 
 from .fake_op import FakeOp
@@ -16,10 +18,11 @@ from .test_rows import source
 SHARD = Shard("web/a b.jsonl", "file:///c/web/a%20b.jsonl", "bytes", 400, 800, "10-20", size=400)
 
 
-def put(folder: Folder, texts: list[str | None], reasons: dict[int, str] | None = None) -> dict:
+def put(folder: Folder, texts: list[str | None], reasons: dict[int, str] | None = None, identity: str = "") -> dict:
     table, op = source(texts, reasons), FakeOp()
     result = through(op, prepare(op, table), report=lambda *_: None)
-    return commit(folder, file_name(SHARD, is_last=True), shard=SHARD, source=table, result=result)
+    name = file_name(SHARD, is_last=True)
+    return commit(folder, name, shard=SHARD, source=table, result=result, identity=identity)
 
 
 def test_a_file_holds_keys_columns_outcome_and_where_its_rows_are(tmp_path: Path) -> None:
@@ -67,6 +70,19 @@ def test_a_file_with_other_rows_than_its_writer_counted_is_found(tmp_path: Path)
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(ValueError, match=r"a\.parquet must hold the 5 rows of its shard, got 1"):
         recount(Folder(str(tmp_path)), ["a.parquet"])
+
+
+def test_a_file_of_another_identity_is_not_counted(tmp_path: Path) -> None:
+    card = {"format": FORMAT, "stage": "scores", "identity": {"model": "a"}}
+    own = identity_hash(card["identity"])
+    put(Folder(str(tmp_path)), ["one"], identity=own)
+    (path,) = tmp_path.iterdir()
+    check_file(pq.read_metadata(path).metadata, card, where="a")  # as whoever reads it later does
+    assert recount(Folder(str(tmp_path)), [path.name], identity=own).rows == 1
+    for other in (identity_hash({"model": "b"}), ""):
+        put(Folder(str(tmp_path)), ["one"], identity=other)
+        with pytest.raises(ValueError, match=r"was made by other settings.* delete the file, and the same command"):
+            recount(Folder(str(tmp_path)), [path.name], identity=own)
 
 
 def test_a_million_footers_are_not_asked_for_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

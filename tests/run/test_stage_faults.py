@@ -17,10 +17,12 @@ import ray
 from ray._private.internal_api import node_stats
 
 from raypipe.corpus import Corpus
+from raypipe.run import ledger as run_ledger
 from raypipe.run.commit import recount
 from raypipe.run.event_loop import StageFailed
 from raypipe.run.patience import Patience
 from raypipe.run.stage import Stopped, is_complete
+from raypipe.runs.card import identity_hash
 from raypipe.storage.folder import Folder
 
 from .fake_op import CRASH, CRASH_READER, HANG, LOSE_DEVICE, RAISE, TOO_LARGE, FakeOp
@@ -316,7 +318,42 @@ def stop_when_some_are_done(root: Path, event: threading.Event) -> None:
 def test_totals_come_from_the_footers(tmp_path: Path) -> None:
     texts = write_corpus(tmp_path / "corpus")
     card = make_stage(tmp_path)()
-    totals = recount(Folder(str(tmp_path / "run/scores")), stamps(tmp_path))
+    own = identity_hash(card["identity"])
+    totals = recount(Folder(str(tmp_path / "run/scores")), stamps(tmp_path), identity=own)
     assert totals.as_json() == card["counts"]
     assert totals.rows == len(output(tmp_path)) == len(texts)
     assert card["identity"] == IDENTITY
+
+
+def test_a_file_that_another_writer_put_is_not_taken_for_the_stages_own(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus")
+    make_stage(tmp_path)()
+    make_stage(tmp_path, stage="others", identity={**IDENTITY, "model": "another"})()
+    ours, theirs = (sorted((tmp_path / "run" / name).glob("*.parquet")) for name in ("scores", "others"))
+    shutil.copy(theirs[0], ours[0])  # as a writer puts it that lost its lock in a pause
+    os.unlink(ours[1])
+    with pytest.raises(ValueError, match=f"{re.escape(ours[0].name)} was made by other settings"):
+        make_stage(tmp_path)()
+    assert card_of(tmp_path)["status"] == "failed"
+    os.unlink(ours[0])
+    assert is_complete(make_stage(tmp_path)())
+
+
+def test_a_killed_ledger_ends_the_job_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path / "corpus", n_files=4)
+    started = run_ledger.start_ledger
+
+    def start() -> object:
+        ledger = started()
+        is_killed = threading.Event()
+        stop_when_some_are_done(tmp_path, is_killed)
+        threading.Thread(target=lambda: is_killed.wait(60) and ray.kill(ledger), daemon=True).start()
+        return ledger
+
+    monkeypatch.setattr(run_ledger, "start_ledger", start)
+    with pytest.raises(StageFailed, match=r"keeps account .* The same command goes on") as said:
+        make_stage(tmp_path, FakeOp(batch_s=0.3))()
+    assert "DataContext" not in str(said.value)
+    assert card_of(tmp_path)["status"] == "failed"
+    monkeypatch.undo()
+    assert is_complete(make_stage(tmp_path)())
