@@ -105,6 +105,7 @@ CASES = [
     Case("curate", annotated, SCORED, "scores"),
     Case("score_corpus", annotated, SCORED, "scores"),
     Case("tokenize_corpus", annotated, {"corpus": SCORED["corpus"], "tokenizer": "{inputs}/model"}, "tokens"),
+    Case("chunk_corpus", annotated, {"corpus": SCORED["corpus"], "max_chars": 9, "shard_bytes": 400}, "chunks"),
     Case("select_corpus", selected, {}, None, run="run"),
     Case("find_heads", found, {"corpus": SCORED["corpus"], "model": "{inputs}/model"}, None),
     Case(
