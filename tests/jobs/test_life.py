@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jobs import choices, debate, find_heads
+from jobs import choices, debate, evaluate_model, find_heads, study
 from jobs.benchmark.chaos_inputs import make_model
 from jobs.common import run_job
 from raypipe.models.tokenizer import open_vocabulary
@@ -79,6 +79,16 @@ def answered(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     monkeypatch.setattr(choices.Evaluation, "start", lambda self: work(self.stopping))
 
 
+def evaluated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Models are evaluated by `work`."""
+    monkeypatch.setattr(evaluate_model.Measure, "all", lambda self, *_: work(self._stopping))
+
+
+def studied(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Studies do `work` in place of their trials."""
+    monkeypatch.setattr(study, "_trials", lambda _study, _config, life, **_: work(life.stopping))
+
+
 @dataclass(frozen=True)
 class Case:
     """A job, how its work is replaced, and what it may be told."""
@@ -90,6 +100,8 @@ class Case:
     """What --restart may name; None: nothing."""
     run: str = "output"
     """The setting of the run folder."""
+    within: str = ""
+    """The run's own folder in that one."""
     key: str = ""
     """Beside the job's own name, for the test's."""
 
@@ -123,7 +135,13 @@ CASES = [
         "weak_to_strong", trained, {**TRAINED, **BINARY, "strong": "{inputs}/model", "seeds": 1}, "weak_to_strong",
     ),
     Case("debate", debated, {**BINARY, "debater": "{inputs}/model"}, "debate"),
+    Case(
+        "evaluate_model", evaluated, {"corpus": SCORED["corpus"], "model": "{inputs}/model", "max_tokens": 64},
+        "evaluation",
+    ),
+    Case("study", studied, {"name": "attention-influence", "quick": True}, "trials", within="attention-influence"),
 ]  # fmt: skip
+WITHOUT_CARD = ("find_heads", "study")
 each_job = pytest.mark.parametrize("case", CASES, ids=lambda case: case.job + case.key)
 
 
@@ -165,7 +183,7 @@ def made(case: Case, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         tokens.write("card.json", finished(identity))
         write_selection(run / "selection", tokens, weight=lambda n: 1.0, identity={"share": 0.2})
     settings = {name: filled(value, inputs) for name, value in case.settings.items()}
-    return Job(case, module.Config(**settings, **{case.run: str(run)}), module.main, Folder(str(run)))
+    return Job(case, module.Config(**settings, **{case.run: str(run)}), module.main, Folder(str(run / case.within)))
 
 
 def filled(value: Any, inputs: Path) -> Any:
@@ -211,7 +229,7 @@ def test_a_failure_is_in_run_json_and_in_the_card(
     assert made.noted()["status"] == "failed"
     assert made.noted()["why"] == "the work broke at s3://bucket/x"
     assert set(made.cards().values()) <= {"failed"}
-    assert len(made.cards()) >= (made.case.job != "find_heads")
+    assert len(made.cards()) >= (made.case.job not in WITHOUT_CARD)
     assert not made.run.exists(LOCK)
 
 
@@ -224,7 +242,7 @@ def test_a_request_to_stop_ends_with_143_and_is_in_run_json_and_in_the_card(
     assert made.noted()["status"] == "incomplete"
     assert "stopped" in made.noted()["why"]
     assert set(made.cards().values()) <= {"incomplete"}
-    assert len(made.cards()) >= (made.case.job != "find_heads")
+    assert len(made.cards()) >= (made.case.job not in WITHOUT_CARD)
     assert not made.run.exists(LOCK)
 
 
@@ -279,7 +297,7 @@ def test_retry_is_refused_where_no_shard_can_be_set_aside(made: Job, monkeypatch
         pytest.skip("it has no --retry")
     made.case.replace(monkeypatch, be_stopped)
     again = replace(made.config, retry="failed")
-    if made.case.replace is annotated:
+    if made.case.replace in (annotated, studied):  # studies have trials that failed
         assert made.main(again) == 143
         return
     with pytest.raises(ValueError, match="--retry failed has no effect"):
