@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parents[1]
 os.environ["RAY_AUTH_MODE"] = "disabled"  # before anything imports Ray, which looks but once
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other core is the other worker's
+hypothesis.settings.register_profile("untimed", deadline=None)  # an example takes long where the machine is busy
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

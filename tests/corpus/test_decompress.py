@@ -36,7 +36,6 @@ def read(content: bytes, suffix: str) -> tuple[bytes, str | None]:
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @given(st.lists(st.binary(max_size=50), max_size=6))
-@settings(deadline=None)
 def test_members_and_frames_are_read_one_after_another(suffix: str, parts: list[bytes]):
     content = b"".join(FORMATS[suffix](part) for part in parts)
     assert read(content, suffix) == (b"".join(parts), None)
@@ -44,7 +43,7 @@ def test_members_and_frames_are_read_one_after_another(suffix: str, parts: list[
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @given(st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_cut_stream_gives_what_was_before_the_cut(suffix: str, where: int):
     whole = FORMATS[suffix](TEXT)
     content = whole[: where % len(whole)]
@@ -55,7 +54,7 @@ def test_a_cut_stream_gives_what_was_before_the_cut(suffix: str, where: int):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @given(st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_flipped_byte_is_noticed_and_costs_nothing_before_it(suffix: str, where: int):
     good = FORMATS[suffix](TEXT)
     bad = bytearray(good)

@@ -87,7 +87,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["text", "id", "m"]), JSON), max_size=5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_json_crashes_the_reader_or_a_condition(records: list[dict]):
     corpus = Corpus(("x",), id_column="id", domain_column="m.d")
     shard = Shard("x", "file:///x", "bytes", 0, 1, "")

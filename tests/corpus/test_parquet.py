@@ -40,7 +40,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.integers(0, 2999), st.integers(1, 3000), st.integers(1, 3000) | st.none())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_slice_has_its_rows(file: Path, start: int, n_rows: int, max_rows: int | None):
     stop = min(3000, start + n_rows)
     status = file.stat()

@@ -79,7 +79,7 @@ def test_a_broken_file_is_a_shard_that_cannot_be_read_and_isn_t_kept_as_known(fo
 
 
 @given(st.integers(1, 5 * N + 5), st.sampled_from([60, 300, 10**6]), st.sampled_from([1, 7, N, 1000]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_limit_gives_the_first_rows_in_corpus_order(folder: Path, limit: int, shard_bytes: int, part_rows: int):
     def ids(corpus: Corpus) -> list[tuple[str, str]]:
         rows = read_all(corpus, shard_bytes=shard_bytes, part_rows=part_rows)

@@ -50,7 +50,7 @@ def test_what_is_scored_is_never_shared_and_beginnings_may_differ():
     assert [one.tolist() for one in apart.is_scored] == [[False, True, True]] * 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 90), max_size=40), st.integers(1, 300))
 def test_a_plan_has_every_row_once_within_its_budget(lengths, budget):
     batches = plan_rows(np.array(lengths, np.int64), budget=budget)

@@ -62,7 +62,7 @@ def test_a_prompt_is_asked_as_it_was_learnt(vocabulary):
         assert np.array_equal(made.asked(long).ids, made.example(long, "red").ids[:-2])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(40, 220), st.sampled_from(["end", "middle"]), st.text(max_size=300), st.booleans())
 def test_instruction_and_question_survive_every_length(length, cut, text, is_integer):
     vocabulary = open_vocabulary("sample")

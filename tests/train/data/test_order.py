@@ -34,7 +34,7 @@ def weighted(base: Listing, weight: list[float]) -> Mix:
     return replace(every_row_once(base), weight=np.array(weight, np.float32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     lengths=st.lists(st.integers(0, 30), min_size=4, max_size=40).filter(any),
     n_files=st.integers(1, 4),
@@ -54,7 +54,7 @@ def test_an_epoch_holds_every_token_once(lengths, n_files, window, length, seed)
     assert seen == Counter((row, token) for row, n in enumerate(lengths) for token in range(n))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cuts=st.lists(st.integers(1, 400), min_size=1, max_size=6), seed=st.integers(0, 3))
 def test_the_stream_is_the_same_however_it_is_cut(cuts, seed):
     mix = weighted(listing([5, 9, 0, 13, 2, 7] * 3, n_files=3), [1, 2.5, 1, 0.3, 0, 1.7] * 3)
