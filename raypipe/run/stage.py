@@ -6,10 +6,8 @@ A committed output file is the only state: `resume` compares the listing of the 
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from raypipe.contracts.op import Op, Pool
 from raypipe.corpus import Corpus, Plan, Shard
@@ -18,6 +16,7 @@ from raypipe.run.cluster import Wanted, check_seen_by_all
 from raypipe.run.commit import SUFFIX, Totals, recount
 from raypipe.run.event_loop import Shift, StageFailed, check_failed_rows, nothing_scored
 from raypipe.run.inputs import Inputs, Sizes, planned, resolve
+from raypipe.run.noter import Noter
 from raypipe.run.patience import Patience
 from raypipe.run.progress import Meter, Reporter
 from raypipe.run.resume import State, compare
@@ -27,9 +26,6 @@ from raypipe.runs.names import checked_stage
 from raypipe.runs.signals import Stopped
 from raypipe.runs.stage import INCOMPLETE, at_work
 from raypipe.storage.folder import Folder
-
-if TYPE_CHECKING:
-    from raypipe.run.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 GRACE_S = 60.0
@@ -235,36 +231,6 @@ class Annotate:
         """Remove what killed writers left half-written."""
         for folder in (self.run, self.run / "progress", self.folder):
             folder.sweep()
-
-
-@dataclass
-class Noter:
-    """Adds what the stage has cost since the last note to its card, so that a kill forgets half a minute at most."""
-
-    write: Callable[[Json], None]
-    card: Json
-    meter: Meter
-    dog: "Watchdog"
-    pool: Pool
-
-    def __post_init__(self) -> None:
-        self._before = dict(self.card["times"])
-        self._started = time.time()
-
-    def __call__(self) -> None:
-        """Write the card with the costs so far; a storage that fails is left to those who can't do without it."""
-        times, before, meter = self.card["times"], self._before, self.meter
-        times["wall_s"] = before["wall_s"] + time.time() - self._started
-        times["busy_s"] = before["busy_s"] + meter.busy_s
-        times["waited_s"] = before["waited_s"] + meter.waited_s
-        if meter.begun_at is not None:
-            times["start_up_s"] = max(0.0, meter.begun_at - self._started)
-            times |= meter.speed()
-        self.card["running"] = {**asdict(self.pool), "watchdog_kills": self.dog.killed}
-        try:
-            self.write(self.card)
-        except StageFailed as error:
-            log.warning("%s", error)
 
 
 def _inputs(plan: Plan) -> Json:
