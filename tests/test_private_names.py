@@ -20,7 +20,7 @@ NAMES = [
     ("deepspeed", "runtime/engine.py", "self._config", "train/engines/deepspeed_engine.py: another number of workers"),
     ("deepspeed", "runtime/config.py", "self.load_universal_checkpoint", "train/engines/deepspeed_engine.py: the same"),
     ("deepspeed", "checkpoint/ds_to_universal.py", "", "train/engines/deepspeed_engine.py: the universal format"),
-    ("deepspeed", "utils/__init__.py", "safe_get_local_grad", "train/engines/deepspeed_engine.py: gradients under ZeRO 3"),
+    ("deepspeed", "utils/__init__.py", "safe_get_local_grad", "train/engines/deepspeed_engine.py: gradients"),
 ]
 
 
