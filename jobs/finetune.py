@@ -84,7 +84,6 @@ def main(config: Config) -> int:
     """Train, or go on training; writes RUN/finetune with metrics/, checkpoints/ and model/, then RUN/report.html."""
     check(config)
     stage = stage_name("finetune", config)
-    check_engine(config)
     with life_of(config, "finetune", stages=[stage]) as life:
         folder = life.run / stage
         if config.learn == "choices":
@@ -105,13 +104,14 @@ def nothing() -> None:
 
 
 def check(config: Config) -> None:
-    """Refuse settings that do nothing for what is learnt, and models that can't learn it.
+    """Refuse settings that do nothing for what is learnt or are out of range, and models that can't learn it.
 
     Raises
     ------
     ValueError
         With their names.
     """
+    check_engine(config)
     model = open_model(config.model)
     model.check()
     check_architecture(model.config(), max_tokens=config.length, setting="length")
@@ -123,6 +123,16 @@ def check(config: Config) -> None:
     }[config.learn]
     names = dict.fromkeys(names_of(ExampleColumns, ChoiceColumns, ChoiceSettings))
     refuse_idle(config, [name for name in names if name not in used], because=f"with --learn {config.learn}")
+    for name in ("heldout_share", "lora_dropout"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {getattr(config, name)}.")
+    if config.lora_rank < 0:
+        raise ValueError(f"lora_rank must be at least 0, got {config.lora_rank}.")
+    Share(0, config.workers, config.batch_examples, config.micro_batch)
+    if (config.steps is None) == (config.epochs is None):
+        raise ValueError("give either --steps or --epochs.")
+    if (config.steps is not None and config.steps < 1) or (config.epochs is not None and config.epochs <= 0):
+        raise ValueError(f"steps must be at least 1, epochs above 0, got {config.steps or config.epochs}.")
     if config.lora_rank == 0:
         refuse_idle(config, [name for name in names_of(Lora) if name != "lora_rank"], because="without --lora-rank")
     if config.heldout_share == 0 and config.take == "last":
@@ -135,11 +145,6 @@ def plan_finetuning(config: Config, folder: Folder, examples: Examples, choices:
         print(terminal_text(line, max_chars=400), file=sys.stderr)
     if examples.labels:
         print(classes_line(examples), file=sys.stderr)
-    Share(0, config.workers, config.batch_examples, config.micro_batch)
-    if (config.steps is None) == (config.epochs is None):
-        raise ValueError("give either --steps or --epochs.")
-    if (config.steps is not None and config.steps < 1) or (config.epochs is not None and config.epochs <= 0):
-        raise ValueError(f"steps must be at least 1, epochs above 0, got {config.steps or config.epochs}.")
     if config.take == "best" and not examples.heldout:
         raise ValueError("--take best needs held-out examples to choose by, got none; raise --heldout-share.")
     steps = config.steps or max(1, round((config.epochs or 0) * len(examples.train) / config.batch_examples))

@@ -78,12 +78,26 @@ class Config(PretrainSettings, TrainSettings, RunSettings):
 def main(config: Config) -> int:
     """Train, or go on training; writes RUN/train with metrics/, checkpoints/ and model/, then RUN/report.html."""
     stage = stage_name("train", config)
-    if config.model is not None:
-        refuse_idle(config, ["shape", "initialisation"], because="with --model")
-    check_engine(config)
+    check(config)
     with life_of(config, "pretrain", stages=[stage]) as life:
         run_training(config, plan_pretraining(config, life.run / stage), life, stage)
     return life.status
+
+
+def check(config: Config) -> None:
+    """Refuse settings that do nothing beside the others or don't fit each other.
+
+    Raises
+    ------
+    ValueError
+        With their names.
+    """
+    if config.model is not None:
+        refuse_idle(config, ["shape", "initialisation"], because="with --model")
+    check_engine(config)
+    n_steps(config)
+    sequences_of(config.batch_tokens, config.length, unit=config.workers * config.micro_batch)
+    _model_config(config, open_vocabulary(config.tokenizer))
 
 
 def plan_pretraining(config: Config, folder: Folder) -> Training:

@@ -34,7 +34,7 @@ def parse(config: type[C], arguments: Sequence[str] | None = None) -> C:
     """The settings of a job from its command line; wrong ones end the process with a message and status 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        flags, path = _without_config(given)
+        flags, path = (given, None) if _has_own(config) else _without_config(given)
         flags = _merged(config, flags)
         settings = read_file(config, path) if path else {}
     except (ValueError, OSError, yaml.YAMLError) as error:
@@ -84,7 +84,7 @@ def read_file(config: type, path: str) -> dict[str, Any]:
     ValueError
         If it isn't a mapping of settings that the job has; the message names the nearest.
     """
-    settings = yaml.load(Path(path).read_text(encoding="utf-8"), _PlainKeys) or {}  # noqa: S506 (a safe loader)
+    settings = read_yaml(path) or {}
     if not isinstance(settings, dict):
         raise ValueError(f"{path} must map settings to values, got {type(settings).__name__}.")
     known = [field.name for field in dataclasses.fields(config)]
@@ -95,9 +95,20 @@ def read_file(config: type, path: str) -> dict[str, Any]:
     return {str(name): value for name, value in settings.items()}
 
 
+def read_yaml(path: str) -> Any:
+    """What a YAML file holds; keys are what is written, each once."""
+    return yaml.load(Path(path).read_text(encoding="utf-8"), _PlainKeys)  # noqa: S506 (a safe loader)
+
+
 def _description(config: type) -> str:
     module = sys.modules[config.__module__]
-    return (module.__doc__ or config.__doc__ or "").strip() + " Any setting can also stand in --config FILE.yaml."
+    said = (module.__doc__ or config.__doc__ or "").strip()
+    return said if _has_own(config) else said + " Any setting can also stand in --config FILE.yaml."
+
+
+def _has_own(config: type) -> bool:
+    """Whether --config is a setting like others: the file is of another job."""
+    return any(field.name == "config" for field in dataclasses.fields(config))
 
 
 def _without_config(given: list[str]) -> tuple[list[str], str | None]:

@@ -172,7 +172,7 @@ def _meter(training: Training, task: Task, workers: Workers) -> Meter:
             training.folder.write(NOW, json.dumps({**line, "n_steps": training.plan.n_steps}).encode())
             last[0] = time.monotonic()
         if "heldout_loss" in line:  # inside a trial of a sweep this may be where it is stopped
-            by_domain = {f"heldout_loss/{domain}": loss for domain, loss in line["heldout_by_domain"].items()}
+            by_domain = {f"heldout_loss/{domain}": loss for domain, loss in line["heldout_by_domain"].items() if domain}
             report(line["step"], heldout_loss=line["heldout_loss"], **by_domain)
 
     return Meter(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jobs import choices, debate, evaluate_model, find_heads, study
+from jobs import choices, debate, evaluate_model, find_heads, study, tune
 from jobs.benchmark.chaos_inputs import make_model
 from jobs.common import run_job
 from raypipe.models.tokenizer import open_vocabulary
@@ -45,6 +45,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = {"task": "kind", "instruction": "Answer.", "question": "which?", "choices": ["yes", "no"]}
     (folder / "tasks.jsonl").write_text(json.dumps(task) + "\n")
+    base = {**TRAINED, "data": [f"{folder}/rows.jsonl"], "model": f"{folder}/model", "steps": 2}
+    (folder / "base.yaml").write_text(json.dumps(base))
+    (folder / "space.yaml").write_text(json.dumps({"learning_rate": [0.01, 0.1]}))
     return folder
 
 
@@ -87,6 +90,11 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 def studied(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Studies do `work` in place of their trials."""
     monkeypatch.setattr(study, "_trials", lambda _study, _config, life, **_: work(life.stopping))
+
+
+def tuned(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Searches do `work` in place of their trials."""
+    monkeypatch.setattr(tune, "run_trials", lambda _, __, ___, life: work(life.stopping))
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,10 @@ CASES = [
     ),
     Case(
         "weak_to_strong", trained, {**TRAINED, **BINARY, "strong": "{inputs}/model", "seeds": 1}, "weak_to_strong",
+    ),
+    Case(
+        "tune", tuned,
+        {"job": "finetune", "config": "{inputs}/base.yaml", "space": "{inputs}/space.yaml"}, "trials",
     ),
     Case("debate", debated, {**BINARY, "debater": "{inputs}/model"}, "debate"),
     Case(
@@ -292,12 +304,12 @@ def test_restart_names_a_stage_that_the_job_does_and_throws_only_that_away(
 
 
 @each_job
-def test_retry_is_refused_where_no_shard_can_be_set_aside(made: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_is_refused_where_nothing_can_be_set_aside(made: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     if made.case.job == "select_corpus":
         pytest.skip("it has no --retry")
     made.case.replace(monkeypatch, be_stopped)
     again = replace(made.config, retry="failed")
-    if made.case.replace in (annotated, studied):  # studies have trials that failed
+    if made.case.replace in (annotated, studied, tuned):  # studies and searches have trials that failed
         assert made.main(again) == 143
         return
     with pytest.raises(ValueError, match="--retry failed has no effect"):

@@ -30,6 +30,7 @@ LIGHT_JOBS = (
     "finetune",
     "weak_to_strong",
     "debate",
+    "tune",
 )
 LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu", "benchmark training")
 

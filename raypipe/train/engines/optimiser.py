@@ -30,6 +30,21 @@ class Optimiser:
     clip: float = 1.0
     """Largest norm of the gradient; 0: any."""
 
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises
+        ------
+        ValueError
+            If a rate, the decay or the clipping is below 0, or a beta isn't in [0, 1).
+        """
+        for name in ("learning_rate", "muon_learning_rate", "weight_decay", "clip"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
+
     def build(self, module: "nn.Module") -> "list[torch.optim.Optimizer]":
         """The optimisers of a module's trained weights, each weight in one of them."""
         import torch
