@@ -2,17 +2,23 @@
 
 import json
 import re
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from ray import cloudpickle
 
 from jobs import finetune, settings, tune, tune_trial
 from jobs.tune import Config, main
+from jobs.tune_plan import plan_search
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.runs.space import parse_space
+from raypipe.runs.trials import Trial, TrialFiles, run_trial
 from raypipe.storage.folder import Folder
 
 COLOURS = ["red", "green", "blue"]
@@ -141,6 +147,26 @@ def test_a_stopped_trial_ends_the_search_and_the_same_command_goes_on(search, mo
     assert json.loads((Path(search.output) / "run.json").read_text())["status"] == "incomplete"
     assert main(search) == 0
     assert calls == [1.0e-5, 5.0e-3, 5.0e-3]
+
+
+def test_a_trial_in_a_thread_that_its_scheduler_stops_leaves_no_lock_and_goes_on_later(search, tmp_path):
+    """As Tune does it: trials run beside the main thread, and a report doesn't return where one is stopped."""
+    plan = plan_search(search, parse_space({"learning_rate": [5.0e-3]}))
+    files, trial = TrialFiles(Folder(str(tmp_path / "trials")), plan.trial_identity), Trial({"learning_rate": 5.0e-3})
+    function = cloudpickle.loads(cloudpickle.dumps(plan.trial()))
+    seen = []
+
+    def stop(step, metrics):
+        seen.append((step, sorted(metrics)))
+        sys.exit(0)
+
+    thread = threading.Thread(target=lambda: run_trial(function, trial, files, on_report=stop))
+    thread.start()
+    thread.join()
+    assert seen == [(2, ["heldout_loss", "heldout_loss/all"])]
+    assert files.read(trial) is None
+    result = run_trial(function, trial, files)
+    assert (result.status, result.steps) == ("finished", 4)
 
 
 @pytest.mark.parametrize(

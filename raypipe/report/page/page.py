@@ -17,6 +17,7 @@ from raypipe.report.panels.heads import heads
 from raypipe.report.panels.how import how
 from raypipe.report.panels.rows import rows
 from raypipe.report.panels.scores import scores
+from raypipe.report.panels.search import search
 from raypipe.report.panels.selection import selection
 from raypipe.report.panels.summary import summary
 from raypipe.report.panels.training import training
@@ -48,6 +49,7 @@ def _panels(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> li
     if files.is_scoring:
         found += [part(numbers) for part in (summary, scores, follows, heads, selection)]
         found += [documents(numbers, chosen), rows(numbers)]
+    found += [search(files)] if files.searches else []
     found += [training(files)] if files.training else []
     found += [evaluation(files)] if files.evaluations else []
     return [*found, how(files)]
