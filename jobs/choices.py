@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.answering import here, start_device, where_it_trained
 from jobs.training import engine_settings, part
+from raypipe.contracts.rows import Document
 from raypipe.evaluate.comparison import compare
 from raypipe.evaluate.exact_match import exact_match
 from raypipe.models.causal import open_model
@@ -23,7 +24,7 @@ from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import ChoiceColumns, read_questions
 from raypipe.train.choices.tf_idf import tf_idf_answers
 from raypipe.train.data.examples import Examples
-from raypipe.train.data.loader import Document, ExampleFeed, Share
+from raypipe.train.data.loader import ExampleFeed, Share
 
 EVALUATION = "evaluation.json"
 START, OURS = "zero-shot", "finetuned"
@@ -47,7 +48,7 @@ def as_examples(choices: Prepared) -> Examples:
     return Examples(choices.train, choices.validation, choices.left_out, [], [], [])
 
 
-def mixed_feed(config: Any, choices: Prepared, share: Share, count: Callable[[Document], int]) -> ExampleFeed:
+def mixed_feed(config: Any, choices: Prepared, share: Share, count: Callable[[Document], int]) -> ExampleFeed[Document]:
     """Examples of all tasks, mixed as the settings say."""
     return ExampleFeed(choices.train, choices.validation, share, config.seed, count, choices.order)
 

@@ -21,6 +21,8 @@ from jobs.training import (
     run_training,
     training_identity,
 )
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Task
 from raypipe.corpus.sources import split_source
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
@@ -36,11 +38,11 @@ from raypipe.train.engines.engine import Precision
 from raypipe.train.weights.lora import Lora
 
 if TYPE_CHECKING:
+    from raypipe.contracts.task import Task
     from raypipe.train.engines.workers import Workers
     from raypipe.train.loop.checkpoint import State
     from raypipe.train.tasks.classification import ClassificationHead
     from raypipe.train.tasks.next_token import NextToken
-    from raypipe.train.tasks.task import Task
 
 SHOWN_CLASSES = 20
 """On a terminal."""
@@ -188,7 +190,7 @@ def load(config: Config) -> Examples:
     )
 
 
-def make(config: Config, workers: "Workers", share: Share) -> "tuple[Task, Feed]":
+def make(config: Config, workers: "Workers", share: Share) -> "tuple[Task[Document], Feed[Document]]":
     """The task and its rows, on a worker."""
     if config.learn == "choices":
         learner = task_of(config, [])

@@ -12,6 +12,7 @@ from jobs.answering import here, start_device, where_it_trained
 from jobs.choices import EVALUATION, INTERVAL
 from jobs.training import engine_settings
 from raypipe.arrays import word_counts
+from raypipe.contracts.rows import Document
 from raypipe.evaluate import baselines
 from raypipe.evaluate.comparison import compare
 from raypipe.evaluate.errors import compare_errors
@@ -19,7 +20,6 @@ from raypipe.models.weights import load_weights
 from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.train.data.examples import Examples
-from raypipe.train.data.loader import Document
 
 OURS = "finetuned"
 CHOSEN = "the weights were chosen by the loss on these rows (--take best): the model's figures are a little too good"

@@ -18,6 +18,8 @@ from jobs.training import (
     run_training,
     training_identity,
 )
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Task
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.presets import Initialisation, check_vocabulary, config_of, new_model
@@ -35,7 +37,6 @@ from raypipe.train.engines.engine import Precision
 if TYPE_CHECKING:
     from raypipe.train.engines.workers import Workers
     from raypipe.train.loop.checkpoint import State
-    from raypipe.train.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def plan_pretraining(config: Config, folder: Folder) -> Training:
     )
 
 
-def make(config: Config, workers: "Workers", share: Share) -> "tuple[Task, Feed]":
+def make(config: Config, workers: "Workers", share: Share) -> "tuple[Task[Document], Feed[Document]]":
     """The task and its rows, on a worker."""
     from raypipe.train.tasks.next_token import NextToken
 

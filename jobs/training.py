@@ -75,7 +75,7 @@ def run_training(
         write_report(life.run)  # of what there is so far
         raise
     life.conclude()
-    print(f"{state.step:,} steps, {state.tokens:,} tokens: {training.folder.uri}/model, order {state.order}")
+    print(f"{state.step:,} steps, {state.size:,} tokens: {training.folder.uri}/model, order {state.order}")
     print(f"Report: {write_report(life.run).removeprefix('file://')}")
 
 
@@ -112,7 +112,7 @@ def train_stage(
             then()
         finally:
             card["times"]["busy_s"] = busy_s(folder / "metrics", n_workers=config.workers)
-        card["counts"] = asdict(state)
+        card["counts"] = asdict(state) | {"tokens": state.size}
     return state
 
 
@@ -176,7 +176,7 @@ def lineage(config: Any, identity: dict[str, Any], state: "State") -> dict[str, 
     read = {name: cards.read_card(source / stage) for name, stage in stages.items() if stage != "none"}
     made_from = {name: card["identity"] for name, card in read.items() if card is not None}
     return {
-        "run": run.uri, "steps": state.step, "tokens_seen": state.tokens, "order": state.order,
+        "run": run.uri, "steps": state.step, "tokens_seen": state.size, "order": state.order,
         "heldout_loss": state.heldout, "identity": identity, **made_from, "commit": commit(),
         "settings": json.loads(json.dumps(asdict(config))), "versions": cards.versions(), "created": cards.now(),
     }  # fmt: skip

@@ -23,6 +23,8 @@ from jobs.weak_to_strong_rows import (
     stage_of,
     write_predictions,
 )
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Task
 from raypipe.losses.soft_labels import Confidence
 from raypipe.models.causal import open_model
 from raypipe.models.presets import SHAPES, config_of
@@ -36,11 +38,11 @@ from raypipe.train.engines.engine import Precision
 from raypipe.train.weights.lora import Lora
 
 if TYPE_CHECKING:
+    from raypipe.contracts.task import Task
     from raypipe.train.engines.workers import Workers
     from raypipe.train.loop.checkpoint import State
     from raypipe.train.tasks.classification import SequenceModel
     from raypipe.train.tasks.soft_labels import SoftLabelHead
-    from raypipe.train.tasks.task import Task
 
 LABELS = ("no", "yes")
 
@@ -97,7 +99,9 @@ def plan_arm(config: Any, arm: Arm, seed: int, folder: Folder) -> Training:
     )
 
 
-def make(config: Any, arm: Arm, seed: int, steps: int, workers: "Workers", share: Share) -> "tuple[Task, Feed]":
+def make(
+    config: Any, arm: Arm, seed: int, steps: int, workers: "Workers", share: Share
+) -> "tuple[Task[Document], Feed[Document]]":
     """The task and its rows, on a worker."""
     task = task_of(config, arm, seed, steps)
     halves = halves_of(config, load_rows(config).rows, seed)

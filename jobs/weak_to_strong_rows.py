@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raypipe.contracts.rows import Document
 from raypipe.label.debate.debate import Question, Transcript
 from raypipe.label.debate.transcripts import read_transcripts
 from raypipe.losses.soft_labels import PLAIN, SoftLoss
@@ -17,7 +18,6 @@ from raypipe.runs import card as cards
 from raypipe.runs.names import checked_stage
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryRows
-from raypipe.train.data.loader import Document
 from raypipe.train.data.splits import Halves, exchanged, split_halves
 
 PREDICTIONS = "predictions.parquet"

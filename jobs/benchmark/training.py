@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from jobs.benchmark.processes import fresh_process
+from raypipe.contracts.rows import Document
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.models.presets import config_of, new_model
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Batch, Document, Share, sequences_of
+from raypipe.train.data.loader import Batch, Share, sequences_of
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.loop.plan import Plan
@@ -46,7 +47,7 @@ class Config(Precision):
 class Rows:
     """A feed of random documents, made before the clock starts."""
 
-    domains = ("all",)
+    domains, unit = ("all",), "tokens"
 
     def __init__(self, config: Config, share: Share) -> None:
         random = np.random.default_rng(0)
@@ -54,7 +55,7 @@ class Rows:
         ids = random.integers(0, config.vocabulary_size, (n, config.length), dtype=np.int32)
         self.documents, self.share = [Document(row, "all", "random", at) for at, row in enumerate(ids)], share
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> Batch[Document]:
         """The rows of a step."""
         micro = [[self.documents[at] for at in numbers] for numbers in self.share.of(step)]
         n = self.share.n_sequences
@@ -133,7 +134,7 @@ def raypipe(config: Config, rows: Rows) -> Clock:
     causal, precision = new_model(_shape(config), seed=0, initialisation="normal"), Precision(config.dtype)
     Precision(config.dtype, config.checkpoint_activations, config.compile).apply(causal)
     task = NextToken(causal)
-    engine = TorchEngine(task.module, Optimiser(), n_micro=rows.share.n_micro, precision=precision, workers=workers)
+    engine = TorchEngine(task.models, Optimiser(), n_micro=rows.share.n_micro, precision=precision, workers=workers)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         train(

@@ -20,6 +20,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from raypipe.contracts.op import Pool
+from raypipe.contracts.task import Task
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.run.cluster import check_seen_by_all
 from raypipe.run.display import Display, Seen
@@ -38,7 +39,6 @@ from raypipe.train.loop.flops import measured_peak
 from raypipe.train.loop.journal import Journal, boards
 from raypipe.train.loop.loop import Request, train
 from raypipe.train.loop.meter import Meter
-from raypipe.train.tasks.task import Task
 
 log = logging.getLogger(__name__)
 STOP, NOW = "stop", "now.json"
@@ -133,7 +133,9 @@ def _work(training: Training, workers: Workers) -> State:
     share = Share(workers.rank, workers.world, training.n_sequences, training.micro)
     task, feed = workers.together(lambda: training.make(workers, share))
     engine = _engine(training, task, workers, n_micro=share.n_micro)
-    checkpoints = Checkpoints(training.folder / "checkpoints", workers, training.identity, training.keep)
+    checkpoints = Checkpoints(
+        training.folder / "checkpoints", workers, training.identity, training.keep, training.plan.best_by
+    )
     if workers.rank == 0:
         checkpoints.sweep()
     state = train(
@@ -147,19 +149,19 @@ def _work(training: Training, workers: Workers) -> State:
     )
     if training.take == "best":
         state = checkpoints.restore_best(engine, task)
-    weights = engine.weights()
+    weights = engine.exported()
     workers.from_first(lambda: training.export(weights, state))
     return state
 
 
-def _engine(training: Training, task: Task, workers: Workers, *, n_micro: int) -> Engine:
-    module, optimiser, precision = task.module, training.optimiser, training.precision
+def _engine(training: Training, task: Task[Any], workers: Workers, *, n_micro: int) -> Engine:
+    models, optimiser, precision = task.models, training.optimiser, training.precision
     if training.zero is None:
-        return TorchEngine(module, optimiser, n_micro=n_micro, precision=precision, workers=workers)
-    return DeepSpeedEngine(module, optimiser, zero=training.zero, n_micro=n_micro, precision=precision, workers=workers)
+        return TorchEngine(models, optimiser, n_micro=n_micro, precision=precision, workers=workers)
+    return DeepSpeedEngine(models, optimiser, zero=training.zero, n_micro=n_micro, precision=precision, workers=workers)
 
 
-def _meter(training: Training, task: Task, workers: Workers) -> Meter:
+def _meter(training: Training, task: Task[Any], workers: Workers) -> Meter:
     """The first worker's writes; the others time only."""
     if workers.rank > 0:
         return Meter()
@@ -236,4 +238,5 @@ class _Followed:
         n_done = line["step"] - first_step
         eta_s = (self._n_steps - line["step"]) * (seconds - first_s) / n_done if n_done else None
         used = f", MFU {line['mfu']:.0%}" if "mfu" in line else ""
-        return Seen(line["step"], f"loss {line['loss']:.3f}, {line['tokens_per_s']:,.0f} tokens/s{used}", eta_s)
+        (unit,) = (name.removesuffix("_per_s") for name in line if name.endswith("_per_s"))
+        return Seen(line["step"], f"loss {line['loss']:.3f}, {line[f'{unit}_per_s']:,.0f} {unit}/s{used}", eta_s)

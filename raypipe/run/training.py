@@ -12,9 +12,9 @@ from raypipe.train.engines.zero import Zero
 from raypipe.train.loop.plan import Plan
 
 if TYPE_CHECKING:
+    from raypipe.contracts.task import Task
     from raypipe.train.engines.workers import Workers
     from raypipe.train.loop.checkpoint import State
-    from raypipe.train.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Training:
 
     folder: Folder
     """Of the stage: checkpoints/, metrics/."""
-    make: Callable[["Workers", Share], "tuple[Task, Feed]"]
+    make: Callable[["Workers", Share], "tuple[Task[Any], Feed[Any]]"]
     """Builds the task and its rows, on the worker."""
     export: Callable[[dict[str, Any], "State"], None]
     """Writes the model from the trained weights, on the first worker, at the end."""
@@ -39,7 +39,7 @@ class Training:
     """None: the plain engine."""
     keep: int = 2
     take: Literal["last", "best"] = "last"
-    """Whose weights are exported: the last step's, or those of the lowest held-out loss."""
+    """Whose weights are exported: the last step's, or those of the best by `plan.best_by`."""
     tensorboard: bool = False
     inputs: tuple[str, ...] = ()
     """Models, files and folders that every worker opens; those of this machine must be seen by all nodes."""

@@ -10,6 +10,7 @@ import torch
 from jobs.pretrain import Config, main
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.storage.folder import Folder
+from raypipe.train.engines.handles import plainly
 from raypipe.train.loop.journal import read_journal
 from tests.train.synthetic import finished, write_selection, write_tokens
 
@@ -107,7 +108,7 @@ def test_the_exported_model_has_the_loss_that_training_measured(config, tmp_path
     mix = read_mix(read_listing(Folder(f"{config.output}/tokens")), Folder(f"{config.output}/selection"))
     feed = feed_of(Run(f"{config.output}/tokens", "", length=32), HERE, mix)
     task = NextToken(AutoModelForCausalLM.from_pretrained(tmp_path / "run/train/model"))
-    losses = [task.loss(task.module, task.collate(docs, HERE.device)).losses for docs, _ in feed.heldout()]
+    losses = [task.loss(plainly(task.models), task.collate(docs, HERE.device)).losses for docs, _ in feed.heldout()]
     assert float(torch.cat(losses).detach().mean()) == pytest.approx(lines(config)[-1]["heldout_loss"], abs=1e-5)
 
 

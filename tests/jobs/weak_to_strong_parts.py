@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from jobs.weak_to_strong import Config
+from raypipe.contracts.rows import Document
 from raypipe.lm.packing import pack
 from raypipe.losses.soft_labels import CrossEntropy
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
-from raypipe.train.data.loader import Document
 from raypipe.train.tasks.soft_labels import SoftLabelHead
 from tests.learning import SEED
 
@@ -35,7 +35,7 @@ def texts(n, *, seed, n_moods=2):
     return rows
 
 
-def strong_model(folder, *, n_rows=600, steps=120):
+def strong_model(folder, *, n_rows=600, steps=240):
     """A causal LM whose body has learnt the moods; its tokenizer has a token for each word."""
     words = " ".join([*NEUTRAL, *MOODS[0], *MOODS[1], *EVIDENCE, "0 1 2 3 4 5 6 7 8 9"])
     train_tokenizer([f"{words} {words}"] * 3, vocabulary_size=600, folder=folder)
@@ -80,7 +80,7 @@ def settings(data, strong, output, **changes):
     return Config(**{
         "data": (data,), "strong": strong, "weak": "tiny", "output": str(output), "length": 32, "seeds": 3,
         "test_share": 0.4, "batch_examples": 16, "micro_batch": 16, "learning_rate": 1e-3, "weak_learning_rate": 2e-3,
-        "weight_decay": 0.0, "seed": SEED, "epochs": 4.0, "weak_epochs": 4.0, "cpus_per_worker": 1, **changes,
+        "weight_decay": 0.0, "seed": SEED, "epochs": 2.0, "weak_epochs": 3.0, "cpus_per_worker": 1, **changes,
     })  # fmt: skip
 
 

@@ -15,11 +15,12 @@ from transformers import (
     Qwen2Config,
 )
 
+from raypipe.contracts.rows import Document
 from raypipe.lm.decoder import Decoder
 from raypipe.lm.loss import token_losses
 from raypipe.lm.packing import pack
 from raypipe.models.architecture import ARCHITECTURES, check_architecture
-from raypipe.train.data.loader import Document
+from raypipe.train.engines.handles import plainly
 from raypipe.train.tasks.next_token import NextToken
 from tests.tiny import CONFIGS, SIZES, VOCABULARY, tiny_model
 
@@ -57,7 +58,7 @@ def trained_on(model):
     task = NextToken(model)
     task.module.eval()
     rows = [Document(ids, "all", "file", row) for row, ids in enumerate(documents())]
-    return task.loss(task.module, task.collate(rows, torch.device("cpu"))).losses
+    return task.loss(plainly(task.models), task.collate(rows, torch.device("cpu"))).losses
 
 
 def test_each_type_that_is_let_in_is_compared():

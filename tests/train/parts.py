@@ -83,8 +83,8 @@ def feed_of(run: Run, workers: Workers, mix=None) -> TokenFeed:
 def engine_of(run: Run, task: NextToken, workers: Workers):
     settings = {"n_micro": share(run, workers).n_micro, "precision": Precision(run.dtype), "workers": workers}
     if run.engine == "torch":
-        return TorchEngine(task.module, run.optimiser, **settings)
-    return DeepSpeedEngine(task.module, run.optimiser, zero=Zero(run.zero_stage), **settings)
+        return TorchEngine(task.models, run.optimiser, **settings)
+    return DeepSpeedEngine(task.models, run.optimiser, zero=Zero(run.zero_stage), **settings)
 
 
 def go(run: Run, *, task=None, feed=None, asked=None) -> State:
@@ -129,8 +129,8 @@ def poison(task: NextToken, *, at: int, passes: int) -> None:
     """From this step on the last worker's gradients are infinite, and its losses as they were."""
     original, calls = task.loss, iter(range(1 << 30))
 
-    def loss(module, tensors):
-        terms = original(module, tensors)
+    def loss(models, tensors):
+        terms = original(models, tensors)
         is_late = next(calls) >= (at - 1) * passes
         return dataclasses.replace(terms, losses=Infinite.apply(terms.losses)) if is_late else terms
 

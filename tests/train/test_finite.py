@@ -88,7 +88,7 @@ def test_no_checkpoint_is_written_of_weights_or_moments_that_arent_finite(base, 
     task = NextToken(tiny_model())
     engine = engine_of(base, task, HERE)
     checkpoints = Checkpoints(Folder(str(tmp_path)), HERE, {})
-    terms = task.loss(engine.module, task.collate(feed_of(base, HERE).batch(0).micro[0], HERE.device))
+    terms = task.loss(engine.models, task.collate(feed_of(base, HERE).batch(0).micro[0], HERE.device))
     engine.backward(terms.losses.mean())
     engine.gradient_norm()
     engine.step(1.0)
@@ -129,11 +129,11 @@ def test_a_heldout_loss_that_isnt_finite_stops_and_names_its_domain(base, tmp_pa
     task = NextToken(tiny_model())
     original = task.loss
 
-    def broken(module, tensors):
-        terms = original(module, tensors)
-        return terms if module.training else dataclasses.replace(terms, losses=terms.losses * float("nan"))
+    def broken(models, tensors):
+        terms = original(models, tensors)
+        return terms if task.module.training else dataclasses.replace(terms, losses=terms.losses * float("nan"))
 
-    task.loss = lambda module, tensors: broken(task.module, tensors)
+    task.loss = broken
     with pytest.raises(NotFinite, match="held-out loss after step 6 isn't finite in a, b; the checkpoint of step 4"):
         go(variant(base, tmp_path), task=task, feed=feed_of(base, HERE, mix))
 

@@ -203,8 +203,8 @@ def test_a_loss_that_is_nan_stops_with_the_documents_and_leaves_the_checkpoint(b
     task, calls = NextToken(tiny_model()), iter(range(1000))
     original = task.loss
 
-    def broken(module, tensors):
-        terms = original(module, tensors)
+    def broken(models, tensors):
+        terms = original(models, tensors)
         return terms.__class__(terms.losses * float("nan"), terms.owners) if next(calls) >= 4 * 4 else terms
 
     task.loss = broken

@@ -12,8 +12,9 @@ import torch
 
 from jobs.benchmark.gpu.card import device
 from jobs.benchmark.shapes import SHAPES
+from raypipe.contracts.rows import Document
 from raypipe.models.presets import new_model
-from raypipe.train.data.loader import Batch, Document
+from raypipe.train.data.loader import Batch
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.engines.torch_engine import TorchEngine
@@ -58,12 +59,12 @@ def _full() -> Sizes:
 class Rows:
     """A feed of sequences that documents of random lengths fill to the last token."""
 
-    domains = ("all",)
+    domains, unit = ("all",), "tokens"
 
     def __init__(self, sizes: Sizes) -> None:
         self._sizes, self._random = sizes, np.random.default_rng(0)
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> Batch[Document]:
         """Another step's rows; which, nobody asks."""
         sizes = self._sizes
         micro = [[d for _ in range(sizes.micro) for d in self._sequence(step)] for _ in range(sizes.n_micro)]
@@ -114,7 +115,7 @@ def mfu(sizes: Sizes, compiler: str | None) -> dict[str, Any]:
     workers, lines = Workers.of_this_process(), list[dict[str, Any]]()
     task = NextToken(causal)
     engine = TorchEngine(
-        task.module, Optimiser(), n_micro=sizes.n_micro, precision=Precision("bfloat16"), workers=workers
+        task.models, Optimiser(), n_micro=sizes.n_micro, precision=Precision("bfloat16"), workers=workers
     )
     train(
         task, engine, Rows(sizes), Plan(sizes.steps + 2, Schedule(schedule="constant"), save_every=1 << 30),

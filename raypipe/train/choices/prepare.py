@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raypipe.contracts.rows import Document
 from raypipe.models.tokenizer import Vocabulary
 from raypipe.train.choices.class_cap import cap_majority
 from raypipe.train.choices.labels import Labels, find_labels
@@ -14,7 +15,6 @@ from raypipe.train.choices.question import Question, fraction_of
 from raypipe.train.choices.read import Questions
 from raypipe.train.choices.splits import divide
 from raypipe.train.data.left_out import LeftOut
-from raypipe.train.data.loader import Document
 
 
 @dataclass(frozen=True)

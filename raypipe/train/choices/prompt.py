@@ -11,11 +11,11 @@ from typing import Literal
 
 import numpy as np
 
+from raypipe.contracts.rows import Document
 from raypipe.models.boundary import opened
 from raypipe.models.tokenizer import Vocabulary
 from raypipe.train.choices.labels import CUE, Labels, continuation
 from raypipe.train.choices.question import Question
-from raypipe.train.data.loader import Document
 
 Cut = Literal["end", "middle"]
 GAP = "\n...\n"

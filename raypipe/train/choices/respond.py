@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from raypipe.contracts.rows import Document
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import pack
 from raypipe.lm.plan import plan_batches
@@ -21,7 +22,6 @@ from raypipe.train.choices.labels import Labels
 from raypipe.train.choices.prompt import MAX_DIGITS
 from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import integer
-from raypipe.train.data.loader import Document
 
 INTEGER = re.compile(r"-?\d+")
 BUDGET = {"cpu": 2048, "cuda": 32768}

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from raypipe.columns import require
+from raypipe.contracts.rows import Document
 from raypipe.corpus.records import Record, read_records
 from raypipe.models.boundary import continued
 from raypipe.models.tokenizer import Vocabulary
 from raypipe.train.data.conversation import conversation
 from raypipe.train.data.labels import class_name, in_order, renamed_truths
 from raypipe.train.data.left_out import LeftOut
-from raypipe.train.data.loader import Document
 from raypipe.train.data.order import uniform
 
 Learn = Literal["answers", "class", "number"]

@@ -1,61 +1,55 @@
 """Rows for each step of training, for each worker: a feed is a function of the step, and so exactly resumable."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from raypipe.contracts.rows import Row
 from raypipe.train.data.order import hashed
 
-
-@dataclass(frozen=True)
-class Document:
-    """A document, or a part of one, as a task gets it."""
-
-    ids: np.ndarray  # [t] int32
-    domain: str
-    path: str
-    """Of the source file."""
-    row: int
-    """Of the source file."""
-    has_loss: np.ndarray | None = None  # [t] bool: tokens that are to be learnt; None: all
-    label: float | None = None
-    soft_label: np.ndarray | None = None  # [k] shares of the classes, that sum to 1
+R = TypeVar("R", bound=Row)
+R_co = TypeVar("R_co", bound=Row, covariant=True)
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Generic[R_co]):
     """What one worker gets of one step, and what is known of the whole step."""
 
-    micro: list[list[Document]]
-    """Documents that go through the model together, one list after another."""
+    micro: Sequence[Sequence[R_co]]
+    """Rows that go through the model together, one list after another."""
     n_terms: int
-    """Terms (tokens with a loss, or documents) of the whole step, all workers together."""
-    n_tokens: int
-    """Of the whole step."""
+    """Terms (tokens with a loss, or rows) of the whole step, all workers together."""
+    size: int
+    """Of the whole step's rows."""
     digest: bytes
     """Of the whole step's rows in their order."""
     places: Callable[[], list[tuple[str, int]]]
-    """Source file and row of every document of the whole step."""
+    """Source file and row of every row of the whole step."""
 
 
-class Feed(Protocol):
+class Feed(Protocol[R_co]):
     """Where a task's rows come from."""
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Of all documents."""
+        """Of all rows."""
         ...
 
-    def batch(self, step: int) -> Batch:
+    @property
+    def unit(self) -> str:
+        """What sizes are counted in: tokens, rows."""
+        ...
+
+    def batch(self, step: int) -> Batch[R_co]:
         """The rows of a step."""
         ...
 
-    def heldout(self) -> Iterator[tuple[list[Document], bool]]:
-        """Held-out documents, as many lists on each worker; False: a list that another worker has already counted."""
+    def heldout(self) -> Iterator[tuple[Sequence[R_co], bool]]:
+        """Held-out rows, as many lists on each worker; False: a list that another worker has already counted."""
         ...
 
 
@@ -122,7 +116,7 @@ def sequences_of(batch_tokens: int, length: int, *, unit: int) -> int:
     return batch_tokens // length
 
 
-def shared_out(lists: list[list[Document]], *, rank: int, world: int) -> Iterator[tuple[list[Document], bool]]:
+def shared_out(lists: Sequence[Sequence[R]], *, rank: int, world: int) -> Iterator[tuple[Sequence[R], bool]]:
     """Lists by turns, as many for each worker: engines that split weights need all workers in every pass."""
     for turn in range(-(-len(lists) // world)):
         number = turn * world + rank
@@ -130,26 +124,28 @@ def shared_out(lists: list[list[Document]], *, rank: int, world: int) -> Iterato
 
 
 @dataclass
-class ExampleFeed:
-    """Whole examples from memory, `share.n_sequences` a step, each epoch in another order."""
+class ExampleFeed(Generic[R]):
+    """Whole examples of any kind from memory, `share.n_sequences` a step, each epoch in another order."""
 
-    examples: list[Document]
-    heldout_examples: list[Document]
+    examples: Sequence[R]
+    heldout_examples: Sequence[R]
     share: Share
     seed: int
-    count: Callable[[Document], int]
+    count: Callable[[R], int]
     """Terms of an example's loss."""
     order: Callable[[int], np.ndarray] | None = None
     """Numbers of the examples in the order of an epoch, as many as there are; None: each once, permuted."""
+    unit: str = "tokens"
+    """What the examples' sizes are counted in."""
 
     def __post_init__(self) -> None:
         """Check that there is something to learn from, and count it."""
         if not self.examples:
             raise ValueError("there must be at least one training example, got none.")
-        self.domains = tuple(sorted({example.domain for example in self.examples + self.heldout_examples}))
+        self.domains = tuple(sorted({example.domain for example in (*self.examples, *self.heldout_examples)}))
         self._orders: dict[int, np.ndarray] = {}
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> Batch[R]:
         """The rows of a step."""
         first = step * self.share.n_sequences
         numbers = [self._example(at) for at in range(first, first + self.share.n_sequences)]
@@ -158,12 +154,12 @@ class ExampleFeed:
         return Batch(
             micro,
             sum(self.count(example) for example in whole),
-            sum(len(example.ids) for example in whole),
+            sum(example.size for example in whole),
             blake2b(np.array(numbers).tobytes(), digest_size=16).digest(),
             lambda: [(example.path, example.row) for example in whole],
         )
 
-    def heldout(self) -> Iterator[tuple[list[Document], bool]]:
+    def heldout(self) -> Iterator[tuple[Sequence[R], bool]]:
         """Held-out examples, `micro` at a time."""
         size = self.share.micro
         lists = [self.heldout_examples[at : at + size] for at in range(0, len(self.heldout_examples), size)]
@@ -180,21 +176,21 @@ class ExampleFeed:
         return np.argsort(hashed(np.arange(len(self.examples)), self.seed, epoch, "examples"), kind="stable")
 
 
-class Ahead:
+class Ahead(Generic[R]):
     """Takes the next step's batch from a feed while this one is computed."""
 
-    def __init__(self, feed: Feed, *, n_steps: int) -> None:
+    def __init__(self, feed: Feed[R], *, n_steps: int) -> None:
         self._feed, self._n_steps = feed, n_steps
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
-        self._next: tuple[int, Future[Batch]] | None = None
+        self._next: tuple[int, Future[Batch[R]]] | None = None
 
-    def __enter__(self) -> "Ahead":
+    def __enter__(self) -> "Ahead[R]":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def take(self, step: int) -> Batch:
+    def take(self, step: int) -> Batch[R]:
         """The batch of a step; the one after it is begun."""
         known = self._next
         found = known[1] if known and known[0] == step else self._thread.submit(self._feed.batch, step)

@@ -8,8 +8,9 @@ from hashlib import blake2b
 import numpy as np
 import pyarrow.parquet as pq
 
+from raypipe.contracts.rows import Document
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Batch, Document, Share, shared_out
+from raypipe.train.data.loader import Batch, Share, shared_out
 from raypipe.train.data.order import Pieces, Stream, hashed
 
 WINDOWS_HELD = 2
@@ -31,7 +32,12 @@ class TokenFeed:
         """Of all documents."""
         return self.stream.mix.listing.domains
 
-    def batch(self, step: int) -> Batch:
+    @property
+    def unit(self) -> str:
+        """tokens."""
+        return "tokens"
+
+    def batch(self, step: int) -> Batch[Document]:
         """The rows of a step."""
         length, size = self.stream.length, self.share.n_sequences
         whole = [self.stream.sequence(number) for number in range(step * size, (step + 1) * size)]
@@ -45,7 +51,7 @@ class TokenFeed:
         n_terms = sum(int((pieces.sizes - 1).sum()) for pieces in whole)
         return Batch(micro, n_terms, size * length, digest.digest(), lambda: self._places(whole))
 
-    def heldout(self) -> Iterator[tuple[list[Document], bool]]:
+    def heldout(self) -> Iterator[tuple[Sequence[Document], bool]]:
         """Held-out documents cut at `length`, a document a list's sequence."""
         listing, length = self.stream.mix.listing, self.stream.length
         rows = np.flatnonzero(self.stream.mix.is_heldout & (listing.n_tokens > 1))

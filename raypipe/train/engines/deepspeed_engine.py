@@ -10,19 +10,23 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from safetensors.torch import load_file, save_file
 
+from raypipe.contracts.task import TRAINED, Models, Tensors
+from raypipe.train.engines.averages import Averages
 from raypipe.train.engines.engine import Precision
-from raypipe.train.engines.optimiser import Optimiser, all_finite, set_learning_rate, unique
+from raypipe.train.engines.handles import placed, stand_in, trained_weights
+from raypipe.train.engines.optimiser import Optimiser, all_finite, set_learning_rate
 from raypipe.train.engines.workers import Workers
 from raypipe.train.engines.zero import Zero
+from raypipe.train.engines.zero_handles import ZeroGradients, ZeroWeights, masters_of
 
+AVERAGES = "averages.safetensors"
 TAG = "state"
 UNIVERSAL = "universal"
 INSTALL = "DeepSpeed isn't installed; pip install --no-build-isolation 'raypipe[train]', or --engine torch"
@@ -33,7 +37,7 @@ class DeepSpeedEngine:
 
     def __init__(
         self,
-        module: nn.Module,
+        models: Models,
         optimiser: Optimiser,
         *,
         zero: Zero,
@@ -52,16 +56,22 @@ class DeepSpeedEngine:
                 "nccl" if workers.device.type == "cuda" else "gloo", auto_mpi_discovery=False,
                 init_method=f"file://{tempfile.mkdtemp()}/group", rank=0, world_size=1, verbose=False,
             )  # fmt: skip
-        self.workers, self._zero, self._deepspeed = workers, zero, deepspeed
-        (self._client,) = optimiser.build(module)
-        self._trained = [weight for _, weight in unique(module.named_parameters()) if weight.requires_grad]
+        self.workers, self._zero = workers, zero
+        self._averages, self._exported = Averages(models, workers.device), models.exported
+        (self._client,) = optimiser.build(models.trained)
+        named = trained_weights(models.trained)
         config = _config(zero, optimiser, precision, n_micro=n_micro, world=workers.world)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            self._engine, *_ = deepspeed.initialize(model=module, optimizer=self._client, config=config)
+            self._engine, *_ = deepspeed.initialize(model=models.trained, optimizer=self._client, config=config)
         self._engine.train()
         self._n_backward = 0
-        self.module: Callable[..., Any] = self._engine
+        self._weights, self._gradients = ZeroWeights(named, masters_of(self._engine)), ZeroGradients(named)
+        self.weights: Tensors = self._weights
+        self.gradients: Tensors = self._gradients
+        dtype = getattr(torch, precision.dtype)
+        self.models = placed(models, self._engine, self._averages.modules, device=workers.device, dtype=dtype)
+        self.measured = stand_in(self.models, models.exported)
 
     def backward(self, loss: torch.Tensor) -> None:
         """Add to the gradients; DeepSpeed divides by the number of passes."""
@@ -70,13 +80,16 @@ class DeepSpeedEngine:
         self._engine.backward(loss)
         self._n_backward += 1
 
+    def exchange(self) -> None:
+        """Nothing: the last backward pass has done it."""
+
     def gradient_norm(self) -> float:
-        """From the parts that each worker holds; the last backward pass has exchanged them.
+        """From the parts that each worker holds.
 
         Measured here and not asked of DeepSpeed: it knows its norm only once the weights are updated, and passes over a
         step whose norm isn't finite without a word (or, in stage 0, takes it).
         """
-        squares = sum(float(part.double().square().sum()) for part in local_gradients(self._trained))
+        squares = sum(float(part.double().square().sum()) for part in self._gradients.parts())
         is_spread = self._zero.zero_stage > 0
         total = self.workers.sum(np.array([squares]))[0] if is_spread else squares
         return float(np.sqrt(total))
@@ -87,17 +100,23 @@ class DeepSpeedEngine:
         self._engine.step()
         self._n_backward = 0
 
+    def average(self) -> None:
+        """Draw the averages towards the weights."""
+        self._averages.update(self.weights)
+
     def is_finite(self) -> bool:
         """Whether the parts of weights and moments that any worker holds are."""
         held = self._client.state.items()
         moments = [value for weight, state in held for value in (weight, *state.values())]
-        bad = not all_finite([*moments, *(weight.data for weight in self._trained)])
+        bad = not all_finite([*moments, *self._weights.parts()])
         return not self.workers.sum(np.array([float(bad)]))[0]
 
     def save(self, folder: Path) -> None:
-        """This worker's part."""
+        """This worker's part; the first one's holds the averages."""
         self._engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
         _without_scripts(folder)
+        if self.workers.rank == 0 and self._averages.modules:
+            save_file(self._averages.state(), folder / AVERAGES)
 
     def load(self, folder: Path, *, world: int) -> None:
         """The same number of workers read their parts; another number, the universal format."""
@@ -111,30 +130,19 @@ class DeepSpeedEngine:
         if path is None:
             raise ValueError(f"DeepSpeed found no state in {folder}.")
         self._engine._config.load_universal_checkpoint = False
+        if self._averages.modules:
+            self._averages.load(load_file(folder / AVERAGES))
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The trained weights by name, gathered one after another where they are spread."""
+    def exported(self) -> dict[str, torch.Tensor]:
+        """The weights of the model that is exported, gathered one after another where they are spread."""
+        if self._exported != TRAINED:
+            return self._averages.weights(self._exported) if self.workers.rank == 0 else {}
         found: dict[str, torch.Tensor] = {}
-        for name, weight in unique(self._engine.module.named_parameters()):
-            if not weight.requires_grad:
-                continue
-            with self._deepspeed.zero.GatheredParameters([weight], enabled=self._zero.zero_stage == 3):
-                if self.workers.rank == 0:
-                    found[name] = weight.detach().float().cpu().clone()
+        for name in self.weights.names():
+            whole = self.weights.read(name)  # together: it may have to be gathered
+            if self.workers.rank == 0:
+                found[name] = whole.to("cpu", torch.float32, copy=True)
         return found
-
-
-def local_gradients(weights: Iterable[Any]) -> Iterator[torch.Tensor]:
-    """The parts of the gradients that this worker holds, between a step's last backward pass and its update."""
-    from deepspeed.utils import safe_get_local_grad
-
-    for weight in weights:
-        if hasattr(weight, "ds_id"):  # stage 3
-            yield safe_get_local_grad(weight)
-        elif getattr(weight, "_hp_mapping", None) is not None:  # stages 1 and 2: the part that this worker updates
-            yield weight._hp_mapping.get_lp_grad_fragment(weight._index_in_param_group)
-        elif not hasattr(weight, "_hp_mapping") and weight.grad is not None:  # stage 0: all of it
-            yield weight.grad
 
 
 def import_deepspeed() -> Any:

@@ -1,6 +1,5 @@
-"""The seam around DeepSpeed: gradients, their exchange between workers, the optimiser, and its state on disk."""
+"""The seam around DeepSpeed: models, gradients, their exchange between workers, the optimiser, its state on disk."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import torch
 
+    from raypipe.contracts.task import Placed, Tensors
     from raypipe.train.engines.workers import Workers
 
 
@@ -35,19 +35,33 @@ class Engine(Protocol):
     """What the loop asks for; every worker makes the same calls in the same order."""
 
     workers: "Workers"
-    module: Callable[..., Any]
-    """The task's module, ready to be called."""
+    models: "Placed"
+    """The task's models, ready to be called."""
+    measured: "Placed"
+    """The same, the one that is exported standing for the trained one."""
+    weights: "Tensors"
+    """The trained weights as the optimiser has them; an edit also reaches what the next pass is computed with."""
+    gradients: "Tensors"
+    """Between a step's last backward pass and its update: averaged over passes and workers."""
 
     def backward(self, loss: "torch.Tensor") -> None:
         """Add to the gradients; a step has `n_micro` of these, and what is minimised is their mean over all workers."""
         ...
 
+    def exchange(self) -> None:
+        """After a step's last backward pass: from here on `gradients` are the same on every worker."""
+        ...
+
     def gradient_norm(self) -> float:
-        """Exchange the gradients after a step's last backward pass; their norm before clipping, on every worker."""
+        """The norm of the exchanged gradients, edits included, before clipping; the same on every worker."""
         ...
 
     def step(self, factor: float) -> None:
         """Clip by that norm, and update the weights at this fraction of the peak learning rate."""
+        ...
+
+    def average(self) -> None:
+        """Draw the averaged models towards the weights, after whatever a task has edited."""
         ...
 
     def is_finite(self) -> bool:
@@ -55,13 +69,13 @@ class Engine(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write this worker's files of weights and optimiser into a local folder."""
+        """Write this worker's files of weights, averages and optimiser into a local folder."""
         ...
 
     def load(self, folder: Path, *, world: int) -> None:
         """Take up what `world` workers saved, all their files being in the folder."""
         ...
 
-    def weights(self) -> "dict[str, torch.Tensor]":
-        """The trained weights by name, whole, on the CPU; empty on all workers but the first."""
+    def exported(self) -> "dict[str, torch.Tensor]":
+        """The weights that are exported by name, float32, whole, on the CPU; empty on all workers but the first."""
         ...

@@ -53,6 +53,16 @@ class Workers:
         dist.all_gather_object(values, value)
         return values
 
+    def gather_tensors(self, tensor: torch.Tensor, sizes: list[int]) -> list[torch.Tensor]:
+        """Every worker's tensor, by rank, on this one's device; `sizes` are the lengths of their first axis."""
+        if self.world == 1:
+            return [tensor]
+        padded = tensor.new_zeros(max(sizes), *tensor.shape[1:])
+        padded[: len(tensor)] = tensor
+        whole = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(whole, padded)
+        return [one[:size] for one, size in zip(whole, sizes, strict=True)]
+
     def together(self, action: Callable[[], R]) -> R:
         """What an action gives on this worker; every worker calls it, and what fails on one is raised on all.
 

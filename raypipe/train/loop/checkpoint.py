@@ -23,11 +23,11 @@ from typing import Any
 import pyarrow as pa
 from safetensors.torch import load_file, save_file
 
+from raypipe.contracts.task import Task
 from raypipe.storage.folder import Folder
 from raypipe.train.engines.engine import Engine
 from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.finite import NotFinite, kept_since
-from raypipe.train.tasks.task import Task
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
@@ -46,18 +46,29 @@ class State:
     step: int = 0
     order: str = ""
     """Hash of everything seen so far, in its order."""
-    tokens: int = 0
+    size: int = 0
+    """Of all rows seen: tokens of texts, else rows."""
     heldout: float | None = None
     """Held-out loss at this step, where it was measured."""
     best: float | None = None
-    """The lowest held-out loss up to this step."""
+    """The best held-out figure up to this step: the lowest loss, or the highest of a task's own."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What the task measures of held-out rows beside the loss."""
 
-    def measured(self, loss: float) -> tuple["State", bool]:
-        """The state with a held-out loss (NaN: there is nothing to measure by), and whether it is the lowest."""
-        if math.isnan(loss):
-            return self, False
-        is_best = self.best is None or loss < self.best
-        return replace(self, heldout=loss, best=loss if is_best else self.best), is_best
+    def measured(self, loss: float, figures: dict[str, float], *, by: str) -> tuple["State", bool]:
+        """The state with what was measured (NaN: nothing to measure by), and whether it is the best by a figure."""
+        now = loss if by == "loss" else figures.get(by, math.nan)
+        found = self if math.isnan(loss) else replace(self, heldout=loss, figures=figures)
+        if math.isnan(now):
+            return found, False
+        is_best = self.best is None or (now < self.best if by == "loss" else now > self.best)
+        return replace(found, best=now if is_best else self.best), is_best
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any]) -> "State":
+        """From JSON; of a version that counted tokens only, too."""
+        known = {"size" if name == "tokens" else name: value for name, value in raw.items()}
+        return cls(**known)
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class Manifest:
     def parse(cls, content: bytes) -> "Manifest":
         """From JSON."""
         raw = json.loads(content)
-        return cls(State(**raw["state"]), raw["world"], raw["identity"], raw["files"])
+        return cls(State.parse(raw["state"]), raw["world"], raw["identity"], raw["files"])
 
 
 @dataclass
@@ -86,13 +97,15 @@ class Checkpoints:
     workers: Workers
     identity: dict[str, Any]
     keep: int = 2
+    best_by: str = "loss"
+    """The held-out figure by which a checkpoint is the best."""
 
     def steps(self) -> list[int]:
         """Of complete checkpoints, rising."""
         names = [entry.path.split("/") for entry in self.folder.files(recursive=True)]
         return sorted(int(parts[0]) for parts in names if len(parts) == 2 and parts[1] == MANIFEST)
 
-    def save(self, state: State, engine: Engine, task: Task) -> None:
+    def save(self, state: State, engine: Engine, task: Task[Any]) -> None:
         """Write a checkpoint together; every worker calls it.
 
         Raises
@@ -141,28 +154,28 @@ class Checkpoints:
             log.warning("old checkpoints of %s couldn't be deleted: %s", self.folder.uri, failure)
         return ""
 
-    def restore(self, engine: Engine, task: Task) -> State | None:
+    def restore(self, engine: Engine, task: Task[Any]) -> State | None:
         """Load the last checkpoint that is whole, on every worker; None if there is none."""
         found = self.workers.from_first(self._last_whole)
         return None if found is None else self._load(found, engine, task)
 
-    def restore_best(self, engine: Engine, task: Task) -> State:
-        """Load the checkpoint of the lowest held-out loss, on every worker.
+    def restore_best(self, engine: Engine, task: Task[Any]) -> State:
+        """Load the checkpoint of the best held-out figure, on every worker.
 
         Raises
         ------
         ValueError
-            If no held-out loss was measured.
+            If none was measured.
         """
         found = self.workers.from_first(self.best)
         if found is None:
             raise ValueError(
-                f"the best checkpoint of {self.folder.uri} must have a held-out loss, got none; hold examples out, "
-                "or take the last."
+                f"the best checkpoint of {self.folder.uri} must have a held-out {self.best_by}, got none; hold "
+                "examples out, or take the last."
             )
         return self._load(found, engine, task)
 
-    def _load(self, found: int, engine: Engine, task: Task) -> State:
+    def _load(self, found: int, engine: Engine, task: Task[Any]) -> State:
         manifest = self.manifest(found)
         with self._here(found, manifest) as local:
             engine.load(local, world=manifest.world)
@@ -179,9 +192,11 @@ class Checkpoints:
         return Manifest.parse((self.folder / name_of(step)).read(MANIFEST))
 
     def best(self) -> int | None:
-        """The step with the lowest held-out loss among those that are there."""
-        measured = {step: self.manifest(step).state.heldout for step in self.steps()}
-        known = {step: loss for step, loss in measured.items() if loss is not None}
+        """The step with the best held-out figure among those that are there, the first of equals."""
+        states = {step: self.manifest(step).state for step in self.steps()}
+        is_loss = self.best_by == "loss"
+        measured = {step: s.heldout if is_loss else s.figures.get(self.best_by) for step, s in states.items()}
+        known = {step: figure if is_loss else -figure for step, figure in measured.items() if figure is not None}
         return min(known, key=lambda step: known[step]) if known else None
 
     def sweep(self) -> None:

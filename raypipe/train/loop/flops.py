@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from raypipe.contracts.rows import Document
 from raypipe.lm.products import in_8_bits, quantise
-from raypipe.train.data.loader import Document
 
 PEAK_S = 0.5
 """How long the peak is looked for: others who use the machine leave a gap sooner or later."""

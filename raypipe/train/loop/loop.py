@@ -2,63 +2,33 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import torch
 
 from raypipe.arrays.hashing import bits_of
+from raypipe.contracts.rows import Row
+from raypipe.contracts.task import Task, Terms, WholeStepTask
 from raypipe.runs.signals import Stopped
-from raypipe.train.data.loader import Ahead, Batch, Document, Feed
+from raypipe.train.data.loader import Ahead, Batch, Feed
 from raypipe.train.engines.engine import Engine
 from raypipe.train.loop.checkpoint import Checkpoints, State
 from raypipe.train.loop.finite import NotFinite, kept_since, require_finite
 from raypipe.train.loop.meter import Meter
 from raypipe.train.loop.plan import Plan
-from raypipe.train.tasks.task import Task, Terms
+from raypipe.train.loop.sums import Metrics, Sums
+from raypipe.train.loop.whole_step import backward_whole, measure_whole
 
+R = TypeVar("R", bound=Row)
 Request = Literal["save", "stop"] | None
 """What a worker may be asked between steps: to write a checkpoint, and to end."""
 
 
-@dataclass
-class Sums:
-    """Loss by domain, added up over documents, then over workers."""
-
-    domains: tuple[str, ...]
-    losses: np.ndarray = field(init=False)  # [domains] float64
-    counts: np.ndarray = field(init=False)  # [domains] float64
-
-    def __post_init__(self) -> None:
-        """Begin at zero."""
-        self.losses, self.counts = np.zeros(len(self.domains)), np.zeros(len(self.domains))
-        self._code = {domain: at for at, domain in enumerate(self.domains)}
-
-    def add(self, terms: Terms, documents: Sequence[Document]) -> None:
-        """The terms of a pass. Cost: of the domains in it, not of all."""
-        here, of_document = np.unique([self._code[document.domain] for document in documents], return_inverse=True)
-        owners = torch.from_numpy(of_document).to(terms.owners.device)[terms.owners]
-        losses = torch.zeros(len(here), device=terms.losses.device, dtype=torch.float64)
-        losses.index_add_(0, owners, terms.losses.detach().double())
-        self.losses[here] += losses.cpu().numpy()
-        self.counts[here] += torch.bincount(owners, minlength=len(here)).cpu().numpy()
-
-    @property
-    def mean(self) -> float:
-        """Over all terms; NaN without any."""
-        return float(self.losses.sum() / self.counts.sum()) if self.counts.sum() else float("nan")
-
-    def by_domain(self) -> dict[str, float]:
-        """The means of the domains that have terms."""
-        known = np.flatnonzero(self.counts)
-        return {self.domains[at]: float(self.losses[at] / self.counts[at]) for at in known.tolist()}
-
-
 def train(
-    task: Task,
+    task: Task[R],
     engine: Engine,
-    feed: Feed,
+    feed: Feed[R],
     plan: Plan,
     *,
     checkpoints: Checkpoints,
@@ -71,11 +41,16 @@ def train(
     ------
     Stopped
         After any worker was asked to, once a checkpoint is written.
+    ValueError
+        If the plan judges by a figure that the task doesn't measure.
     NotFinite
         If a loss or a gradient isn't finite, nothing is updated with it; if weights aren't, no checkpoint is written.
     """
+    if plan.best_by not in ("loss", *task.figures):
+        known = ", ".join(["loss", *task.figures])
+        raise ValueError(f"the best step must be judged by one of {known}, got {plan.best_by!r}.")
     state = checkpoints.restore(engine, task) or State()
-    meter.begin(state, plan.n_steps)
+    meter.begin(state, plan.n_steps, feed.unit)
     with Ahead(feed, n_steps=plan.n_steps) as ahead:
         while state.step < plan.n_steps:
             with meter.waiting():
@@ -83,18 +58,20 @@ def train(
             seed_step(plan.seed, state.step, engine.workers.rank)
             sums, request = backward(task, engine, feed, batch, asked())
             check(state, batch, engine, checkpoints, loss=sums.mean)
-            task.after_backward()
+            engine.exchange()
+            task.after_backward(engine.gradients)
             norm = engine.gradient_norm()
             check(state, batch, engine, checkpoints, loss=sums.mean, norm=norm)
             factor = plan.schedule.factor(state.step, plan.n_steps)
             engine.step(factor)
-            task.after_step()
+            task.after_step(engine.weights, state.step + 1)
+            engine.average()
             state = seen(state, batch)
             is_last, is_best, measured = state.step == plan.n_steps, False, None
             if is_last or (plan.heldout_every and state.step % plan.heldout_every == 0):
-                measured = heldout(task, engine, feed)
+                measured = heldout(task, engine, feed, batch)
                 check_heldout(state, measured, checkpoints)
-                state, is_best = state.measured(measured.mean)
+                state, is_best = state.measured(measured.mean, measured.figures, by=plan.best_by)
             meter.step(state, batch, sums, heldout=measured, factor=factor, gradient_norm=norm)
             if is_last or is_best or request or state.step % plan.save_every == 0:
                 meter.close_segment()
@@ -104,39 +81,56 @@ def train(
     return state
 
 
-def backward(task: Task, engine: Engine, feed: Feed, batch: Batch, asked: Request) -> tuple[Sums, Request]:
+def backward(task: Task[R], engine: Engine, feed: Feed[R], batch: Batch[R], asked: Request) -> tuple[Sums, Request]:
     """Gradients of the mean loss of a step, whatever its workers and passes; and what any worker was asked to do."""
     sums = Sums(feed.domains)
-    scale, passes = len(batch.micro) * engine.workers.world / batch.n_terms, []
-    for documents in batch.micro:
-        terms = task.loss(engine.module, task.collate(documents, engine.workers.device))
-        engine.backward(terms.losses.sum() * scale)
-        passes.append((Terms(terms.losses.detach(), terms.owners), documents))
-    for terms, documents in passes:  # not before: it waits for the device
-        sums.add(terms, documents)
-    told = engine.workers.sum(np.concatenate([sums.losses, sums.counts, [asked == "save", asked == "stop"]]))
-    sums.losses, sums.counts = np.split(told[:-2], 2)
-    return sums, "stop" if told[-1] else "save" if told[-2] else None
+    passes: list[tuple[Terms, Sequence[R]]] = []
+    if task.whole_step:
+        passes.append(backward_whole(cast(WholeStepTask[R], task), engine, batch.micro))
+    else:
+        scale = len(batch.micro) * engine.workers.world / batch.n_terms
+        for rows in batch.micro:
+            terms = task.loss(engine.models, task.collate(rows, engine.workers.device))
+            engine.backward(terms.losses.sum() * scale)
+            passes.append((Terms(terms.losses.detach(), terms.owners), rows))
+    for terms, rows in passes:  # not before: it waits for the device
+        sums.add(terms, rows)
+    save, stop = sums.together(engine.workers, asked == "save", asked == "stop")
+    return sums, "stop" if stop else "save" if save else None
 
 
 @torch.no_grad()
-def heldout(task: Task, engine: Engine, feed: Feed) -> Sums:
-    """Loss of the held-out documents, by domain."""
-    sums = Sums(feed.domains)
-    task.module.eval()
-    for documents, is_mine in feed.heldout():
-        terms = task.loss(engine.module, task.collate(documents, engine.workers.device))
-        if is_mine:
-            sums.add(terms, documents)
-    task.module.train()
-    sums.losses, sums.counts = np.split(engine.workers.sum(np.concatenate([sums.losses, sums.counts])), 2)
+def heldout(task: Task[R], engine: Engine, feed: Feed[R], batch: Batch[R]) -> Sums:
+    """Loss of the held-out rows, by domain, and the task's figures, of the model that is exported.
+
+    A whole-step loss is taken over as many rows at a time as the step of `batch` has.
+    """
+    sums, trained = Sums(feed.domains), task.models.trained
+    trained.eval()
+    if task.whole_step:
+        n_rows = sum(len(rows) for rows in batch.micro) * engine.workers.world
+        whole, lists = cast(WholeStepTask[R], task), list(feed.heldout())
+        passes, metrics = measure_whole(whole, engine.measured, engine.workers, lists, n_rows=n_rows)
+        for terms, own in passes:
+            sums.add(terms, own)
+    else:
+        found = Metrics()
+        for rows, is_mine in feed.heldout():
+            terms = task.loss(engine.measured, task.collate(rows, engine.workers.device))
+            if is_mine:
+                sums.add(terms, rows)
+                found.add(terms.metrics)
+        metrics = found.together(engine.workers)
+    trained.train()
+    sums.together(engine.workers)
+    sums.figures = task.summary(metrics) if metrics else {}
     return sums
 
 
-def seen(state: State, batch: Batch) -> State:
+def seen(state: State, batch: Batch[Row]) -> State:
     """The state after a step; `order` chains the hashes of all steps."""
     order = hashlib.blake2b(bytes.fromhex(state.order) + batch.digest, digest_size=16).hexdigest()
-    return State(state.step + 1, order, state.tokens + batch.n_tokens, best=state.best)
+    return State(state.step + 1, order, state.size + batch.size, best=state.best)
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
@@ -145,7 +139,7 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 
 def check(
-    state: State, batch: Batch, engine: Engine, checkpoints: Checkpoints, *, loss: float, norm: float | None = None
+    state: State, batch: Batch[Row], engine: Engine, checkpoints: Checkpoints, *, loss: float, norm: float | None = None
 ) -> None:
     """Stop before the optimiser's step if its loss or gradient isn't finite; every worker sees the same numbers.
 

@@ -15,4 +15,6 @@ class Plan:
     save_every: int = 500
     """Steps between checkpoints."""
     heldout_every: int = 0
-    """Steps between measurements of the held-out loss; 0: at the end only."""
+    """Steps between measurements of held-out rows; 0: at the end only."""
+    best_by: str = "loss"
+    """The held-out figure by which a step is the best: loss (the lowest), or one of the task's (the highest)."""

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from raypipe.contracts.rows import Document
 from raypipe.lm.packing import pack
-from raypipe.train.data.loader import Document
 from raypipe.train.loop.finite import NotFinite, named
 from raypipe.train.tasks.classification import SequenceModel
 

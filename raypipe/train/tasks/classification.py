@@ -1,18 +1,21 @@
 """A class or a number from a document: a linear head on the state of its last token, as transformers has it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.stats import rankdata
 from torch import nn
 
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Models, Placed, Terms
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed, pack
 from raypipe.models.causal import LocalModel
-from raypipe.train.data.loader import Document
 from raypipe.train.loop.flops import matrix_parameters, step_flops
-from raypipe.train.tasks.task import Stateless, Terms
+from raypipe.train.tasks.task import SimpleTask
 
 
 def names_of(labels: Sequence[Any]) -> dict[str, Any]:
@@ -43,18 +46,24 @@ class SequenceModel(nn.Module):
         return logits.float()
 
 
-class ClassificationHead(Stateless):
+class ClassificationHead(SimpleTask):
     """Cross-entropy over k classes; with one output, squared error of a number."""
 
     def __init__(self, classifier: Any) -> None:
         self._module = SequenceModel(classifier)
         self.n_outputs = int(classifier.config.num_labels)
+        self.figures = {1: (), 2: ("accuracy", "auroc")}.get(self.n_outputs, ("accuracy",))
         self._config, self._n_matrix_parameters = classifier.config, matrix_parameters(classifier)
 
     @property
     def module(self) -> nn.Module:
         """The model with its head."""
         return self._module
+
+    @property
+    def models(self) -> Models:
+        """The model with its head is trained."""
+        return Models(self._module)
 
     def count(self, document: Document) -> int:
         """One term a document."""
@@ -69,11 +78,30 @@ class ClassificationHead(Stateless):
         labels = torch.tensor([document.label for document in documents], dtype=torch.float32, device=device)
         return {"batch": pack([document.ids for document in documents], device=device), "labels": labels}
 
-    def loss(self, module: Callable[..., torch.Tensor], tensors: dict[str, Any]) -> Terms:
-        """A term for each document."""
-        logits, labels = module(tensors["batch"]), tensors["labels"]
+    def loss(self, models: Placed, tensors: dict[str, Any]) -> Terms:
+        """A term for each document; metrics: logits [n, k] and labels [n]."""
+        logits, labels = models.trained(tensors["batch"]), tensors["labels"]
         if self.n_outputs == 1:
             losses = F.mse_loss(logits[:, 0], labels, reduction="none")
         else:
             losses = F.cross_entropy(logits, labels.long(), reduction="none")
-        return Terms(losses, torch.arange(len(labels), device=labels.device))
+        metrics = {"logits": logits.detach(), "labels": labels}
+        return Terms(losses, torch.arange(len(labels), device=labels.device), metrics)
+
+    def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Accuracy, and of two classes the area under the ROC curve where both are there; nothing of numbers."""
+        if self.n_outputs == 1:
+            return {}
+        labels = metrics["labels"].astype(np.int64)
+        figures = {"accuracy": float((metrics["logits"].argmax(axis=1) == labels).mean())}
+        if self.n_outputs == 2 and 0 < labels.sum() < len(labels):
+            figures["auroc"] = auroc(metrics["logits"][:, 1] - metrics["logits"][:, 0], labels == 1)
+        return figures
+
+
+def auroc(score: np.ndarray, is_positive: np.ndarray) -> float:
+    """The probability that a positive row scores above a negative one, ties counting half: [n], [n] -> [0, 1]."""
+    rank = rankdata(score)
+    n_positive = int(is_positive.sum())
+    above = rank[is_positive].sum() - n_positive * (n_positive + 1) / 2
+    return float(above / (n_positive * (len(score) - n_positive)))

@@ -1,6 +1,6 @@
 """The task of predicting the next token of packed documents; also of answers only (supervised finetuning)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Models, Placed, Terms
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed, pack
-from raypipe.train.data.loader import Document
 from raypipe.train.loop.flops import matrix_parameters, step_flops
-from raypipe.train.tasks.task import Stateless, Terms
+from raypipe.train.tasks.task import SimpleTask
 
 CHUNK_LOGITS = {"cpu": 1 << 25, "cuda": 1 << 28}
 """From so many logits on they are computed in chunks: never all in memory."""
@@ -51,7 +52,7 @@ class LanguageModel(nn.Module):
         return losses
 
 
-class NextToken(Stateless):
+class NextToken(SimpleTask):
     """Next-token prediction: each token of a document but its first, or those that `has_loss` marks."""
 
     def __init__(self, causal: Any) -> None:
@@ -62,6 +63,11 @@ class NextToken(Stateless):
     def module(self) -> nn.Module:
         """The language model with its loss head."""
         return self._module
+
+    @property
+    def models(self) -> Models:
+        """The language model is trained."""
+        return Models(self._module)
 
     def count(self, document: Document) -> int:
         """Tokens with a loss."""
@@ -85,9 +91,9 @@ class NextToken(Stateless):
             "owners": torch.from_numpy(owners[at]).to(device),
         }
 
-    def loss(self, module: Callable[..., torch.Tensor], tensors: dict[str, Any]) -> Terms:
+    def loss(self, models: Placed, tensors: dict[str, Any]) -> Terms:
         """A term for each token with a loss."""
-        return Terms(module(tensors["batch"], tensors["sources"], tensors["targets"]), tensors["owners"])
+        return Terms(models.trained(tensors["batch"], tensors["sources"], tensors["targets"]), tensors["owners"])
 
 
 def _is_target(document: Document) -> np.ndarray:

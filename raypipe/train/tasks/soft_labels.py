@@ -1,15 +1,16 @@
 """Soft labels from a document: the classification head under a loss that knows how far training has come."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Placed, Tensors, Terms
 from raypipe.lm.packing import pack
 from raypipe.losses.soft_labels import CrossEntropy, SoftLoss
-from raypipe.train.data.loader import Document
 from raypipe.train.tasks.classification import ClassificationHead
-from raypipe.train.tasks.task import Terms
 
 
 class SoftLabelHead(ClassificationHead):
@@ -21,6 +22,7 @@ class SoftLabelHead(ClassificationHead):
 
     def __init__(self, classifier: Any, loss: SoftLoss, *, n_steps: int) -> None:
         super().__init__(classifier)
+        self.figures = ("accuracy",)
         self._loss, self._n_steps, self._step = loss, n_steps, 0
 
     def collate(self, documents: Sequence[Document], device: torch.device) -> dict[str, Any]:
@@ -34,16 +36,21 @@ class SoftLabelHead(ClassificationHead):
         labels = torch.tensor([_soft_label(document, self.n_outputs) for document in documents], dtype=torch.float32)
         return {"batch": pack([one.ids for one in documents], device=device), "labels": labels.to(device)}
 
-    def loss(self, module: Callable[..., torch.Tensor], tensors: dict[str, Any]) -> Terms:
+    def loss(self, models: Placed, tensors: dict[str, Any]) -> Terms:
         """A term for each document."""
-        logits, labels = module(tensors["batch"]), tensors["labels"]
+        logits, labels = models.trained(tensors["batch"]), tensors["labels"]
         loss = self._loss if self.module.training else CrossEntropy()
         losses = loss(logits, labels, self._step / self._n_steps)
-        return Terms(losses, torch.arange(len(labels), device=labels.device))
+        metrics = {"logits": logits.detach(), "labels": labels}
+        return Terms(losses, torch.arange(len(labels), device=labels.device), metrics)
 
-    def after_step(self) -> None:
-        """Count it."""
-        self._step += 1
+    def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Accuracy against the likelier class of each soft label."""
+        return {"accuracy": float((metrics["logits"].argmax(axis=1) == metrics["labels"].argmax(axis=1)).mean())}
+
+    def after_step(self, weights: Tensors, step: int) -> None:
+        """Remember how far training is."""
+        self._step = step
 
     def state(self) -> dict[str, torch.Tensor]:
         """The steps done."""

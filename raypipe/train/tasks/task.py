@@ -1,72 +1,28 @@
-"""What a training method is, for a loop that knows no tokens."""
+"""What most tasks have in common: no hooks, no state, one loss a pass, held-out figures that are means."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
-from torch import nn
 
-from raypipe.train.data.loader import Document
-
-
-@dataclass(frozen=True)
-class Terms:
-    """A loss as its terms (one a token, or one a document), and the document that each belongs to."""
-
-    losses: torch.Tensor  # [p] float32
-    owners: torch.Tensor  # [p] int64, index of the document in the list that was collated
+from raypipe.contracts.task import Tensors
 
 
-class Task(Protocol):
-    """Models, how documents become tensors, and the loss on them."""
+class SimpleTask:
+    """The parts of `Task` that a method needn't have; its file has models, count, collate, loss and flops."""
 
-    @property
-    def module(self) -> nn.Module:
-        """What is trained; the engine wraps it and gives it back to `loss`, ready to be called."""
-        ...
+    whole_step = False
+    figures: Sequence[str] = ()
 
-    def count(self, document: Document) -> int:
-        """Terms that a document adds to the loss: its weight in the mean."""
-        ...
-
-    def collate(self, documents: Sequence[Document], device: torch.device) -> dict[str, Any]:
-        """Documents to tensors."""
-        ...
-
-    def loss(self, module: Callable[..., torch.Tensor], tensors: dict[str, Any]) -> Terms:
-        """The terms of the loss; their mean over a whole step is what is minimised."""
-        ...
-
-    def flops(self, documents: Sequence[Document]) -> float:
-        """Floating-point operations of a step on these documents."""
-        ...
-
-    def after_backward(self) -> None:
-        """Between the last backward pass of a step and the optimiser."""
-        ...
-
-    def after_step(self) -> None:
-        """After the optimiser, for averages of weights and the like."""
-        ...
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """What the task has learnt beside the module's weights; it goes into checkpoints."""
-        ...
-
-    def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Take up a state."""
-        ...
-
-
-class Stateless:
-    """A task whose weights are all it learns: no hooks, no state."""
-
-    def after_backward(self) -> None:
+    def after_backward(self, gradients: Tensors) -> None:
         """Nothing."""
 
-    def after_step(self) -> None:
+    def after_step(self, weights: Tensors, step: int) -> None:
         """Nothing."""
+
+    def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """The mean of each metric over the held-out rows."""
+        return {name: float(values.mean()) for name, values in metrics.items()}
 
     def state(self) -> dict[str, torch.Tensor]:
         """Nothing."""

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from raypipe import columns
+from raypipe.contracts.rows import Document
+from raypipe.contracts.task import Terms
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import code_type, every_row_once, read_listing
-from raypipe.train.data.loader import Document, Share
+from raypipe.train.data.loader import Share
 from raypipe.train.data.order import Stream
 from raypipe.train.data.token_loader import TokenFeed
 from raypipe.train.data.tokenise import TOKENS
-from raypipe.train.loop.loop import Sums
-from raypipe.train.tasks.task import Terms
+from raypipe.train.loop.sums import Sums
 
 N = (1 << 15) + 5
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from raypipe.contracts.rows import Document
 from raypipe.lm.packed_model import attend_packed
-from raypipe.train.data.loader import Document
 from raypipe.train.engines.engine import Precision
+from raypipe.train.engines.handles import plainly
 from raypipe.train.tasks.classification import ClassificationHead
 from raypipe.train.tasks.next_token import LanguageModel, NextToken
 from tests.train.parts import tiny_model
@@ -20,7 +21,7 @@ def documents(*sizes, seed=0, **settings):
 
 
 def loss_of(task, docs):
-    return task.loss(task.module, task.collate(docs, torch.device("cpu")))
+    return task.loss(plainly(task.models), task.collate(docs, torch.device("cpu")))
 
 
 def by_document(terms, n):

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from raypipe.contracts.rows import Document
 from raypipe.models.presets import SHAPES, config_of, new_model
-from raypipe.train.data.loader import Document
+from raypipe.train.engines.handles import plainly
 from raypipe.train.engines.optimiser import Optimiser, set_learning_rate
 from raypipe.train.loop.flops import matrix_parameters, step_flops
 from raypipe.train.loop.schedule import Schedule
@@ -86,7 +87,7 @@ def test_operations_are_those_that_torch_counts():
     task = NextToken(causal)
     document = Document(np.arange(64, dtype=np.int32) % 64, "a", "p", 0)
     with FlopCounterMode(display=False) as counter:
-        task.loss(task.module, task.collate([document], torch.device("cpu"))).losses.sum().backward()
+        task.loss(plainly(task.models), task.collate([document], torch.device("cpu"))).losses.sum().backward()
     n_layers = causal.config.num_hidden_layers
     attention = 6 * n_layers * causal.config.hidden_size * 64**2  # on a CPU torch doesn't count it
     expected = step_flops(matrix_parameters(causal), causal.config, [document])

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from raypipe.contracts.rows import Document
 from raypipe.losses.soft_labels import Confidence, CrossEntropy
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Document, ExampleFeed, Share
+from raypipe.train.data.loader import ExampleFeed, Share
 from raypipe.train.engines.engine import Precision
+from raypipe.train.engines.handles import plainly
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.engines.torch_engine import TorchEngine
 from raypipe.train.loop.checkpoint import Checkpoints
@@ -55,7 +57,7 @@ def go(folder, loss, *, stop_at=None, n_steps=N_STEPS):
     task, calls = SoftLabelHead(classifier(), loss, n_steps=n_steps), iter(range(100))
     share = Share(0, 1, 8, 8)
     engine = TorchEngine(
-        task.module, Optimiser(learning_rate=1e-2), n_micro=share.n_micro, precision=Precision(), workers=HERE
+        task.models, Optimiser(learning_rate=1e-2), n_micro=share.n_micro, precision=Precision(), workers=HERE
     )
     train(
         task,
@@ -98,9 +100,9 @@ def test_held_out_documents_are_measured_by_cross_entropy():
     task = SoftLabelHead(classifier(), Confidence(), n_steps=2)
     task.load_state({"step": torch.tensor(2)})
     tensors = task.collate(documents(), torch.device("cpu"))
-    trained = task.loss(task.module, tensors).losses
+    trained = task.loss(plainly(task.models), tensors).losses
     task.module.eval()
-    measured = task.loss(task.module, tensors).losses
+    measured = task.loss(plainly(task.models), tensors).losses
     torch.testing.assert_close(measured, CrossEntropy()(task.module(tensors["batch"]), tensors["labels"], 0.0))
     assert not torch.allclose(trained, measured)
 
