@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jobs.training import pool_of
 from raypipe.run.one_task import Interrupted, on_a_worker
 from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.storage.uris import local_path
+
+from .training import pool_of
 
 T = TypeVar("T")
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.idle import refuse_idle
-from jobs.training import part
 from raypipe.report.escape import terminal_text
 from raypipe.train.data.binary import BinaryColumns, BinaryRows, read_binary_rows
 from raypipe.train.data.splits import sample_rows
+
+from .idle import refuse_idle
+from .training import part
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-from jobs.answering import here, start_device, where_it_trained
-from jobs.training import engine_settings, part
 from raypipe.contracts.rows import Document
 from raypipe.evaluate.comparison import compare
 from raypipe.evaluate.exact_match import exact_match
@@ -25,6 +23,9 @@ from raypipe.train.choices.read import ChoiceColumns, read_questions
 from raypipe.train.choices.tf_idf import tf_idf_answers
 from raypipe.train.data.examples import Examples
 from raypipe.train.data.loader import ExampleFeed, Share
+
+from .answering import here, start_device, where_it_trained
+from .training import engine_settings, part
 
 EVALUATION = "evaluation.json"
 START, OURS = "zero-shot", "finetuned"

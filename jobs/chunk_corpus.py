@@ -6,13 +6,14 @@ The chunks are a corpus of their own: --corpus 'RUN/chunks/*.parquet' --id-colum
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jobs import settings
-from jobs.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.rewrite.chunks import Chunks
 from raypipe.run.cluster import Wanted
 from raypipe.run.inputs import Sizes
 from raypipe.run.rewrite import rewrite_stage
+
+from . import settings
+from .common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 
 STAGE = "chunks"
 

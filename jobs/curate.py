@@ -5,12 +5,6 @@ from typing import Any
 
 from rich.console import Console
 
-from jobs import settings
-from jobs.common import life_of, run_job, stage_name, why_incomplete
-from jobs.find_heads import MAX_TEXTS, some_texts
-from jobs.score_corpus import STAGE, check_effects, make_op, score
-from jobs.score_corpus import Config as ScoreConfig
-from jobs.select_corpus import check_selecting, part
 from raypipe.report import gather_numbers, terminal, write_report
 from raypipe.run.one_task import on_a_worker
 from raypipe.runs.card import read_card
@@ -19,6 +13,13 @@ from raypipe.score.heads.controls import CHARACTERS, run_controls
 from raypipe.select.export.export import Export, export
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
+
+from . import settings
+from .common import life_of, run_job, stage_name, why_incomplete
+from .find_heads import MAX_TEXTS, some_texts
+from .score_corpus import STAGE, check_effects, make_op, score
+from .score_corpus import Config as ScoreConfig
+from .select_corpus import check_selecting, part
 
 
 @dataclass(frozen=True, kw_only=True)

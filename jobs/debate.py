@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from jobs import settings
-from jobs.binary_data import BinarySettings, say_skipped
-from jobs.common import RunSettings, life_of, run_job, stage_name
-from jobs.training import part
 from raypipe.label.debate.debate import Question, hold_debates
 from raypipe.label.debate.transcripts import file_name, missing_ranges, write_transcripts
 from raypipe.models.causal import open_model
@@ -21,6 +17,11 @@ from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryColumns, BinaryRows
 from raypipe.train.data.splits import split_halves
+
+from . import settings
+from .binary_data import BinarySettings, say_skipped
+from .common import RunSettings, life_of, run_job, stage_name
+from .training import part
 
 if TYPE_CHECKING:
     from raypipe.lm.sampling import Sampler

@@ -12,9 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs import settings
-from jobs.answering import start_device
-from jobs.common import RunSettings, life_of, run_job, stage_name
 from raypipe.corpus.records import read_records
 from raypipe.corpus.sources import split_source
 from raypipe.evaluate.benchmarks import Form, Item, read_items
@@ -30,6 +27,10 @@ from raypipe.runs import card as cards
 from raypipe.runs.signals import Stopped
 from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
+
+from . import settings
+from .answering import start_device
+from .common import RunSettings, life_of, run_job, stage_name
 
 STAGE, EVALUATION = "evaluation", "evaluation.json"
 BUDGET = {"cpu": 2048, "cuda": 32768}

@@ -6,21 +6,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobs import settings
-from jobs.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
-from jobs.common import RunSettings, life_of, run_job, stage_name
-from jobs.idle import names_of, refuse_idle
-from jobs.label_evaluation import LabelEvaluation
-from jobs.training import (
-    TrainSettings,
-    check_engine,
-    engine_settings,
-    lineage,
-    part,
-    plan_of,
-    run_training,
-    training_identity,
-)
 from raypipe.contracts.rows import Document
 from raypipe.contracts.task import Task
 from raypipe.corpus.sources import split_source
@@ -36,6 +21,22 @@ from raypipe.train.data.examples import ExampleColumns, Examples, label_counts, 
 from raypipe.train.data.loader import ExampleFeed, Feed, Share
 from raypipe.train.engines.engine import Precision
 from raypipe.train.weights.lora import Lora
+
+from . import settings
+from .choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
+from .common import RunSettings, life_of, run_job, stage_name
+from .idle import names_of, refuse_idle
+from .label_evaluation import LabelEvaluation
+from .training import (
+    TrainSettings,
+    check_engine,
+    engine_settings,
+    lineage,
+    part,
+    plan_of,
+    run_training,
+    training_identity,
+)
 
 if TYPE_CHECKING:
     from raypipe.contracts.task import Task

@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from jobs.answering import here, start_device, where_it_trained
-from jobs.choices import EVALUATION, INTERVAL
-from jobs.training import engine_settings
 from raypipe.arrays import word_counts
 from raypipe.contracts.rows import Document
 from raypipe.evaluate import baselines
@@ -20,6 +17,10 @@ from raypipe.models.weights import load_weights
 from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.train.data.examples import Examples
+
+from .answering import here, start_device, where_it_trained
+from .choices import EVALUATION, INTERVAL
+from .training import engine_settings
 
 OURS = "finetuned"
 CHOSEN = "the weights were chosen by the loss on these rows (--take best): the model's figures are a little too good"

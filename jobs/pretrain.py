@@ -5,19 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jobs import settings
-from jobs.common import RunSettings, life_of, run_job, stage_name
-from jobs.idle import refuse_idle
-from jobs.training import (
-    TrainSettings,
-    check_engine,
-    engine_settings,
-    lineage,
-    part,
-    plan_of,
-    run_training,
-    training_identity,
-)
 from raypipe.contracts.rows import Document
 from raypipe.contracts.task import Task
 from raypipe.models.architecture import check_architecture
@@ -33,6 +20,20 @@ from raypipe.train.data.loader import Feed, Share, sequences_of
 from raypipe.train.data.order import Stream
 from raypipe.train.data.token_loader import TokenFeed
 from raypipe.train.engines.engine import Precision
+
+from . import settings
+from .common import RunSettings, life_of, run_job, stage_name
+from .idle import refuse_idle
+from .training import (
+    TrainSettings,
+    check_engine,
+    engine_settings,
+    lineage,
+    part,
+    plan_of,
+    run_training,
+    training_identity,
+)
 
 if TYPE_CHECKING:
     from raypipe.train.engines.workers import Workers

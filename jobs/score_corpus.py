@@ -5,19 +5,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from jobs import settings
-from jobs.autotune import budgets_of, cost_of_8_bits, fastest, settle
-from jobs.common import (
-    CorpusSettings,
-    ModelSettings,
-    RunSettings,
-    life_of,
-    run_job,
-    stage_name,
-    why_incomplete,
-)
-from jobs.find_heads import ProbeSettings, detect
-from jobs.idle import refuse_idle
 from raypipe import sample
 from raypipe.contracts.score import KEY
 from raypipe.contracts.statistic import Statistic, name_of
@@ -42,6 +29,20 @@ from raypipe.score.statistics.min_k_plus_plus import MinKPlusPlus
 from raypipe.score.statistics.perplexity import Perplexity
 from raypipe.score.statistics.zlib_loss import ZlibLoss
 from raypipe.storage.folder import Folder
+
+from . import settings
+from .autotune import budgets_of, cost_of_8_bits, fastest, settle
+from .common import (
+    CorpusSettings,
+    ModelSettings,
+    RunSettings,
+    life_of,
+    run_job,
+    stage_name,
+    why_incomplete,
+)
+from .find_heads import ProbeSettings, detect
+from .idle import refuse_idle
 
 Scorer = Influence | Perplexity | MinK | MinKPlusPlus | ZlibLoss
 """The scorers to choose from; a new one is one more here."""

@@ -5,15 +5,16 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from jobs import settings
-from jobs.common import run_job
-from jobs.idle import refuse_idle
 from raypipe.report import terminal
 from raypipe.runs.life import Life
 from raypipe.select.export.export import Export, export
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
 from raypipe.storage.folder import Folder
+
+from . import settings
+from .common import run_job
+from .idle import refuse_idle
 
 P = TypeVar("P", Selection, Export)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.live import Live
 
-from jobs import settings
 from raypipe.report import terminal
 from raypipe.storage.folder import Folder
+
+from . import settings
 
 
 @dataclass(frozen=True)

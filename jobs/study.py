@@ -9,17 +9,18 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from jobs import settings
-from jobs.common import run_job
-from jobs.studies.open_data import FOLDER
-from jobs.studies.study import Study, load_study, study_names
-from jobs.studies.verdicts import identity_of, read_record, record, write_record, write_table
 from raypipe.run.sweep import Need, Sweep, sweep
 from raypipe.runs.life import Life
 from raypipe.runs.names import nearest
 from raypipe.runs.signals import Stopped
 from raypipe.runs.trials import Metrics, Result, TrialFiles, TrialFunction, run_here
 from raypipe.storage.folder import Folder
+
+from . import settings
+from .common import run_job
+from .studies.open_data import FOLDER
+from .studies.study import Study, load_study, study_names
+from .studies.verdicts import identity_of, read_record, record, write_record, write_table
 
 
 @dataclass(frozen=True, kw_only=True)

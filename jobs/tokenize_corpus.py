@@ -5,10 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jobs import settings
-from jobs.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
-from jobs.find_heads import some_texts
-from jobs.idle import refuse_idle
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.models.tokenizer import FILE, learnt_size, open_vocabulary, train_tokenizer
 from raypipe.run.cluster import Wanted
@@ -20,6 +16,11 @@ from raypipe.train.data.index import every_row_once, read_listing, read_mix
 from raypipe.train.data.megatron import write_megatron
 from raypipe.train.data.order import Stream
 from raypipe.train.data.tokenise import Tokenise
+
+from . import settings
+from .common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .find_heads import some_texts
+from .idle import refuse_idle
 
 STAGE, SELECTION = "tokens", "selection"
 SIZES = Sizes(shard_bytes=64 << 20, part_rows=100_000)

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from jobs.idle import names_of, refuse_idle
 from raypipe.contracts.op import Pool
 from raypipe.report import write_report
 from raypipe.run.cluster import Wanted
@@ -25,6 +24,8 @@ from raypipe.train.engines.zero import Zero
 from raypipe.train.loop.journal import busy_s
 from raypipe.train.loop.plan import Plan
 from raypipe.train.loop.schedule import Schedule
+
+from .idle import names_of, refuse_idle
 
 if TYPE_CHECKING:
     from raypipe.train.loop.checkpoint import State

@@ -16,9 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobs import settings
-from jobs.common import RunSettings, life_of, run_job, stage_name
-from jobs.idle import refuse_idle
 from raypipe.runs import card as cards
 from raypipe.runs.life import Life
 from raypipe.runs.signals import Stopped
@@ -26,8 +23,12 @@ from raypipe.runs.space import draw, grid, parse_space
 from raypipe.runs.stage import at_work
 from raypipe.runs.trials import Result, Trial, TrialFiles, run_here
 
+from . import settings
+from .common import RunSettings, life_of, run_job, stage_name
+from .idle import refuse_idle
+
 if TYPE_CHECKING:
-    from jobs.tune_plan import Search
+    from .tune_plan import Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ def main(config: Config) -> int:
     """Search, or go on searching; 1 if no trial finished."""
     refuse_searches_without_effect(config)
     space = parse_space(settings.read_yaml(config.space))
-    from jobs.tune_plan import plan_search  # loads the job, and with it torch
+    from .tune_plan import plan_search  # loads the job, and with it torch
 
     search, stage = plan_search(config, space), stage_name("trials", config)
     with life_of(config, "tune", stages=[stage], has_shards=True) as life:
@@ -116,7 +117,7 @@ def run_trials(config: Config, search: "Search", files: TrialFiles, life: Life) 
     """How all trials ended, those that ended before included."""
     retry = config.retry == "failed"
     if config.on == "tune":
-        from jobs.tune_plan import run_on_tune
+        from .tune_plan import run_on_tune
 
         trials = None if config.search == "optuna" else listed(config, search)
         return run_on_tune(search, trials, files, life, retry=retry)
@@ -129,8 +130,9 @@ def run_trials(config: Config, search: "Search", files: TrialFiles, life: Life) 
 
 def conclude(search: "Search", results: Sequence[Result], files: TrialFiles, life: Life) -> str | None:
     """Write best.yaml, the record of the search and the report; why there is no best, None if there is."""
-    from jobs.tune_results import RECORD, best_of, record, table_of, write_best
     from raypipe.report import write_report
+
+    from .tune_results import RECORD, best_of, record, table_of, write_best
 
     for result in results:
         if result.status == "failed":

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from jobs import settings
-from jobs.tune_space import NOT_SEARCHED, check_parts, check_space
-from jobs.tune_trial import HELDOUT, JobTrial, known_metrics
 from raypipe.run.cluster import Resources, connect
 from raypipe.run.sweep import Need, Sweep, sweep
 from raypipe.run.sweep_search import Asha, Goal, Optuna
@@ -18,6 +15,10 @@ from raypipe.runs.life import Life
 from raypipe.runs.names import nearest
 from raypipe.runs.space import Range, Space, Values
 from raypipe.runs.trials import Result, Trial, TrialFiles
+
+from . import settings
+from .tune_space import NOT_SEARCHED, check_parts, check_space
+from .tune_trial import HELDOUT, JobTrial, known_metrics
 
 RUNNING = ("save_every", "keep", "max_failures", "tensorboard")
 """Settings of a training that change no metric, beside those of the run."""
@@ -77,7 +78,7 @@ def plan_search(config: Any, space: Space) -> Search:
     ValueError
         With the setting and what it must be.
     """
-    module, base = importlib.import_module(f"jobs.{config.job}"), read_base(config)
+    module, base = importlib.import_module(f".{config.job}", __package__), read_base(config)
     if base.workers != 1:
         raise ValueError(f"workers of {config.config} must be 1, a trial trains in one process; got {base.workers}.")
     check_parts(base)
@@ -98,7 +99,7 @@ def read_base(config: Any) -> Any:
     ValueError
         If pretrain isn't told which run holds its tokens.
     """
-    kind = importlib.import_module(f"jobs.{config.job}").Config
+    kind = importlib.import_module(f".{config.job}", __package__).Config
     given = settings.read_file(kind, config.config)
     base = settings.parse(
         kind, ["--config", config.config, *([] if "output" in given else ["--output", config.output])]

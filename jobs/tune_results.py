@@ -6,11 +6,12 @@ from typing import Any
 
 import yaml
 
-from jobs.tune_plan import Search
 from raypipe.run.sweep_search import Goal, distributions, point_of
 from raypipe.runs.space import Space
 from raypipe.runs.trials import Result
 from raypipe.storage.folder import Folder
+
+from .tune_plan import Search
 
 RECORD, BEST = "search.json", "best.yaml"
 MIN_FOR_IMPORTANCE = 8
@@ -89,7 +90,7 @@ def write_best(run: Folder, search: Search, best: Result) -> str:
 
     What differs from the job's defaults is in it, in the order of the job's settings, but for the run folder.
     """
-    from jobs.tune_space import applied
+    from .tune_space import applied
 
     config = dataclasses.replace(applied(search.base, best.trial.settings), seed=best.trial.seed)
     recipe = {

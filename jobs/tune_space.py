@@ -5,9 +5,10 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from jobs.training import part
 from raypipe.runs.names import nearest
 from raypipe.runs.space import Range, Space, Values
+
+from .training import part
 
 NOT_SEARCHED = ("output", "name", "restart", "yes", "retry", "seed", "workers", "cpus_per_worker", "gpus_per_worker")
 """Settings of the job that are of the run, not of the model."""

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from jobs.tune_space import applied
 from raypipe.run.sweep import Need
 from raypipe.runs.lock import Locked
 from raypipe.runs.signals import Stopped
 from raypipe.runs.trials import LOOK_EVERY_S, Metrics, report
 from raypipe.storage.folder import Folder
 from raypipe.train.loop.journal import read_journal
+
+from .tune_space import applied
 
 STAGES = {"finetune": "finetune", "pretrain": "train"}
 """The jobs that can be tuned, and the stage that each trains."""
@@ -62,7 +63,7 @@ class JobTrial:
 
 def _run(job: str, config: Any) -> int:
     """The job's exit status; another process that is still at the trial is waited for."""
-    main = importlib.import_module(f"jobs.{job}").main
+    main = importlib.import_module(f".{job}", __package__).main
     while True:
         try:
             return int(main(config))

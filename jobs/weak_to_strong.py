@@ -10,14 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from jobs import settings
-from jobs.binary_data import BinarySettings, say_skipped
-from jobs.common import RunSettings, life_of, run_job
-from jobs.idle import names_of, refuse_idle
-from jobs.training import TrainSettings, check_engine, part
-from jobs.weak_to_strong_arm import train_arm
-from jobs.weak_to_strong_results import results_of, table_of
-from jobs.weak_to_strong_rows import Arm, debates_about, halves_of, load_rows, stage_of
 from raypipe.losses.soft_labels import Confidence, CrossEntropy, Product, SoftLoss
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
@@ -30,6 +22,15 @@ from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import Share
 from raypipe.train.weights.lora import Lora
+
+from . import settings
+from .binary_data import BinarySettings, say_skipped
+from .common import RunSettings, life_of, run_job
+from .idle import names_of, refuse_idle
+from .training import TrainSettings, check_engine, part
+from .weak_to_strong_arm import train_arm
+from .weak_to_strong_results import results_of, table_of
+from .weak_to_strong_rows import Arm, debates_about, halves_of, load_rows, stage_of
 
 
 @dataclass(frozen=True, kw_only=True)

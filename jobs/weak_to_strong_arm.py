@@ -11,18 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from jobs.training import engine_settings, lineage, part, plan_of, train_stage, training_identity
-from jobs.weak_to_strong_rows import (
-    PREDICTIONS,
-    Arm,
-    arm_folder,
-    documents_of,
-    halves_of,
-    load_rows,
-    soft_labels,
-    stage_of,
-    write_predictions,
-)
 from raypipe.contracts.rows import Document
 from raypipe.contracts.task import Task
 from raypipe.losses.soft_labels import Confidence
@@ -36,6 +24,19 @@ from raypipe.train.data.loader import ExampleFeed, Feed, Share
 from raypipe.train.data.splits import Halves
 from raypipe.train.engines.engine import Precision
 from raypipe.train.weights.lora import Lora
+
+from .training import engine_settings, lineage, part, plan_of, train_stage, training_identity
+from .weak_to_strong_rows import (
+    PREDICTIONS,
+    Arm,
+    arm_folder,
+    documents_of,
+    halves_of,
+    load_rows,
+    soft_labels,
+    stage_of,
+    write_predictions,
+)
 
 if TYPE_CHECKING:
     from raypipe.contracts.task import Task

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from jobs.weak_to_strong_rows import Arm, halves_of, read_predictions
 from raypipe.arrays.intervals import mean_proportion_interval
 from raypipe.evaluate.recovered_gap import MIN_ERRORS, gap_error, recovered_gap
 from raypipe.train.data.binary import BinaryRows
+
+from .weak_to_strong_rows import Arm, halves_of, read_predictions
 
 Json = dict[str, Any]
 

@@ -13,15 +13,15 @@ def main(arguments: list[str]) -> None:
         print(f"usage: python -m jobs.benchmark {{{','.join(BENCHMARKS)}}} [--help]", file=sys.stderr)
         sys.exit(2)
     if arguments[0] == "gpu":  # must do with fewer libraries than the settings of the others need
-        from jobs.benchmark.gpu import command
+        from .gpu import command
 
         sys.exit(command.main(arguments[1:]))
-    from jobs import settings
-    from jobs.common import quieten, run_job
+    from .. import settings
+    from ..common import quieten, run_job
 
     quieten()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was begun is cleared away
-    module = importlib.import_module(f"jobs.benchmark.{arguments[0]}")
+    module = importlib.import_module(f".{arguments[0]}", __package__)
     run_job(lambda: module.main(settings.parse(module.Config, arguments[1:])))
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from jobs.benchmark.chaos_inputs import contents, differences, make_inputs, size_of_shard
+from .chaos_inputs import contents, differences, make_inputs, size_of_shard
 
 TARGETS = {"worker": 0.70, "driver": 0.15, "raylet": 0.15}
 PAUSE_S = 4.0
@@ -135,7 +135,7 @@ class Chaos:
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         command = [
-            sys.executable, "-m", "jobs.score_corpus", "--output", str(self.home / name),
+            sys.executable, "-m", f"{__package__.rpartition('.')[0]}.score_corpus", "--output", str(self.home / name),
             "--corpus", str(self.home / "corpus"), "--model", str(self.home / "model"),
             "--scorer", "influence", "perplexity", "--heads", str(self.home / "heads.json"), "--allow-weak-heads",
             "--shard-bytes", str(size_of_shard(self.home / "corpus")), "--max-tokens", "256", "--token-budget", "1024",

@@ -11,9 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from jobs.benchmark.plain_loop import plain_losses
-from jobs.benchmark.scoring import Contender
-from jobs.benchmark.shapes import SHAPES, as_text, heads_of, make_documents, make_model
 from raypipe.corpus import Corpus, plan_shards, read_shard
 from raypipe.lm.heads import Head
 from raypipe.models.causal import open_model
@@ -27,6 +24,10 @@ from raypipe.score.statistics.influence import Influence
 from raypipe.storage.folder import Folder
 from raypipe.train.loop.flops import measured_peak
 from raypipe.train.loop.meter import memory_bytes
+
+from .plain_loop import plain_losses
+from .scoring import Contender
+from .shapes import SHAPES, as_text, heads_of, make_documents, make_model
 
 FILES = 32
 WHOLE_FILES = Sizes(shard_bytes=1 << 40, part_rows=1)

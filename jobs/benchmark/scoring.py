@@ -12,10 +12,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from jobs.benchmark.processes import apart
+from .processes import apart
 
 if TYPE_CHECKING:
-    from jobs.benchmark.contenders import Bench, Measured
+    from .contenders import Bench, Measured
 
 Contender = Literal["plain32", "plain", "sorted", "single", "alone", "ray"]
 NAMES: dict[str, str] = {
@@ -76,7 +76,7 @@ class Config:
 
 def main(config: Config) -> int:
     """Print the table and return 0 if the bars are met, else 1."""
-    from jobs.benchmark.contenders import Bench, device_peak
+    from .contenders import Bench, device_peak
 
     with tempfile.TemporaryDirectory() as temporary:
         bench = Bench.make(
@@ -104,7 +104,7 @@ def main(config: Config) -> int:
 
 
 def _round(bench: "Bench", contenders: tuple[Contender, ...], at: int) -> "dict[Contender, Measured]":
-    from jobs.benchmark.contenders import contend
+    from .contenders import contend
 
     measured = {}
     for who in contenders:
@@ -115,7 +115,7 @@ def _round(bench: "Bench", contenders: tuple[Contender, ...], at: int) -> "dict[
 
 def summarise(runs: "list[Measured]", shape: str, peak: float) -> dict[str, float]:
     """Medians over runs, and the share of the device's matmul peak that the model's own operations are."""
-    from jobs.benchmark.shapes import SHAPES
+    from .shapes import SHAPES
 
     figures = [run.figures for run in runs]
     medians = {name: statistics.median(run[name] for run in figures) for name in figures[0]}

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from jobs.benchmark.processes import fresh_process
 from raypipe.contracts.rows import Document
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.models.presets import config_of, new_model
@@ -22,6 +21,8 @@ from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.loop.plan import Plan
 from raypipe.train.loop.schedule import Schedule
+
+from .processes import fresh_process
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,13 +25,14 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from jobs.benchmark.processes import fresh_process
 from raypipe.columns import REASON
 from raypipe.corpus import Corpus
 from raypipe.run.cluster import Wanted
 from raypipe.run.inputs import Sizes
 from raypipe.run.stage import Annotate
 from raypipe.storage.folder import Folder
+
+from .processes import fresh_process
 
 LINKS = 10_000
 MIN_OF_LINEAR, MAX_OVER_IDEAL = 0.95, 1.25

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from jobs.studies.study import Study
 from raypipe import sample
 from raypipe.evaluate.claims import Claim
 from raypipe.lm.decoder import Decoder
@@ -27,6 +26,8 @@ from raypipe.score.heads.probes import Probe, make_probes, sentences
 from raypipe.score.heads.retrieval_heads import score_heads, top_heads
 from raypipe.score.statistics.influence import Influence
 from raypipe.storage.folder import Folder
+
+from .study import Study
 
 TOKENS, BUDGET = 768, 4096
 PIECE = 400

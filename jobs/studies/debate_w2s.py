@@ -13,12 +13,13 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from jobs.studies.open_data import split, vectors
-from jobs.studies.study import Study
 from raypipe.evaluate.claims import Claim
 from raypipe.losses.soft_labels import Confidence, CrossEntropy, Product, SoftLoss
 from raypipe.runs.trials import Metrics
 from raypipe.storage.folder import Folder
+
+from .open_data import split, vectors
+from .study import Study
 
 LOSSES: dict[str, SoftLoss] = {"xent": CrossEntropy(), "logconf": Confidence(), "product": Product()}
 N_COARSE, N_EVIDENCE = 6, 4

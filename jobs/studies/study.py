@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs import studies
 from raypipe.evaluate.claims import Claim
 from raypipe.runs.trials import Trial, TrialFunction
+
+from .. import studies
 
 NO_STUDY = ("study", "verdicts", "open_data")
 """Modules of the package that are none."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from jobs.studies.study import Study
-from jobs.training import commit
 from raypipe.evaluate.claims import Outcome, Values, judge
 from raypipe.runs.card import now, versions
 from raypipe.runs.trials import Result
+
+from ..training import commit
+from .study import Study
 
 RESULTS = Path(__file__).parent / "results"
 TABLE = Path(__file__).parent / "RESULTS.md"

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.benchmark.gpu.show import table
-from jobs.benchmark.gpu.supervise import Outcome, run_group
+from .show import table
+from .supervise import Outcome, run_group
 
 TOTAL_S = 525.0
 """For all; what has no time left then is cut, and said to be."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from jobs.benchmark.gpu.scoring import Bed, Sizes, raypipe_losses, scorer
-from jobs.benchmark.plain_loop import plain_losses
 from raypipe.models.causal import open_model
+
+from ..plain_loop import plain_losses
+from .scoring import Bed, Sizes, raypipe_losses, scorer
 
 SPREAD = 0.1
 """Deviation of the weights: large enough that documents differ in their losses, and heads matter."""

@@ -16,9 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from jobs.benchmark.gpu.waiting import busy_share
-from jobs.benchmark.plain_loop import plain_losses
-from jobs.benchmark.shapes import SHAPES, heads_of, make_documents, save_model
 from raypipe.contracts.statistic import mean_by_document
 from raypipe.lm.heads import Head
 from raypipe.lm.plan import plan_batches
@@ -26,6 +23,10 @@ from raypipe.models.causal import open_model
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.statistics.influence import Influence
 from raypipe.train.loop.meter import memory_bytes
+
+from ..plain_loop import plain_losses
+from ..shapes import SHAPES, heads_of, make_documents, save_model
+from .waiting import busy_share
 
 Losses = Callable[[list[np.ndarray]], np.ndarray]
 """Documents -> [n, 2]: the loss of each, intact and neutralised."""

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from jobs.benchmark.gpu.card import device
-from jobs.benchmark.shapes import SHAPES
 from raypipe.contracts.rows import Document
 from raypipe.models.presets import new_model
 from raypipe.train.data.loader import Batch
@@ -25,6 +23,9 @@ from raypipe.train.loop.meter import Meter, memory_bytes
 from raypipe.train.loop.plan import Plan
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.next_token import NextToken
+
+from ..shapes import SHAPES
+from .card import device
 
 ROOMY = 70e9
 """Bytes of a device that takes two sequences at once."""

@@ -1,0 +1,67 @@
+"""Every job by its name: `raypipe NAME [settings]` where raypipe is installed, `python -m jobs NAME` in a clone."""
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+
+JOBS = (
+    "curate",
+    "score_corpus",
+    "select_corpus",
+    "find_heads",
+    "tokenize_corpus",
+    "chunk_corpus",
+    "pretrain",
+    "finetune",
+    "tune",
+    "debate",
+    "weak_to_strong",
+    "evaluate_model",
+    "study",
+    "show_run",
+    "benchmark",
+)
+
+
+def main() -> None:
+    """Run the job that the first word of the command line names; without one, say which there are."""
+    given = sys.argv[1:] or [""]
+    if (name := given[0].replace("-", "_")) in JOBS:
+        run(name, given[1:])
+        return
+    wants_help = given[0] in ("--help", "-h")
+    print("\n".join(usage()), file=sys.stdout if wants_help else sys.stderr)
+    sys.exit(0 if wants_help else 2)
+
+
+def run(name: str, words: list[str]) -> None:
+    """Run a job on the words behind its name, and end the process as it does."""
+    if name == "benchmark":
+        importlib.import_module(".benchmark.__main__", __package__).main(words)
+        return
+    from . import settings
+    from .common import run_job
+
+    sys.argv = [f"raypipe {name}", *words]
+    job = importlib.import_module(f".{name}", __package__)
+    run_job(lambda: job.main(settings.parse(job.Config)))
+
+
+def usage() -> list[str]:
+    """The jobs, each with the first line of what it says of itself; none is imported."""
+    return [
+        "usage: raypipe NAME [settings], or raypipe NAME --help",
+        *(f"  {name:<16} {_about(name)}" for name in JOBS),
+    ]
+
+
+def _about(name: str) -> str:
+    here = Path(__file__).parent
+    file = here / f"{name}.py" if (here / f"{name}.py").exists() else here / name / "__main__.py"
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return text.splitlines()[0].partition(": python -m")[0].rstrip(".")
+
+
+if __name__ == "__main__":
+    main()
