@@ -40,8 +40,8 @@ def run(name: str, words: list[str]) -> None:
     if name == "benchmark":
         importlib.import_module(".benchmark.__main__", __package__).main(words)
         return
-    from . import settings
-    from .common import run_job
+    from .parts import settings
+    from .parts.common import run_job
 
     sys.argv = [f"raypipe {name}", *words]
     job = importlib.import_module(f".{name}", __package__)

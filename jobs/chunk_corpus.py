@@ -12,8 +12,8 @@ from raypipe.run.cluster import Wanted
 from raypipe.run.inputs import Sizes
 from raypipe.run.rewrite import rewrite_stage
 
-from . import settings
-from .common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .parts import settings
+from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 
 STAGE = "chunks"
 

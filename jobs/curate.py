@@ -14,9 +14,9 @@ from raypipe.select.export.export import Export, export
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
 
-from . import settings
-from .common import life_of, run_job, stage_name, why_incomplete
 from .find_heads import MAX_TEXTS, some_texts
+from .parts import settings
+from .parts.common import life_of, run_job, stage_name, why_incomplete
 from .score_corpus import STAGE, check_effects, make_op, score
 from .score_corpus import Config as ScoreConfig
 from .select_corpus import check_selecting, part

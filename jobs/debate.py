@@ -18,10 +18,10 @@ from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryColumns, BinaryRows
 from raypipe.train.data.splits import split_halves
 
-from . import settings
-from .binary_data import BinarySettings, say_skipped
-from .common import RunSettings, life_of, run_job, stage_name
-from .training import part
+from .parts import settings
+from .parts.binary_data import BinarySettings, say_skipped
+from .parts.common import RunSettings, life_of, run_job, stage_name
+from .parts.training import part
 
 if TYPE_CHECKING:
     from raypipe.lm.sampling import Sampler

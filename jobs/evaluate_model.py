@@ -28,9 +28,9 @@ from raypipe.runs.signals import Stopped
 from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
 
-from . import settings
-from .answering import start_device
-from .common import RunSettings, life_of, run_job, stage_name
+from .parts import settings
+from .parts.answering import start_device
+from .parts.common import RunSettings, life_of, run_job, stage_name
 
 STAGE, EVALUATION = "evaluation", "evaluation.json"
 BUDGET = {"cpu": 2048, "cuda": 32768}

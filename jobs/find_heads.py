@@ -9,8 +9,8 @@ from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
 from raypipe.models.causal import open_model
 from raypipe.runs.names import checked_stage
 
-from . import settings
-from .common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job
+from .parts import settings
+from .parts.common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job
 
 log = logging.getLogger(__name__)
 MAX_TEXTS = 400

@@ -22,12 +22,12 @@ from raypipe.train.data.loader import ExampleFeed, Feed, Share
 from raypipe.train.engines.engine import Precision
 from raypipe.train.weights.lora import Lora
 
-from . import settings
-from .choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
-from .common import RunSettings, life_of, run_job, stage_name
-from .idle import names_of, refuse_idle
-from .label_evaluation import LabelEvaluation
-from .training import (
+from .parts import settings
+from .parts.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
+from .parts.common import RunSettings, life_of, run_job, stage_name
+from .parts.idle import names_of, refuse_idle
+from .parts.label_evaluation import LabelEvaluation
+from .parts.training import (
     TrainSettings,
     check_engine,
     engine_settings,

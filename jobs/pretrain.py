@@ -21,10 +21,10 @@ from raypipe.train.data.order import Stream
 from raypipe.train.data.token_loader import TokenFeed
 from raypipe.train.engines.engine import Precision
 
-from . import settings
-from .common import RunSettings, life_of, run_job, stage_name
-from .idle import refuse_idle
-from .training import (
+from .parts import settings
+from .parts.common import RunSettings, life_of, run_job, stage_name
+from .parts.idle import refuse_idle
+from .parts.training import (
     TrainSettings,
     check_engine,
     engine_settings,

@@ -30,19 +30,11 @@ from raypipe.score.statistics.perplexity import Perplexity
 from raypipe.score.statistics.zlib_loss import ZlibLoss
 from raypipe.storage.folder import Folder
 
-from . import settings
-from .autotune import budgets_of, cost_of_8_bits, fastest, settle
-from .common import (
-    CorpusSettings,
-    ModelSettings,
-    RunSettings,
-    life_of,
-    run_job,
-    stage_name,
-    why_incomplete,
-)
 from .find_heads import ProbeSettings, detect
-from .idle import refuse_idle
+from .parts import settings
+from .parts.autotune import budgets_of, cost_of_8_bits, fastest, settle
+from .parts.common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .parts.idle import refuse_idle
 
 Scorer = Influence | Perplexity | MinK | MinKPlusPlus | ZlibLoss
 """The scorers to choose from; a new one is one more here."""

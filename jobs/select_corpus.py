@@ -12,9 +12,9 @@ from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
 from raypipe.storage.folder import Folder
 
-from . import settings
-from .common import run_job
-from .idle import refuse_idle
+from .parts import settings
+from .parts.common import run_job
+from .parts.idle import refuse_idle
 
 P = TypeVar("P", Selection, Export)
 

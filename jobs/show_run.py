@@ -9,7 +9,7 @@ from rich.live import Live
 from raypipe.report import terminal
 from raypipe.storage.folder import Folder
 
-from . import settings
+from .parts import settings
 
 
 @dataclass(frozen=True)

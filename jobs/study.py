@@ -16,8 +16,8 @@ from raypipe.runs.signals import Stopped
 from raypipe.runs.trials import Metrics, Result, TrialFiles, TrialFunction, run_here
 from raypipe.storage.folder import Folder
 
-from . import settings
-from .common import run_job
+from .parts import settings
+from .parts.common import run_job
 from .studies.open_data import FOLDER
 from .studies.study import Study, load_study, study_names
 from .studies.verdicts import identity_of, read_record, record, write_record, write_table

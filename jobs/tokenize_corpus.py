@@ -17,10 +17,10 @@ from raypipe.train.data.megatron import write_megatron
 from raypipe.train.data.order import Stream
 from raypipe.train.data.tokenise import Tokenise
 
-from . import settings
-from .common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .find_heads import some_texts
-from .idle import refuse_idle
+from .parts import settings
+from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .parts.idle import refuse_idle
 
 STAGE, SELECTION = "tokens", "selection"
 SIZES = Sizes(shard_bytes=64 << 20, part_rows=100_000)

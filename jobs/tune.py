@@ -23,12 +23,12 @@ from raypipe.runs.space import draw, grid, parse_space
 from raypipe.runs.stage import at_work
 from raypipe.runs.trials import Result, Trial, TrialFiles, run_here
 
-from . import settings
-from .common import RunSettings, life_of, run_job, stage_name
-from .idle import refuse_idle
+from .parts import settings
+from .parts.common import RunSettings, life_of, run_job, stage_name
+from .parts.idle import refuse_idle
 
 if TYPE_CHECKING:
-    from .tune_plan import Search
+    from .parts.tune_plan import Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def main(config: Config) -> int:
     """Search, or go on searching; 1 if no trial finished."""
     refuse_searches_without_effect(config)
     space = parse_space(settings.read_yaml(config.space))
-    from .tune_plan import plan_search  # loads the job, and with it torch
+    from .parts.tune_plan import plan_search
 
     search, stage = plan_search(config, space), stage_name("trials", config)
     with life_of(config, "tune", stages=[stage], has_shards=True) as life:
@@ -117,7 +117,7 @@ def run_trials(config: Config, search: "Search", files: TrialFiles, life: Life) 
     """How all trials ended, those that ended before included."""
     retry = config.retry == "failed"
     if config.on == "tune":
-        from .tune_plan import run_on_tune
+        from .parts.tune_plan import run_on_tune
 
         trials = None if config.search == "optuna" else listed(config, search)
         return run_on_tune(search, trials, files, life, retry=retry)
@@ -132,7 +132,7 @@ def conclude(search: "Search", results: Sequence[Result], files: TrialFiles, lif
     """Write best.yaml, the record of the search and the report; why there is no best, None if there is."""
     from raypipe.report import write_report
 
-    from .tune_results import RECORD, best_of, record, table_of, write_best
+    from .parts.tune_results import RECORD, best_of, record, table_of, write_best
 
     for result in results:
         if result.status == "failed":

@@ -23,14 +23,14 @@ from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import Share
 from raypipe.train.weights.lora import Lora
 
-from . import settings
-from .binary_data import BinarySettings, say_skipped
-from .common import RunSettings, life_of, run_job
-from .idle import names_of, refuse_idle
-from .training import TrainSettings, check_engine, part
-from .weak_to_strong_arm import train_arm
-from .weak_to_strong_results import results_of, table_of
-from .weak_to_strong_rows import Arm, debates_about, halves_of, load_rows, stage_of
+from .parts import settings
+from .parts.binary_data import BinarySettings, say_skipped
+from .parts.common import RunSettings, life_of, run_job
+from .parts.idle import names_of, refuse_idle
+from .parts.training import TrainSettings, check_engine, part
+from .parts.weak_to_strong_arm import train_arm
+from .parts.weak_to_strong_results import results_of, table_of
+from .parts.weak_to_strong_rows import Arm, debates_about, halves_of, load_rows, stage_of
 
 
 @dataclass(frozen=True, kw_only=True)

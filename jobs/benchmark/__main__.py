@@ -16,8 +16,8 @@ def main(arguments: list[str]) -> None:
         from .gpu import command
 
         sys.exit(command.main(arguments[1:]))
-    from .. import settings
-    from ..common import quieten, run_job
+    from ..parts import settings
+    from ..parts.common import quieten, run_job
 
     quieten()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was begun is cleared away

@@ -12,7 +12,7 @@ from raypipe.evaluate.claims import Outcome, Values, judge
 from raypipe.runs.card import now, versions
 from raypipe.runs.trials import Result
 
-from ..training import commit
+from ..parts.training import commit
 from .study import Study
 
 RESULTS = Path(__file__).parent / "results"

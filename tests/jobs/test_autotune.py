@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jobs import score_corpus
-from jobs.autotune import COMPARED_S, budgets_of, compared, cost_of_8_bits, fastest, settle
+from jobs.parts.autotune import COMPARED_S, budgets_of, compared, cost_of_8_bits, fastest, settle
 from jobs.score_corpus import Config
 from raypipe.contracts.op import Pool
 from raypipe.corpus import Known, Plan, Shard
@@ -60,7 +60,7 @@ def test_a_budget_is_given_or_found_and_holds_a_document(op):
 def test_the_fastest_is_taken_and_all_rates_are_said(op, monkeypatch, capsys):
     speeds = {64: 10.0, 128: 30.0, 256: 0.0}  # 0: out of memory
     monkeypatch.setattr(
-        "jobs.autotune.calibrate",
+        "jobs.parts.autotune.calibrate",
         lambda ops, *rest: [replace(RATE, tokens_per_s=speeds[one.token_budget]) for one in ops],
     )
     best, rate = fastest([replace(op, token_budget=budget) for budget in speeds], None, None, Pool())

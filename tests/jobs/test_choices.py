@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from jobs import answering, choices
 from jobs.finetune import Config, main
+from jobs.parts import answering, choices
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.storage.folder import Folder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.common import run_job
+from jobs.parts.common import run_job
 from raypipe.run.event_loop import StageFailed
 from raypipe.runs.lock import Locked, LockLost
 from raypipe.storage.uris import redact_text

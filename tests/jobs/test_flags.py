@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobs import settings
+from jobs.parts import settings
 
 STORED: dict[str, Any] = json.loads((Path(__file__).parent / "stored/flags.json").read_text())
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from jobs import choices, debate, evaluate_model, find_heads, study, tune
+from jobs import debate, evaluate_model, find_heads, study, tune
 from jobs.benchmark.chaos_inputs import make_model
-from jobs.common import run_job
+from jobs.parts import choices
+from jobs.parts.common import run_job
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run import cluster
 from raypipe.run import stage as run_stage

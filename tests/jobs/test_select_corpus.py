@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import select_corpus, settings
+from jobs import select_corpus
+from jobs.parts import settings
 from tests.select.conftest import corpus, read_arm, write_run
 
 

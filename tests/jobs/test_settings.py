@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from jobs import settings
+from jobs.parts import settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,7 @@ def test_help_into_a_pipe_that_closes_ends_without_a_word():
 def test_other_libraries_show_no_bars_in_a_job(tmp_path):
     code = """
 import sys
-from jobs.common import run_job
+from jobs.parts.common import run_job
 run_job(lambda: __import__("transformers").utils.logging.is_progress_bar_enabled() * 7)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -12,9 +12,10 @@ import torch
 import yaml
 from ray import cloudpickle
 
-from jobs import finetune, settings, tune, tune_trial
+from jobs import finetune, tune
+from jobs.parts import settings, tune_trial
+from jobs.parts.tune_plan import plan_search
 from jobs.tune import Config, main
-from jobs.tune_plan import plan_search
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.runs.space import parse_space

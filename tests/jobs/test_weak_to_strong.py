@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from jobs import debate, weak_to_strong_arm
+from jobs import debate
+from jobs.parts import weak_to_strong_arm
+from jobs.parts.weak_to_strong_arm import task_of
+from jobs.parts.weak_to_strong_rows import PREDICTIONS, Arm, documents_of, halves_of, load_rows, soft_labels
 from jobs.weak_to_strong import Config, arms_of, main
-from jobs.weak_to_strong_arm import task_of
-from jobs.weak_to_strong_rows import PREDICTIONS, Arm, documents_of, halves_of, load_rows, soft_labels
 from raypipe.run import trainer
 from raypipe.runs.card import IdentityChanged
 from tests.jobs.weak_to_strong_parts import Witness, settings, strong_model, texts, write_rows

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from jobs import score_corpus, settings
+from jobs import score_corpus
 from jobs.benchmark.chaos_inputs import make_model
-from jobs.common import run_job
+from jobs.parts import settings
+from jobs.parts.common import run_job
 from raypipe.run import cluster
 from raypipe.run.cluster import Node, Resources
 

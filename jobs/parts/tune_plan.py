@@ -78,7 +78,7 @@ def plan_search(config: Any, space: Space) -> Search:
     ValueError
         With the setting and what it must be.
     """
-    module, base = importlib.import_module(f".{config.job}", __package__), read_base(config)
+    module, base = importlib.import_module(f"..{config.job}", __package__), read_base(config)
     if base.workers != 1:
         raise ValueError(f"workers of {config.config} must be 1, a trial trains in one process; got {base.workers}.")
     check_parts(base)
@@ -99,7 +99,7 @@ def read_base(config: Any) -> Any:
     ValueError
         If pretrain isn't told which run holds its tokens.
     """
-    kind = importlib.import_module(f".{config.job}", __package__).Config
+    kind = importlib.import_module(f"..{config.job}", __package__).Config
     given = settings.read_file(kind, config.config)
     base = settings.parse(
         kind, ["--config", config.config, *([] if "output" in given else ["--output", config.output])]

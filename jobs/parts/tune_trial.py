@@ -63,7 +63,7 @@ class JobTrial:
 
 def _run(job: str, config: Any) -> int:
     """The job's exit status; another process that is still at the trial is waited for."""
-    main = importlib.import_module(f".{job}", __package__).main
+    main = importlib.import_module(f"..{job}", __package__).main
     while True:
         try:
             return int(main(config))

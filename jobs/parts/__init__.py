@@ -1,0 +1,1 @@
+"""What several jobs share, and what one job is made of."""
