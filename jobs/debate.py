@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from raypipe.label.debate.debate import Question, hold_debates
+from raypipe.label.debate.debate import DebateQuestion, hold_debates
 from raypipe.label.debate.transcripts import file_name, missing_ranges, write_transcripts
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
@@ -30,7 +30,7 @@ STAGE = "debate"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DebateSettings(Question):
+class DebateSettings(DebateQuestion):
     """Who debates, and how."""
 
     debater: str = "sample"
@@ -131,7 +131,7 @@ def _write(config: Config, rows: BinaryRows, folder: Folder, name: str, seed: in
     for start in range(0, len(rows.rows), config.batch_rows):
         batch = rows.of(range(start, min(start + config.batch_rows, len(rows.rows))))
         texts = [row.text for row in batch.rows]
-        held += hold_debates(texts, batch.text_hash, sampler, part(Question, config), seed=seed)
+        held += hold_debates(texts, batch.text_hash, sampler, part(DebateQuestion, config), seed=seed)
     places = [(row.path, row.row) for row in rows.rows]
     write_transcripts(folder, name, held, places=places, text_hash=rows.text_hash)
 
@@ -146,7 +146,7 @@ def _identity(config: Config, rows: BinaryRows) -> dict[str, Any]:
         "tokenizer_sha256": debater.tokenizer_sha256(),
         "chat_template": open_vocabulary(config.debater).tokenizer.chat_template,
         "dtype": dtype_of(config),
-        **asdict(part(Question, config)),
+        **asdict(part(DebateQuestion, config)),
         **asdict(part(BinaryColumns, config)),
         **{name: getattr(config, name) for name in names},
     }

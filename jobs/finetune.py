@@ -18,12 +18,12 @@ from raypipe.storage.folder import Folder
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared
 from raypipe.train.choices.read import ChoiceColumns
 from raypipe.train.data.examples import ExampleColumns, Examples, label_counts, read_examples
-from raypipe.train.data.loader import ExampleFeed, Feed, Share
+from raypipe.train.data.loader import BatchLayout, DataLoader, ExampleLoader
 from raypipe.train.engines.engine import Precision
 from raypipe.train.weights.lora import Lora
 
 from .parts import settings
-from .parts.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_feed
+from .parts.choices import Evaluation, as_examples, choices_identity, load_choices, mixed_loader
 from .parts.common import RunSettings, life_of, run_job, stage_name
 from .parts.idle import names_of, refuse_idle
 from .parts.label_evaluation import LabelEvaluation
@@ -131,7 +131,7 @@ def check(config: Config) -> None:
             raise ValueError(f"{name} must be in [0, 1), got {getattr(config, name)}.")
     if config.lora_rank < 0:
         raise ValueError(f"lora_rank must be at least 0, got {config.lora_rank}.")
-    Share(0, config.workers, config.batch_examples, config.micro_batch)
+    BatchLayout(0, config.workers, config.batch_examples, config.micro_batch)
     if (config.steps is None) == (config.epochs is None):
         raise ValueError("give either --steps or --epochs.")
     if (config.steps is not None and config.steps < 1) or (config.epochs is not None and config.epochs <= 0):
@@ -191,14 +191,14 @@ def load(config: Config) -> Examples:
     )
 
 
-def make(config: Config, workers: "Workers", share: Share) -> "tuple[Task[Document], Feed[Document]]":
+def make(config: Config, workers: "Workers", layout: BatchLayout) -> "tuple[Task[Document], DataLoader[Document]]":
     """The task and its rows, on a worker."""
     if config.learn == "choices":
         learner = task_of(config, [])
-        return learner, mixed_feed(config, load_choices(config), share, learner.count)
+        return learner, mixed_loader(config, load_choices(config), layout, learner.count)
     examples = load(config)
     task = task_of(config, examples.labels)
-    return task, ExampleFeed(examples.train, examples.heldout, share, config.seed, task.count)
+    return task, ExampleLoader(examples.train, examples.heldout, layout, config.seed, task.count)
 
 
 def task_of(config: Config, labels: list[str]) -> "NextToken | ClassificationHead":

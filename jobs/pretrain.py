@@ -16,9 +16,9 @@ from raypipe.runs import card as cards
 from raypipe.runs.names import nearest
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import Mix, every_row_once, read_listing, read_mix
-from raypipe.train.data.loader import Feed, Share, sequences_of
-from raypipe.train.data.order import Stream
-from raypipe.train.data.token_loader import TokenFeed
+from raypipe.train.data.loader import BatchLayout, DataLoader, sequences_of
+from raypipe.train.data.order import DataOrder
+from raypipe.train.data.token_loader import TokenLoader
 from raypipe.train.engines.engine import Precision
 
 from .parts import settings
@@ -109,7 +109,7 @@ def plan_pretraining(config: Config, folder: Folder) -> Training:
     model = _model_config(config, vocabulary)
     n_sequences = sequences_of(config.batch_tokens, config.length, unit=config.workers * config.micro_batch)
     mix = open_mix(config)
-    Stream(mix, seed=config.seed, length=config.length, window_tokens=config.window_tokens)  # refuses an empty mix
+    DataOrder(mix, seed=config.seed, length=config.length, window_tokens=config.window_tokens)  # refuses an empty mix
     return Training(
         folder=folder,
         make=partial(make, config),
@@ -123,15 +123,15 @@ def plan_pretraining(config: Config, folder: Folder) -> Training:
     )
 
 
-def make(config: Config, workers: "Workers", share: Share) -> "tuple[Task[Document], Feed[Document]]":
+def make(config: Config, workers: "Workers", layout: BatchLayout) -> "tuple[Task[Document], DataLoader[Document]]":
     """The task and its rows, on a worker."""
     from raypipe.train.tasks.next_token import NextToken
 
     vocabulary = open_vocabulary(config.tokenizer)
     causal = _causal(config, vocabulary)
     part(Precision, config).apply(causal)
-    stream = Stream(open_mix(config), seed=config.seed, length=config.length, window_tokens=config.window_tokens)
-    return NextToken(causal), TokenFeed(run_of_tokens(config) / config.tokens, stream, share)
+    order = DataOrder(open_mix(config), seed=config.seed, length=config.length, window_tokens=config.window_tokens)
+    return NextToken(causal), TokenLoader(run_of_tokens(config) / config.tokens, order, layout)
 
 
 def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: "State") -> None:

@@ -14,7 +14,7 @@ from raypipe.runs.card import finished_card, stages_of
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import every_row_once, read_listing, read_mix
 from raypipe.train.data.megatron import write_megatron
-from raypipe.train.data.order import Stream
+from raypipe.train.data.order import DataOrder
 from raypipe.train.data.tokenise import Tokenise
 
 from .find_heads import some_texts
@@ -179,8 +179,8 @@ def _export(config: Config, run: Folder, stage: str, selection: str | None) -> N
     folder = Path(run.path("megatron"))
     folder.mkdir(parents=True, exist_ok=True)
     size = open_vocabulary(config.tokenizer).size
-    stream = Stream(mix, seed=config.seed, length=2)
-    n, tokens = write_megatron(run / stage, stream, prefix=folder / "mix", vocabulary_size=size)
+    order = DataOrder(mix, seed=config.seed, length=2)
+    n, tokens = write_megatron(run / stage, order, prefix=folder / "mix", vocabulary_size=size)
     print(f"{n:,} documents, {tokens:,} tokens in {folder}/mix.bin")
 
 

@@ -20,7 +20,7 @@ from raypipe.runs.names import nearest
 from raypipe.runs.signals import Stopped
 from raypipe.runs.stage import at_work
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Share
+from raypipe.train.data.loader import BatchLayout
 from raypipe.train.weights.lora import Lora
 
 from .parts import settings
@@ -170,7 +170,7 @@ def check(config: Config) -> int:
     for name in config.losses:
         loss_of(config, name)
     _check_idle(config)
-    Share(0, config.workers, config.batch_examples, config.micro_batch)
+    BatchLayout(0, config.workers, config.batch_examples, config.micro_batch)
     n_transcripts = _n_transcripts(config)
     _check_models(config, n_transcripts)
     rows = load_rows(config).rows

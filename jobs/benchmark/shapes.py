@@ -15,7 +15,7 @@ VOCABULARY = 49_152
 
 
 @dataclass(frozen=True)
-class Shape:
+class BenchmarkShape:
     """Sizes of a Llama-shaped model with tied embeddings."""
 
     layers: int
@@ -56,11 +56,11 @@ class Shape:
 
 
 SHAPES = {
-    "135m": Shape(30, 576, 9, 3, 1536),
-    "360m": Shape(32, 960, 15, 5, 2560),
-    "1.3b": Shape(24, 2048, 32, 32, 5504),
-    "1.7b": Shape(24, 2048, 32, 32, 8192),
-    "tiny": Shape(2, 64, 4, 2, 128, vocabulary=2048),
+    "135m": BenchmarkShape(30, 576, 9, 3, 1536),
+    "360m": BenchmarkShape(32, 960, 15, 5, 2560),
+    "1.3b": BenchmarkShape(24, 2048, 32, 32, 5504),
+    "1.7b": BenchmarkShape(24, 2048, 32, 32, 8192),
+    "tiny": BenchmarkShape(2, 64, 4, 2, 128, vocabulary=2048),
 }
 
 

@@ -16,10 +16,10 @@ from raypipe.contracts.rows import Document
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.models.presets import config_of, new_model
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Batch, Share, sequences_of
+from raypipe.train.data.loader import Batch, BatchLayout, sequences_of
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
-from raypipe.train.loop.plan import Plan
+from raypipe.train.loop.plan import TrainingPlan
 from raypipe.train.loop.schedule import Schedule
 
 from .processes import fresh_process
@@ -45,21 +45,21 @@ class Config(Precision):
     """The loops are timed by turns, so that both meet the same machine."""
 
 
-class Rows:
-    """A feed of random documents, made before the clock starts."""
+class RandomDocuments:
+    """A data loader of random documents, made before the clock starts."""
 
     domains, unit = ("all",), "tokens"
 
-    def __init__(self, config: Config, share: Share) -> None:
+    def __init__(self, config: Config, layout: BatchLayout) -> None:
         random = np.random.default_rng(0)
-        n = share.n_sequences * (config.steps + 1)
+        n = layout.n_sequences * (config.steps + 1)
         ids = random.integers(0, config.vocabulary_size, (n, config.length), dtype=np.int32)
-        self.documents, self.share = [Document(row, "all", "random", at) for at, row in enumerate(ids)], share
+        self.documents, self.layout = [Document(row, "all", "random", at) for at, row in enumerate(ids)], layout
 
     def batch(self, step: int) -> Batch[Document]:
         """The rows of a step."""
-        micro = [[self.documents[at] for at in numbers] for numbers in self.share.of(step)]
-        n = self.share.n_sequences
+        micro = [[self.documents[at] for at in numbers] for numbers in self.layout.of(step)]
+        n = self.layout.n_sequences
         length = len(self.documents[0].ids)
         return Batch(micro, n * (length - 1), n * length, step.to_bytes(8, "little"), list)
 
@@ -76,9 +76,11 @@ def main(config: Config) -> None:
     from raypipe.train.loop.flops import matrix_parameters, measured_peak, step_flops
 
     device = Workers.of_this_process().device
-    share = Share(0, 1, sequences_of(config.batch_tokens, config.length, unit=config.micro_batch), config.micro_batch)
-    rows = Rows(config, share)
-    loops: dict[str, Callable[[Config, Rows], Clock]] = {"bare": bare, "raypipe": raypipe}
+    layout = BatchLayout(
+        0, 1, sequences_of(config.batch_tokens, config.length, unit=config.micro_batch), config.micro_batch
+    )
+    rows = RandomDocuments(config, layout)
+    loops: dict[str, Callable[[Config, RandomDocuments], Clock]] = {"bare": bare, "raypipe": raypipe}
     seconds: dict[str, list[np.ndarray]] = {name: [] for name in loops}
     with ExitStack() as stack:
         # a process each: raypipe's settings of the allocator must not serve the other loop as well
@@ -88,7 +90,7 @@ def main(config: Config) -> None:
                 seconds[name].append(own[name].submit(loops[name], config, rows).result().medians())
     ratios = np.array(seconds["bare"]) / np.array(seconds["raypipe"])  # [turns, 2]
     model = new_model(_shape(config), seed=0, initialisation="normal")
-    flops = step_flops(matrix_parameters(model), model.config, rows.documents[: share.n_sequences])
+    flops = step_flops(matrix_parameters(model), model.config, rows.documents[: layout.n_sequences])
     peak = measured_peak(device, config.dtype)
     step_s = {name: statistics.median(value[0] for value in values) for name, values in seconds.items()}
     result = {
@@ -120,7 +122,7 @@ class Clock:
         return np.asarray(np.median(np.diff(np.array(self._marks), axis=0), axis=0))
 
 
-def raypipe(config: Config, rows: Rows) -> Clock:
+def raypipe(config: Config, rows: RandomDocuments) -> Clock:
     """Each step of raypipe's loop, with its journal and meter."""
     from raypipe.train.engines.torch_engine import TorchEngine
     from raypipe.train.engines.workers import Workers
@@ -135,14 +137,14 @@ def raypipe(config: Config, rows: Rows) -> Clock:
     causal, precision = new_model(_shape(config), seed=0, initialisation="normal"), Precision(config.dtype)
     Precision(config.dtype, config.checkpoint_activations, config.compile).apply(causal)
     task = NextToken(causal)
-    engine = TorchEngine(task.models, Optimiser(), n_micro=rows.share.n_micro, precision=precision, workers=workers)
+    engine = TorchEngine(task.models, Optimiser(), n_micro=rows.layout.n_micro, precision=precision, workers=workers)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         train(
             task,
             engine,
             rows,
-            Plan(config.steps + 1, Schedule(schedule="constant"), save_every=1 << 30),
+            TrainingPlan(config.steps + 1, Schedule(schedule="constant"), save_every=1 << 30),
             checkpoints=Checkpoints(Folder(str(Path(folder) / "checkpoints")), workers, {}),
             meter=Meter(
                 Journal(Folder(str(Path(folder) / "metrics"))),
@@ -154,7 +156,7 @@ def raypipe(config: Config, rows: Rows) -> Clock:
     return clock
 
 
-def bare(config: Config, rows: Rows) -> Clock:
+def bare(config: Config, rows: RandomDocuments) -> Clock:
     """Each step of the shortest loop: transformers' model and attention, AdamW, no bookkeeping at all."""
     import torch
     import torch.nn.functional as F

@@ -22,7 +22,7 @@ from raypipe.train.choices.question import Question
 from raypipe.train.choices.read import ChoiceColumns, read_questions
 from raypipe.train.choices.tf_idf import tf_idf_answers
 from raypipe.train.data.examples import Examples
-from raypipe.train.data.loader import ExampleFeed, Share
+from raypipe.train.data.loader import BatchLayout, ExampleLoader
 
 from .answering import here, start_device, where_it_trained
 from .training import engine_settings, part
@@ -49,9 +49,11 @@ def as_examples(choices: Prepared) -> Examples:
     return Examples(choices.train, choices.validation, choices.left_out, [], [], [])
 
 
-def mixed_feed(config: Any, choices: Prepared, share: Share, count: Callable[[Document], int]) -> ExampleFeed[Document]:
+def mixed_loader(
+    config: Any, choices: Prepared, layout: BatchLayout, count: Callable[[Document], int]
+) -> ExampleLoader[Document]:
     """Examples of all tasks, mixed as the settings say."""
-    return ExampleFeed(choices.train, choices.validation, share, config.seed, count, choices.order)
+    return ExampleLoader(choices.train, choices.validation, layout, config.seed, count, choices.order)
 
 
 def choices_identity(config: Any, choices: Prepared) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.engines.zero import Zero
 from raypipe.train.loop.journal import busy_s
-from raypipe.train.loop.plan import Plan
+from raypipe.train.loop.plan import TrainingPlan
 from raypipe.train.loop.schedule import Schedule
 
 from .idle import names_of, refuse_idle
@@ -117,11 +117,11 @@ def train_stage(
     return state
 
 
-def plan_of(config: Any, steps: int) -> Plan:
+def plan_of(config: Any, steps: int) -> TrainingPlan:
     """How long, and what happens when."""
     if config.save_every < 1:
         raise ValueError(f"save_every must be at least 1, got {config.save_every}.")
-    return Plan(steps, part(Schedule, config), config.seed, config.save_every, config.heldout_every)
+    return TrainingPlan(steps, part(Schedule, config), config.seed, config.save_every, config.heldout_every)
 
 
 def check_engine(config: Any) -> None:

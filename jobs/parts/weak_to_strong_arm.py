@@ -20,7 +20,7 @@ from raypipe.run.training import Training
 from raypipe.runs import card as cards
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryRows
-from raypipe.train.data.loader import ExampleFeed, Feed, Share
+from raypipe.train.data.loader import BatchLayout, DataLoader, ExampleLoader
 from raypipe.train.data.splits import Halves
 from raypipe.train.engines.engine import Precision
 from raypipe.train.weights.lora import Lora
@@ -101,14 +101,14 @@ def plan_arm(config: Any, arm: Arm, seed: int, folder: Folder) -> Training:
 
 
 def make(
-    config: Any, arm: Arm, seed: int, steps: int, workers: "Workers", share: Share
-) -> "tuple[Task[Document], Feed[Document]]":
+    config: Any, arm: Arm, seed: int, steps: int, workers: "Workers", layout: BatchLayout
+) -> "tuple[Task[Document], DataLoader[Document]]":
     """The task and its rows, on a worker."""
     task = task_of(config, arm, seed, steps)
     halves = halves_of(config, load_rows(config).rows, seed)
     learnt = halves.second if arm.teachers else halves.first
     documents = documents_of(config, arm, seed, learnt, labels=soft_labels(config, arm, seed, halves))
-    return task, ExampleFeed(documents, [], share, settings_of(config, arm, seed).seed, task.count)
+    return task, ExampleLoader(documents, [], layout, settings_of(config, arm, seed).seed, task.count)
 
 
 def task_of(config: Any, arm: Arm, seed: int, steps: int) -> "SoftLabelHead":

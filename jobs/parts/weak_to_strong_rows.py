@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe.contracts.rows import Document
-from raypipe.label.debate.debate import Question, Transcript
+from raypipe.label.debate.debate import DebateQuestion, Transcript
 from raypipe.label.debate.transcripts import read_transcripts
 from raypipe.losses.soft_labels import PLAIN, SoftLoss
 from raypipe.models.presets import SHAPES
@@ -144,10 +144,10 @@ def debates_about(config: Any, rows: BinaryRows, transcript: int) -> list[Transc
     return [found[row.text_hash] for row in rows.rows]
 
 
-def question_of(folder: Folder) -> Question:
+def question_of(folder: Folder) -> DebateQuestion:
     """The question that a stage's debates were about."""
     identity = (cards.read_card(folder) or {"identity": {}})["identity"]
-    return Question(**{name: identity[name] for name in asdict(Question()) if name in identity})
+    return DebateQuestion(**{name: identity[name] for name in asdict(DebateQuestion()) if name in identity})
 
 
 def write_predictions(folder: Folder, numbers: np.ndarray, probability: np.ndarray) -> None:

@@ -45,7 +45,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Terms:
+class RowLosses:
     """A loss as its terms (one a token, or one a row), and the row that each belongs to."""
 
     losses: torch.Tensor  # [p] float32
@@ -100,7 +100,7 @@ class Task(Protocol[R_contra]):
         """Rows to tensors."""
         ...
 
-    def loss(self, models: Placed, tensors: dict[str, Any]) -> Terms:
+    def loss(self, models: Placed, tensors: dict[str, Any]) -> RowLosses:
         """The terms of the loss; their mean over a whole step is what is minimised."""
         ...
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from raypipe.lm.products import Float8Product, Product
+from raypipe.lm.products import Float8Product, MatrixProduct
 from raypipe.lm.shape import Shape
 
 
@@ -83,9 +83,9 @@ def rotate(x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor]) -> torch.
     return out
 
 
-def _fuse(*linears: Any) -> Product:
+def _fuse(*linears: Any) -> MatrixProduct:
     weight = torch.cat([linear.weight for linear in linears])
-    return Product(weight, None if linears[0].bias is None else torch.cat([linear.bias for linear in linears]))
+    return MatrixProduct(weight, None if linears[0].bias is None else torch.cat([linear.bias for linear in linears]))
 
 
 def _weight(owner: Any, name: str) -> nn.Parameter | None:

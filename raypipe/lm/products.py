@@ -16,7 +16,7 @@ MIN_CAPABILITY = (8, 9)
 """Compute capability of a GPU that has 8-bit products (Ada, Hopper)."""
 
 
-class Product(nn.Module):
+class MatrixProduct(nn.Module):
     """x -> x W^T + b; linear layers that read the same input are one."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
@@ -41,7 +41,7 @@ class Float8Product(nn.Module):
         If a size of W is no multiple of 16.
     """
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: MatrixProduct) -> None:
         super().__init__()
         if any(size % MULTIPLE for size in product.weight.shape):
             raise ValueError(f"sizes of a float8 product must be multiples of {MULTIPLE}, got {product.weight.shape}.")

@@ -14,7 +14,7 @@ DEVIATION = 0.02
 
 
 @dataclass(frozen=True)
-class Shape:
+class LlamaShape:
     """Sizes of a Llama; the vocabulary is the tokenizer's."""
 
     hidden_size: int
@@ -26,13 +26,13 @@ class Shape:
 
 
 SHAPES = {
-    "tiny": Shape(64, 2, 4, 2, 160),
-    "4m": Shape(256, 4, 4, 2, 688),
-    "135m": Shape(576, 30, 9, 3, 1536),
-    "360m": Shape(960, 32, 15, 5, 2560),
-    "1b": Shape(2048, 24, 32, 32, 5504),
-    "1.7b": Shape(2048, 24, 32, 32, 8192),
-    "8b": Shape(4096, 32, 32, 8, 14336, tie_word_embeddings=False),
+    "tiny": LlamaShape(64, 2, 4, 2, 160),
+    "4m": LlamaShape(256, 4, 4, 2, 688),
+    "135m": LlamaShape(576, 30, 9, 3, 1536),
+    "360m": LlamaShape(960, 32, 15, 5, 2560),
+    "1b": LlamaShape(2048, 24, 32, 32, 5504),
+    "1.7b": LlamaShape(2048, 24, 32, 32, 8192),
+    "8b": LlamaShape(4096, 32, 32, 8, 14336, tie_word_embeddings=False),
 }
 """135m to 1.7b are SmolLM2's (1b with the FFN of a 1.3 B Llama), 8b Llama 3's."""
 

@@ -14,7 +14,7 @@ from raypipe.corpus import Shard
 from raypipe.run import worker as became
 from raypipe.run.commit import Totals
 from raypipe.run.ledger import is_lost
-from raypipe.run.progress import Meter, Reporter
+from raypipe.run.progress import Reporter, StageRates
 from raypipe.run.resume import planned_key
 from raypipe.run.rows import MAX_FAILED
 
@@ -85,7 +85,7 @@ class Shift:
     """The Op's, for advice."""
     ledger: Any
     dog: "Watchdog"
-    meter: Meter
+    meter: StageRates
     reporter: Reporter
     stopping: threading.Event
     grace_s: float

@@ -106,7 +106,7 @@ def _rescue(
 
 def _through_children(op: Op, source: pa.Table, limits: Limits) -> tuple[ShardResult, pa.Table]:
     prepared, source = _prepare(op, source, limits)
-    trial = Trial(op, "score", prepared, limits)
+    trial = IsolatedPhase(op, "score", prepared, limits)
     trial.run(op.batches(prepared))
     result = whole(op, prepared, trial.parts, trial.lost, halved=trial.halved, padding=trial.padding)
     return result, source
@@ -114,7 +114,7 @@ def _through_children(op: Op, source: pa.Table, limits: Limits) -> tuple[ShardRe
 
 def _prepare(op: Op, source: pa.Table, limits: Limits) -> tuple[pa.Table, pa.Table]:
     """The prepared rows, and the source without the texts that kill the Op's prepare."""
-    trial = Trial(op, "prepare", source, limits)
+    trial = IsolatedPhase(op, "prepare", source, limits)
     trial.run([np.arange(len(source))])
     if trial.lost:  # the rest goes through as one table, as it would have without them
         return _prepare(op, without(source, trial.lost), limits)
@@ -127,7 +127,7 @@ Message = tuple[list[tuple[np.ndarray, pa.Table]], dict[int, str], int, int]
 
 
 @dataclass
-class Trial:
+class IsolatedPhase:
     """Groups of rows through one phase of an Op, in child processes that may die."""
 
     op: Op

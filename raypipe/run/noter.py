@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from raypipe.contracts.op import Pool
 from raypipe.run.event_loop import StageFailed
-from raypipe.run.progress import Meter
+from raypipe.run.progress import StageRates
 from raypipe.runs.card import Json
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Noter:
 
     write: Callable[[Json], None]
     card: Json
-    meter: Meter
+    meter: StageRates
     dog: "Watchdog"
     pool: Pool
 

@@ -17,7 +17,7 @@ SEGMENT_S = 60.0
 
 
 @dataclass
-class Meter:
+class StageRates:
     """Rates of a stage, and what is left."""
 
     stage: str
@@ -106,7 +106,7 @@ def united(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
 class Reporter:
     """Writes progress files, and shows on standard error how far the stage is."""
 
-    def __init__(self, run: Folder, meter: Meter) -> None:
+    def __init__(self, run: Folder, meter: StageRates) -> None:
         self.folder, self.meter = run / "progress", meter
         self._segment: list[dict] = []
         self._segment_started = self._written = 0.0

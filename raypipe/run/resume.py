@@ -13,7 +13,7 @@ from raypipe.run.commit import SUFFIX, file_name
 
 
 @dataclass
-class State:
+class StageState:
     """What a listing of the outputs says about a plan."""
 
     pending: list[Shard] = field(default_factory=list)
@@ -25,7 +25,7 @@ class State:
     """Key of each unfinished stream -> starts of its committed parts."""
 
 
-def compare(shards: Sequence[Shard], names: Iterable[str]) -> State:
+def compare(shards: Sequence[Shard], names: Iterable[str]) -> StageState:
     """Which shards are left, which files are finished, and which are stale.
 
     Raises
@@ -40,7 +40,7 @@ def compare(shards: Sequence[Shard], names: Iterable[str]) -> State:
     for name in there if streams else ():
         if (of_stream := streams.get(_stream(name.removesuffix(LAST).removesuffix(SUFFIX)))) is not None:
             of_stream.append(name)
-    state = State()
+    state = StageState()
     for shard in shards:
         if shard.cut == "part":
             _compare_stream(shard, streams[_stream(shard.key)], state)
@@ -57,7 +57,7 @@ def planned_key(shard: Shard) -> str:
     return replace(shard, start=0).key if shard.cut == "part" else shard.key
 
 
-def _compare_stream(shard: Shard, names: list[str], state: State) -> None:
+def _compare_stream(shard: Shard, names: list[str], state: StageState) -> None:
     found = [one for one in map(output_name, names) if one is not None]
     starts = sorted(one.start for one in found)
     last = [one.start for one in found if one.is_last]

@@ -22,7 +22,7 @@ BATCH_ROWS = 256
 
 
 @dataclass
-class Pieces:
+class RewriteOp:
     """A Rewrite as an Op: a list of its rows for each row."""
 
     rewrite: Rewrite
@@ -85,4 +85,4 @@ class Pieces:
 def rewrite_stage(rewrite: Rewrite, **settings: Any) -> Annotate:
     """The stage that takes the rows of a run through a Rewrite; `settings` are those of `Annotate` beside its Op."""
     measured = {"kind": "rewrite", "op": type(rewrite).__name__, **settings.pop("measured", {})}
-    return Annotate(op=Pieces(rewrite), measured=measured, **settings)
+    return Annotate(op=RewriteOp(rewrite), measured=measured, **settings)

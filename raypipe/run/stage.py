@@ -18,8 +18,8 @@ from raypipe.run.event_loop import Shift, StageFailed, check_failed_rows, nothin
 from raypipe.run.inputs import Inputs, Sizes, planned, resolve
 from raypipe.run.noter import Noter
 from raypipe.run.patience import Patience
-from raypipe.run.progress import Meter, Reporter
-from raypipe.run.resume import State, compare
+from raypipe.run.progress import Reporter, StageRates
+from raypipe.run.resume import StageState, compare
 from raypipe.runs import card as cards
 from raypipe.runs.card import Json
 from raypipe.runs.names import checked_stage
@@ -119,7 +119,7 @@ class Annotate:
         now = json.loads(json.dumps(self.identity))
         return card.get("format") != cards.FORMAT or bool(cards.differences(card["identity"], now))
 
-    def plan(self) -> tuple[Plan, State]:
+    def plan(self) -> tuple[Plan, StageState]:
         """The shards of the corpus and what is left of them; no output file is opened."""
         plan, self.files = planned(self.corpus, self.sizes, self.inputs, self.folder)
         return plan, compare(plan.shards, self._names())
@@ -127,7 +127,7 @@ class Annotate:
     def _names(self) -> list[str]:
         return [entry.path for entry in self.folder.files() if entry.path.endswith(SUFFIX)]
 
-    def _is_untouched(self, card: Json | None, plan: Plan, state: State) -> bool:
+    def _is_untouched(self, card: Json | None, plan: Plan, state: StageState) -> bool:
         """Whether the card was written over these very inputs and files: then no footer needs to be read again."""
         if card is None or card["status"] != "finished" or state.pending or state.stale:
             return False
@@ -149,13 +149,13 @@ class Annotate:
             **self.measured,
         }
 
-    def _work(self, pending: list[Shard], state: State, card: Json) -> None:
+    def _work(self, pending: list[Shard], state: StageState, card: Json) -> None:
         """Take the pending shards through the pool, those that killed their worker too often alone."""
         from raypipe.run.ledger import start_ledger  # not before there is work: these import Ray
         from raypipe.run.pipeline import outcomes
         from raypipe.run.watchdog import Watchdog
 
-        pool, meter, ledger = self.wanted.pool, Meter(self.stage, len(pending), self.op.unit), start_ledger()
+        pool, meter, ledger = self.wanted.pool, StageRates(self.stage, len(pending), self.op.unit), start_ledger()
         check_seen_by_all(self.run, pending)
         stream = outcomes(
             self.op, self._reader(), pending, folder=self.folder, pool=pool,
@@ -179,7 +179,7 @@ class Annotate:
             so_far = f"{meter.totals.shards} of {len(pending)} shards"
             raise Stopped(f"{self.stage}: stopped with {so_far} done; go on with the same command.")
 
-    def _rescue(self, shard: Shard, state: State, pool: Pool, card: Json, *, slowest_s: float) -> Iterator[Json]:
+    def _rescue(self, shard: Shard, state: StageState, pool: Pool, card: Json, *, slowest_s: float) -> Iterator[Json]:
         from raypipe.run.isolation import rescue
 
         return rescue(
@@ -242,7 +242,7 @@ def is_complete(card: Json) -> bool:
     return card["status"] == "finished" and not card["set_aside"] and not card["warnings"]
 
 
-def check_rows(plan: Plan, state: State, totals: Totals) -> None:
+def check_rows(plan: Plan, state: StageState, totals: Totals) -> None:
     """Rows in, by the inputs' own footers, are the rows out.
 
     Raises

@@ -8,7 +8,7 @@ from typing import Any
 import ray.tune
 from ray.tune.experiment import Trial as TuneTrial
 
-from raypipe.run.sweep_table import Row, Table
+from raypipe.run.sweep_table import Table, TrialRow
 from raypipe.runs.card import now
 from raypipe.runs.trials import Result, Trial, TrialFiles
 
@@ -86,7 +86,7 @@ class Keeper(ray.tune.Callback):
         metric = self._metric or next(iter(result.metrics if result else last), "")
         step = int(curve[-1]["step"]) if curve else None
         seconds = result.seconds if result else self._seconds(trial)
-        self._table.update(trial.trial_id, Row(str(ours), status, step, last.get(metric), seconds))
+        self._table.update(trial.trial_id, TrialRow(str(ours), status, step, last.get(metric), seconds))
 
 
 def _last_line(trial: TuneTrial) -> str:

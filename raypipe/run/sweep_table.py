@@ -23,7 +23,7 @@ SHOWN = 30
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """What is shown of a trial."""
 
     trial: str
@@ -37,7 +37,7 @@ class Table:
     """Follows the trials of a sweep."""
 
     def __init__(self, run: Folder, before: list[Result], left: int) -> None:
-        self._folder, self._rows = run / "progress", dict[str, Row]()
+        self._folder, self._rows = run / "progress", dict[str, TrialRow]()
         self._before, self._n = Counter(result.status for result in before), len(before) + left
         self._written, self._started = 0.0, time.monotonic()
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=False)
@@ -53,7 +53,7 @@ class Table:
             self._live.stop()
         self._write()
 
-    def update(self, key: str, row: Row) -> None:
+    def update(self, key: str, row: TrialRow) -> None:
         """A trial changed; cheap enough to call at every report."""
         self._rows[key] = row
         if self._is_shown:

@@ -29,7 +29,7 @@ from raypipe.runs.owned import OwnedFolder
 from raypipe.runs.signals import Stopped
 from raypipe.runs.trials import report
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Share
+from raypipe.train.data.loader import BatchLayout
 from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine
 from raypipe.train.engines.engine import Engine
 from raypipe.train.engines.torch_engine import TorchEngine
@@ -48,7 +48,7 @@ ASK_RAY_EVERY = 20
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ending:
     """How training ended: a state, or what it was ended by."""
 
     state: State | None = None
@@ -94,10 +94,10 @@ def fit(training: Training, *, n_workers: int, pool: Pool, max_failures: int, st
     return outcome.state
 
 
-def _outcome(trainer: TorchTrainer, folder: Folder) -> Outcome:
+def _outcome(trainer: TorchTrainer, folder: Folder) -> Ending:
     """How the workers ended; where they failed because the run is another driver's by now, LockLost says so."""
     try:
-        outcome: Outcome = trainer.fit().return_value
+        outcome: Ending = trainer.fit().return_value
     except Exception:
         if isinstance(folder, OwnedFolder):
             folder.owner.check(anew=True)
@@ -112,7 +112,7 @@ def _scaling(n_workers: int, pool: Pool) -> ScalingConfig:
     return ScalingConfig(num_workers=n_workers, use_gpu=pool.num_gpus > 0, resources_per_worker=resources)
 
 
-def work(config: dict[str, Any]) -> Outcome:
+def work(config: dict[str, Any]) -> Ending:
     """One worker's whole life."""
     training: Training = config["training"]
     if not torch.cuda.is_available():
@@ -122,17 +122,17 @@ def work(config: dict[str, Any]) -> Outcome:
     keep_freed_memory()
     workers = Workers.of_this_process()
     try:
-        return Outcome(_work(training, workers))
+        return Ending(_work(training, workers))
     except Stopped as stop:
-        return Outcome(failure=str(stop), kind="stopped")
+        return Ending(failure=str(stop), kind="stopped")
     except (ValueError, KeyError, OSError) as error:
-        return Outcome(failure=str(error.args[0] if isinstance(error, KeyError) else error), kind="refused")
+        return Ending(failure=str(error.args[0] if isinstance(error, KeyError) else error), kind="refused")
 
 
 def _work(training: Training, workers: Workers) -> State:
-    share = Share(workers.rank, workers.world, training.n_sequences, training.micro)
-    task, feed = workers.together(lambda: training.make(workers, share))
-    engine = _engine(training, task, workers, n_micro=share.n_micro)
+    layout = BatchLayout(workers.rank, workers.world, training.n_sequences, training.micro)
+    task, loader = workers.together(lambda: training.make(workers, layout))
+    engine = _engine(training, task, workers, n_micro=layout.n_micro)
     checkpoints = Checkpoints(
         training.folder / "checkpoints", workers, training.identity, training.keep, training.plan.best_by
     )
@@ -141,7 +141,7 @@ def _work(training: Training, workers: Workers) -> State:
     state = train(
         task,
         engine,
-        feed,
+        loader,
         training.plan,
         checkpoints=checkpoints,
         meter=workers.together(lambda: _meter(training, task, workers)),

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Feed, Share
+from raypipe.train.data.loader import BatchLayout, DataLoader
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.engines.zero import Zero
-from raypipe.train.loop.plan import Plan
+from raypipe.train.loop.plan import TrainingPlan
 
 if TYPE_CHECKING:
     from raypipe.contracts.task import Task
@@ -23,11 +23,11 @@ class Training:
 
     folder: Folder
     """Of the stage: checkpoints/, metrics/."""
-    make: Callable[["Workers", Share], "tuple[Task[Any], Feed[Any]]"]
+    make: Callable[["Workers", BatchLayout], "tuple[Task[Any], DataLoader[Any]]"]
     """Builds the task and its rows, on the worker."""
     export: Callable[[dict[str, Any], "State"], None]
     """Writes the model from the trained weights, on the first worker, at the end."""
-    plan: Plan
+    plan: TrainingPlan
     n_sequences: int
     """Sequences, or examples, of a step."""
     micro: int

@@ -57,16 +57,16 @@ def predict() -> Any:
 
 def pieces() -> Any:
     from raypipe.rewrite.chunks import Chunks
-    from raypipe.run.rewrite import Pieces
+    from raypipe.run.rewrite import RewriteOp
 
-    return Pieces(Chunks(max_chars=12))
+    return RewriteOp(Chunks(max_chars=12))
 
 
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ForwardPass": forward_pass,
     "Tokenise": tokenise,
     "Predict": predict,
-    "Pieces": pieces,
+    "RewriteOp": pieces,
 }
 
 

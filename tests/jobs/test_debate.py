@@ -11,7 +11,7 @@ import torch
 
 from jobs import debate
 from jobs.debate import Config, debated, main
-from raypipe.label.debate.debate import Question, Transcript, turn_prompt
+from raypipe.label.debate.debate import DebateQuestion, Transcript, turn_prompt
 from raypipe.label.debate.transcripts import read_transcripts
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
@@ -31,7 +31,7 @@ def config(tmp_path_factory):
     """Thirty rows and a debater of random weights."""
     folder = tmp_path_factory.mktemp("debate")
     train_tokenizer(
-        [turn_prompt("the leaf is green", Transcript(1, ()), Question())], vocabulary_size=350, folder=folder
+        [turn_prompt("the leaf is green", Transcript(1, ()), DebateQuestion())], vocabulary_size=350, folder=folder
     )
     vocabulary = open_vocabulary(str(folder))
     shape = config_of("tiny", vocabulary_size=vocabulary.size, length=64, end=vocabulary.end)

@@ -6,7 +6,7 @@ from raypipe.lm.products import (
     FLOAT8,
     LARGEST,
     Float8Product,
-    Product,
+    MatrixProduct,
     check_float8,
     quantise,
     same_in_bfloat16,
@@ -52,7 +52,7 @@ def test_the_devices_own_8_bit_product_and_the_same_in_bfloat16_agree(has_bias):
 
 
 def test_a_large_token_does_not_cost_its_neighbours_their_precision():
-    product = Product(random(32, 64, seed=1).bfloat16(), None)
+    product = MatrixProduct(random(32, 64, seed=1).bfloat16(), None)
     tokens = random(2, 3, 64).bfloat16()
     loud = tokens.clone()
     loud[0, 1] *= 1e4
@@ -64,7 +64,7 @@ def test_a_large_token_does_not_cost_its_neighbours_their_precision():
 
 def test_sizes_that_a_gpu_would_refuse_are_refused_at_once():
     with pytest.raises(ValueError, match=r"multiples of 16, got .*24"):
-        Float8Product(Product(torch.ones(24, 32), None))
+        Float8Product(MatrixProduct(torch.ones(24, 32), None))
 
 
 @pytest.mark.parametrize(("capability", "is_refused"), [((8, 0), True), ((8, 9), False), ((9, 0), False)])
@@ -96,7 +96,7 @@ def test_every_architecture_runs_in_8_bits_close_to_itself(name):
 def test_only_the_layers_asked_for_are_in_8_bits():
     decoder = Decoder(tiny_model().bfloat16(), max_tokens=128, float8=(1, 2))
     kinds = [{type(part) for part in (layer.qkv, layer.out, layer.gate_up, layer.down)} for layer in decoder.layers]
-    assert kinds == [{Product}, {Float8Product}, {Float8Product}, {Product}]
+    assert kinds == [{MatrixProduct}, {Float8Product}, {Float8Product}, {MatrixProduct}]
     assert decoder.layers[1].down.weight.dtype == FLOAT8
     assert decoder.layers[1].down.weight.float().abs().max() == LARGEST
 

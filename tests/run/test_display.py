@@ -4,7 +4,7 @@ import pytest
 
 from raypipe.run import display
 from raypipe.run.display import Display, Seen, left
-from raypipe.run.progress import Meter, Reporter
+from raypipe.run.progress import Reporter, StageRates
 from raypipe.run.trainer import _Followed
 from raypipe.storage.folder import Folder
 
@@ -59,7 +59,7 @@ def test_what_is_left_is_said_where_it_is_known():
 
 
 def test_a_stage_that_waits_for_its_first_shard_says_so(tmp_path, capsys):
-    with Reporter(Folder(str(tmp_path)), Meter("scores", 2, workers=2)):
+    with Reporter(Folder(str(tmp_path)), StageRates("scores", 2, workers=2)):
         pass
     assert "scores: 0 of 2 shards, 2 workers, none through its first shard yet" in capsys.readouterr().err
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.run import progress
-from raypipe.run.progress import Meter, Reporter
+from raypipe.run.progress import Reporter, StageRates
 from raypipe.storage.folder import Folder
 
 COUNTS = {"rows": 10, "scored": 9, "skipped": {"empty": 1}, "tokens": 100, "tokens_total": 120, "cost": 100,
@@ -22,7 +22,7 @@ def done(at: float, *, tokens: int = 100) -> dict:
 
 
 def test_rates_are_over_the_time_that_workers_worked() -> None:
-    meter = Meter("scores", 10)
+    meter = StageRates("scores", 10)
     assert (meter.cost_per_s, meter.eta_s, meter.begun_at) == (0.0, None, None)
     meter.add(done(100.0, tokens=1000))
     assert meter.cost_per_s == 1000 / 2
@@ -39,14 +39,14 @@ def test_rates_are_over_the_time_that_workers_worked() -> None:
 
 
 def test_two_shards_side_by_side_are_as_fast_as_their_workers_together() -> None:
-    meter = Meter("scores", 2)
+    meter = StageRates("scores", 2)
     for at in (100.0, 100.25):
         meter.add(done(at, tokens=911))
     assert meter.cost_per_s == 2 * 911 / 2.25
 
 
 def test_files_say_how_far_a_stage_is_and_close_with_it(tmp_path: Path) -> None:
-    meter = Meter("scores", 2)
+    meter = StageRates("scores", 2)
     with Reporter(Folder(str(tmp_path)), meter) as reporter:
         for at in (100.0, 110.0):
             meter.add(done(at))
@@ -61,7 +61,7 @@ def test_files_say_how_far_a_stage_is_and_close_with_it(tmp_path: Path) -> None:
 def test_each_minute_is_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "NOW_EVERY_S", -1.0)
     monkeypatch.setattr(progress, "SEGMENT_S", -1.0)
-    with Reporter(Folder(str(tmp_path)), Meter("scores", 2)) as reporter:
+    with Reporter(Folder(str(tmp_path)), StageRates("scores", 2)) as reporter:
         for _ in range(3):
             reporter.update()
     assert len(list((tmp_path / "progress").glob("*.jsonl"))) == 4
@@ -69,13 +69,13 @@ def test_each_minute_is_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_storage_that_takes_no_progress_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "progress").write_text("a file where the folder should be")
-    with Reporter(Folder(str(tmp_path)), Meter("scores", 2)) as reporter:
+    with Reporter(Folder(str(tmp_path)), StageRates("scores", 2)) as reporter:
         reporter.update()
     assert (tmp_path / "progress").is_file()
 
 
 def test_a_rate_is_told_in_the_unit_of_the_cost() -> None:
-    meter = Meter("labels", 2, unit="rows")
+    meter = StageRates("labels", 2, unit="rows")
     meter.add({**done(100.0), "counts": {**COUNTS, "tokens": 0, "padding": 0, "cost": 8}})
     line = meter.as_json()
     assert (line["unit"], line["cost"], line["rows_per_s"]) == ("rows", 8, 4.0)
@@ -84,6 +84,6 @@ def test_a_rate_is_told_in_the_unit_of_the_cost() -> None:
 
 
 def test_files_of_before_cost_their_tokens() -> None:
-    meter = Meter("scores", 2)
+    meter = StageRates("scores", 2)
     meter.add({**done(100.0), "counts": {name: value for name, value in COUNTS.items() if name != "cost"}})
     assert meter.totals.cost == 100

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from raypipe.run.pieces import PIECES, exploded
-from raypipe.run.rewrite import Pieces
+from raypipe.run.rewrite import RewriteOp
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,21 @@ class Repeated:
 
 
 def test_the_lists_of_a_batch_are_the_rows_of_each_row() -> None:
-    found = Pieces(Repeated())(pa.table({"text": ["ab", "", "xyz"]}))
+    found = RewriteOp(Repeated())(pa.table({"text": ["ab", "", "xyz"]}))
     assert [len(pieces) for pieces in found[PIECES].to_pylist()] == [2, 0, 3]
     assert found[PIECES][0].as_py() == [{"text": "ab", "n": 2}] * 2
-    assert found.schema.equals(Pieces(Repeated()).adds)
+    assert found.schema.equals(RewriteOp(Repeated()).adds)
 
 
 @pytest.mark.parametrize("rows", [(0, 1, 0), (0, 0, 2), (-1, 0, 1)])
 def test_rows_that_were_not_given_or_are_out_of_order_are_refused(rows: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="Repeated must name rows of its batch in order, got"):
-        Pieces(Repeated(rows))(pa.table({"text": ["a", "bc"]}))
+        RewriteOp(Repeated(rows))(pa.table({"text": ["a", "bc"]}))
 
 
 def test_lists_become_rows_that_name_where_they_come_from() -> None:
     keys = pa.table({"id": ["p", "q", "r", "s"], "text_hash": pa.array([7, None, 8, 9], pa.int64())})
-    kind = Pieces(Repeated()).adds.field(PIECES).type
+    kind = RewriteOp(Repeated()).adds.field(PIECES).type
     lists = pa.array([[{"text": "a", "n": 1}, {"text": "b", "n": 2}], None, [], [{"text": None, "n": 4}]], kind)
     assert exploded(keys, lists).to_pylist() == [
         {"id": "p#0", "source_id": "p", "source_row": 0, "piece": 0, "source_text_hash": 7, "text": "a", "n": 1},

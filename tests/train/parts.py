@@ -14,9 +14,9 @@ import torch.multiprocessing as mp
 from raypipe.models.presets import new_model
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import every_row_once, read_listing
-from raypipe.train.data.loader import Share
-from raypipe.train.data.order import Stream
-from raypipe.train.data.token_loader import TokenFeed
+from raypipe.train.data.loader import BatchLayout
+from raypipe.train.data.order import DataOrder
+from raypipe.train.data.token_loader import TokenLoader
 from raypipe.train.engines.deepspeed_engine import DeepSpeedEngine
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
@@ -28,7 +28,7 @@ from raypipe.train.loop.finite import NotFinite
 from raypipe.train.loop.journal import Journal, read_journal
 from raypipe.train.loop.loop import Stopped, train
 from raypipe.train.loop.meter import Meter
-from raypipe.train.loop.plan import Plan
+from raypipe.train.loop.plan import TrainingPlan
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.next_token import NextToken
 from tests.train.synthetic import VOCABULARY
@@ -69,31 +69,31 @@ class Run:
     seed: int = 0
 
 
-def share(run: Run, workers: Workers) -> Share:
-    return Share(workers.rank, workers.world, run.n_sequences, run.micro)
+def layout(run: Run, workers: Workers) -> BatchLayout:
+    return BatchLayout(workers.rank, workers.world, run.n_sequences, run.micro)
 
 
-def feed_of(run: Run, workers: Workers, mix=None) -> TokenFeed:
+def loader_of(run: Run, workers: Workers, mix=None) -> TokenLoader:
     mix = mix or every_row_once(read_listing(Folder(run.tokens)))
-    return TokenFeed(
-        Folder(run.tokens), Stream(mix, seed=run.seed, length=run.length, window_tokens=256), share(run, workers)
+    return TokenLoader(
+        Folder(run.tokens), DataOrder(mix, seed=run.seed, length=run.length, window_tokens=256), layout(run, workers)
     )
 
 
 def engine_of(run: Run, task: NextToken, workers: Workers):
-    settings = {"n_micro": share(run, workers).n_micro, "precision": Precision(run.dtype), "workers": workers}
+    settings = {"n_micro": layout(run, workers).n_micro, "precision": Precision(run.dtype), "workers": workers}
     if run.engine == "torch":
         return TorchEngine(task.models, run.optimiser, **settings)
     return DeepSpeedEngine(task.models, run.optimiser, zero=Zero(run.zero_stage), **settings)
 
 
-def go(run: Run, *, task=None, feed=None, asked=None) -> State:
+def go(run: Run, *, task=None, loader=None, asked=None) -> State:
     """Train in this process, which may be one of several."""
     done = [0]
     workers = Workers.of_this_process()
     task = task or NextToken(tiny_model(tie_word_embeddings=run.tie))
     if run.poison_at is not None and workers.rank == workers.world - 1:
-        poison(task, at=run.poison_at, passes=share(run, workers).n_micro)
+        poison(task, at=run.poison_at, passes=layout(run, workers).n_micro)
     engine = engine_of(run, task, workers)
     journal = Journal(Folder(run.output) / "metrics") if workers.rank == 0 else None
 
@@ -105,8 +105,10 @@ def go(run: Run, *, task=None, feed=None, asked=None) -> State:
     return train(
         task,
         engine,
-        feed or feed_of(run, workers),
-        Plan(run.n_steps, Schedule(), seed=run.seed, save_every=run.save_every, heldout_every=run.heldout_every),
+        loader or loader_of(run, workers),
+        TrainingPlan(
+            run.n_steps, Schedule(), seed=run.seed, save_every=run.save_every, heldout_every=run.heldout_every
+        ),
         checkpoints=Checkpoints(Folder(run.output) / "checkpoints", workers, {"length": run.length}),
         meter=Meter(journal, learning_rate=run.optimiser.learning_rate, on_step=on_step),
         asked=asked or (lambda: "stop" if run.stop_at is not None and done[0] + 1 == run.stop_at else None),

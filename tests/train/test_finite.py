@@ -12,7 +12,7 @@ from raypipe.train.data.index import every_row_once, read_listing
 from raypipe.train.loop.checkpoint import Checkpoints, State
 from raypipe.train.loop.finite import NotFinite, require_finite
 from raypipe.train.tasks.next_token import NextToken
-from tests.train.parts import HERE, Run, engine_of, feed_of, go, losses, on_workers, tiny_model, variant
+from tests.train.parts import HERE, Run, engine_of, go, loader_of, losses, on_workers, tiny_model, variant
 from tests.train.synthetic import write_tokens
 
 
@@ -31,7 +31,7 @@ def is_named(message: str, run: Run, *, step: int) -> None:
     """The step, its documents and the checkpoint before it."""
     assert re.search(rf"the gradient of step {step} has the norm (inf|nan), though its loss is [\d.]+;", message)
     assert f"the checkpoint of step {step - 1 - (step - 1) % 2} is kept" in message
-    places = feed_of(run, HERE).batch(step - 1).places()
+    places = loader_of(run, HERE).batch(step - 1).places()
     assert all(f"{path}:{row}" in message for path, row in places[:20])
 
 
@@ -88,7 +88,7 @@ def test_no_checkpoint_is_written_of_weights_or_moments_that_arent_finite(base, 
     task = NextToken(tiny_model())
     engine = engine_of(base, task, HERE)
     checkpoints = Checkpoints(Folder(str(tmp_path)), HERE, {})
-    terms = task.loss(engine.models, task.collate(feed_of(base, HERE).batch(0).micro[0], HERE.device))
+    terms = task.loss(engine.models, task.collate(loader_of(base, HERE).batch(0).micro[0], HERE.device))
     engine.backward(terms.losses.mean())
     engine.gradient_norm()
     engine.step(1.0)
@@ -135,7 +135,7 @@ def test_a_heldout_loss_that_isnt_finite_stops_and_names_its_domain(base, tmp_pa
 
     task.loss = broken
     with pytest.raises(NotFinite, match="held-out loss after step 6 isn't finite in a, b; the checkpoint of step 4"):
-        go(variant(base, tmp_path), task=task, feed=feed_of(base, HERE, mix))
+        go(variant(base, tmp_path), task=task, loader=loader_of(base, HERE, mix))
 
 
 def test_what_is_finite_passes():

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Share
+from raypipe.train.data.loader import BatchLayout
 from raypipe.train.engines.optimiser import Optimiser
 from raypipe.train.loop.checkpoint import CheckpointLost, Checkpoints, State
 from raypipe.train.loop.finite import NotFinite
 from raypipe.train.loop.loop import Stopped
 from raypipe.train.tasks.next_token import NextToken
 from tests.learning import require
-from tests.train.parts import HERE, Run, engine_of, feed_of, go, losses, on_workers, order, tiny_model, variant
+from tests.train.parts import HERE, Run, engine_of, go, loader_of, losses, on_workers, order, tiny_model, variant
 from tests.train.synthetic import write_tokens
 
 
@@ -212,7 +212,7 @@ def test_a_loss_that_is_nan_stops_with_the_documents_and_leaves_the_checkpoint(b
         go(run, task=task)
     message = str(failure.value)
     assert "the loss of step 5 is nan; the checkpoint of step 3 is kept" in message
-    expected = feed_of(run, HERE).batch(4).places()
+    expected = loader_of(run, HERE).batch(4).places()
     assert all(f"{path}:{row}" in message for path, row in expected[:20])
     assert all(bool(torch.isfinite(weight).all()) for weight in task.module.parameters())
 
@@ -229,7 +229,7 @@ def test_heldout_loss_is_measured_by_domain_and_isnt_trained_on(base, tmp_path):
     mix = replace(mix, weight=(rows % 5 > 0).astype(np.float32), is_heldout=rows % 5 == 0)
     optimiser = Optimiser(learning_rate=1e-2)
     run = variant(base, tmp_path, heldout_every=2, n_steps=4, optimiser=optimiser)
-    go(run, feed=feed_of(run, HERE, mix))
+    go(run, loader=loader_of(run, HERE, mix))
     lines = read_journal(Folder(run.output) / "metrics")
     assert [("heldout_loss" in line) for line in lines] == [False, True, False, True]
     assert set(lines[1]["heldout_by_domain"]) == {"a", "b"}
@@ -239,4 +239,4 @@ def test_heldout_loss_is_measured_by_domain_and_isnt_trained_on(base, tmp_path):
 
 def test_a_step_that_cant_be_shared_names_the_nearest_sizes():
     with pytest.raises(ValueError, match=r"10 sequences must be a multiple of 2 workers x 4 .*nearest is 8 or 16"):
-        Share(0, 2, 10, 4)
+        BatchLayout(0, 2, 10, 4)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .show import table
-from .supervise import Outcome, run_group
+from .supervise import StepOutcome, run_group
 
 TOTAL_S = 525.0
 """For all; what has no time left then is cut, and said to be."""
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if result["not_done"] else 0
 
 
-def note(result: dict[str, Any], group: str, step: str, outcome: Outcome) -> None:
+def note(result: dict[str, Any], group: str, step: str, outcome: StepOutcome) -> None:
     """Put what a step found, or why it found nothing, into the result."""
     if outcome.trouble is not None:
         result["not_done"][f"{group} {step}"] = outcome.trouble

@@ -10,11 +10,11 @@ import numpy as np
 from raypipe.models.causal import open_model
 
 from ..plain_loop import plain_losses
-from .scoring import Bed, Sizes, raypipe_losses, scorer
+from .scoring import Bed, ScoringSizes, raypipe_losses, scorer
 
 SPREAD = 0.1
 """Deviation of the weights: large enough that documents differ in their losses, and heads matter."""
-LENGTHS = Sizes(shape="tiny", documents=32, median=80, cap=512, batch_size=16, token_budget=2048, seconds=0.0)
+LENGTHS = ScoringSizes(shape="tiny", documents=32, median=80, cap=512, batch_size=16, token_budget=2048, seconds=0.0)
 BARS = {"float32": 1e-4, "bfloat16": 3e-2, "float8": 0.2}
 """The largest relative difference of a document's loss that is borne."""
 

@@ -35,7 +35,7 @@ WARM_UP, LOOKED_AT = 32, 64
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ScoringSizes:
     """What is scored, and for how long."""
 
     shape: str
@@ -50,19 +50,19 @@ class Sizes:
     """That a contender is measured for, about."""
 
 
-def full(shape: str) -> Sizes:
+def full(shape: str) -> ScoringSizes:
     """Lengths as in a corpus of web pages."""
-    return Sizes(shape, 8192, 600.0, 4096, 16, 32_768, 8.0)
+    return ScoringSizes(shape, 8192, 600.0, 4096, 16, 32_768, 8.0)
 
 
-TINY = Sizes("tiny", 48, 30.0, 128, 8, 512, 0.05)
+TINY = ScoringSizes("tiny", 48, 30.0, 128, 8, 512, 0.05)
 
 
 @dataclass
 class Bed:
     """One model in a folder and its documents."""
 
-    sizes: Sizes
+    sizes: ScoringSizes
     folder: Path
     documents: list[np.ndarray]
     device: torch.device
@@ -70,7 +70,7 @@ class Bed:
     """Losses of the first contender: what the others' are compared with."""
 
     @classmethod
-    def make(cls, sizes: Sizes, folder: Path, *, spread: float = 0.02) -> "Bed":
+    def make(cls, sizes: ScoringSizes, folder: Path, *, spread: float = 0.02) -> "Bed":
         """The model with random weights, written unless a process before this one did."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if not folder.exists():

@@ -22,7 +22,7 @@ TAIL = 1500
 
 
 @dataclass
-class Outcome:
+class StepOutcome:
     """What became of a step."""
 
     found: dict[str, Any] = field(default_factory=dict)
@@ -33,12 +33,12 @@ class Outcome:
 
 def run_group(
     group: str, module: str, limits: Mapping[str, float], folder: Path, *, ends_at: float, rehearse: bool
-) -> Iterator[tuple[str, Outcome]]:
+) -> Iterator[tuple[str, StepOutcome]]:
     """Each step of the module's `steps` and its Outcome as soon as that is known; `ends_at` is by time.monotonic()."""
     left, attempt = list(limits), 0
     while left:
         if ends_at - time.monotonic() < LEAST_S:
-            yield from ((step, Outcome(trouble="cut: no time was left")) for step in left)
+            yield from ((step, StepOutcome(trouble="cut: no time was left")) for step in left)
             return
         attempt += 1
         process = _Process([module, group], [*left], folder / f"{group}-{attempt}", rehearse=rehearse)
@@ -68,7 +68,7 @@ class _Process:
                 stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True, env=_environment(),
             )  # fmt: skip
 
-    def follow(self, limits: Mapping[str, float], *, ends_at: float) -> Iterator[tuple[str, Outcome]]:
+    def follow(self, limits: Mapping[str, float], *, ends_at: float) -> Iterator[tuple[str, StepOutcome]]:
         """Steps as they end, until the process does; the one that ends it, by dying or by its time, is the last."""
         step, since, limit, read = self._steps[0], time.monotonic(), START_S, 0
         while True:
@@ -80,17 +80,17 @@ class _Process:
                 if line["event"] == "begins":
                     self.has_begun, step, since, limit = True, line["step"], time.monotonic(), limits[line["step"]]
                 else:
-                    yield line["step"], Outcome(line.get("found", {}), line.get("trouble"), line["seconds"])
+                    yield line["step"], StepOutcome(line.get("found", {}), line.get("trouble"), line["seconds"])
                     if line.get("trouble") or line["step"] == self._steps[-1]:
                         return  # a failure may have broken the device for this process: the rest gets another
                     step, since, limit = self._after(step), time.monotonic(), START_S
             spent = time.monotonic() - since
             if is_over:
-                yield step, Outcome(trouble=self._last_words(), seconds=spent)
+                yield step, StepOutcome(trouble=self._last_words(), seconds=spent)
                 return
             if spent > limit or time.monotonic() > ends_at:
                 of = f"its {limit:.0f} s" if spent > limit else "the time for all steps"
-                yield step, Outcome(trouble=f"cut: {of} were over", seconds=spent)
+                yield step, StepOutcome(trouble=f"cut: {of} were over", seconds=spent)
                 return
             time.sleep(LOOK_S)
 

@@ -20,7 +20,7 @@ from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.flops import measured_peak
 from raypipe.train.loop.loop import train
 from raypipe.train.loop.meter import Meter, memory_bytes
-from raypipe.train.loop.plan import Plan
+from raypipe.train.loop.plan import TrainingPlan
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.next_token import NextToken
 
@@ -32,7 +32,7 @@ ROOMY = 70e9
 
 
 @dataclass(frozen=True)
-class Sizes:
+class StepSizes:
     """Of a step."""
 
     shape: str
@@ -47,22 +47,22 @@ class Sizes:
 
 def steps(group: str, folder: Path, *, rehearse: bool) -> dict[str, Callable[[], dict[str, Any]]]:
     """The steps of this group."""
-    sizes = Sizes("tiny", 64, 2, 2, 2) if rehearse or device().type != "cuda" else _full()
+    sizes = StepSizes("tiny", 64, 2, 2, 2) if rehearse or device().type != "cuda" else _full()
     compiler = "inductor" if device().type == "cuda" else "eager"
     return {"packed": partial(mfu, sizes, None), "packed-compiled": partial(mfu, sizes, compiler)}
 
 
-def _full() -> Sizes:
+def _full() -> StepSizes:
     is_roomy = torch.cuda.get_device_properties(0).total_memory > ROOMY
-    return Sizes("1.3b", 4096, *((2, 8) if is_roomy else (1, 16)), steps=8)
+    return StepSizes("1.3b", 4096, *((2, 8) if is_roomy else (1, 16)), steps=8)
 
 
-class Rows:
-    """A feed of sequences that documents of random lengths fill to the last token."""
+class FullSequences:
+    """A data loader of sequences that documents of random lengths fill to the last token."""
 
     domains, unit = ("all",), "tokens"
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: StepSizes) -> None:
         self._sizes, self._random = sizes, np.random.default_rng(0)
 
     def batch(self, step: int) -> Batch[Document]:
@@ -102,7 +102,7 @@ class _Nothing:
         return []
 
 
-def mfu(sizes: Sizes, compiler: str | None) -> dict[str, Any]:
+def mfu(sizes: StepSizes, compiler: str | None) -> dict[str, Any]:
     """The share of the device's measured matmul peak that the model's own operations are, median over steps."""
     torch._dynamo.reset()
     if device().type == "cuda":
@@ -119,7 +119,8 @@ def mfu(sizes: Sizes, compiler: str | None) -> dict[str, Any]:
         task.models, Optimiser(), n_micro=sizes.n_micro, precision=Precision("bfloat16"), workers=workers
     )
     train(
-        task, engine, Rows(sizes), Plan(sizes.steps + 2, Schedule(schedule="constant"), save_every=1 << 30),
+        task, engine, FullSequences(sizes),
+        TrainingPlan(sizes.steps + 2, Schedule(schedule="constant"), save_every=1 << 30),
         checkpoints=_Nothing(),  # type: ignore[arg-type]
         meter=Meter(
             flops=lambda batch: sum(task.flops(documents) for documents in batch.micro), peak_flops=peak,

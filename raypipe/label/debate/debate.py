@@ -20,7 +20,7 @@ N_TURNS = 3
 
 
 @dataclass(frozen=True)
-class Question:
+class DebateQuestion:
     """What is debated about every text."""
 
     question: str = "Is the answer right?"
@@ -40,7 +40,7 @@ class Transcript:
     turns: tuple[str, ...]
     """Three: argument, counter-argument with flaws, rebuttal."""
 
-    def text(self, question: Question) -> str:
+    def text(self, question: DebateQuestion) -> str:
         """The transcript as a judge reads it: each turn under its speaker and side."""
         return "\n".join(_spoken(question, self.first_side, turn, said) for turn, said in enumerate(self.turns))
 
@@ -51,7 +51,7 @@ def sides(text_hash: np.ndarray, *, seed: int) -> np.ndarray:
 
 
 def hold_debates(
-    texts: Sequence[str], text_hash: np.ndarray, complete: Complete, question: Question, *, seed: int
+    texts: Sequence[str], text_hash: np.ndarray, complete: Complete, question: DebateQuestion, *, seed: int
 ) -> list[Transcript]:
     """A transcript for each text, all of them turn by turn together; the same seed gives the same ones."""
     transcripts = [Transcript(int(side), ()) for side in sides(text_hash, seed=seed)]
@@ -64,7 +64,7 @@ def hold_debates(
     return transcripts
 
 
-def turn_prompt(text: str, so_far: Transcript, question: Question) -> str:
+def turn_prompt(text: str, so_far: Transcript, question: DebateQuestion) -> str:
     """What the debater whose turn it is reads: the text, its side, all that was said, and what to do now."""
     turn = len(so_far.turns)
     mine, other = (_answer(question, _side(so_far.first_side, at)) for at in (turn, turn + 1))
@@ -89,9 +89,9 @@ def _side(first_side: int, turn: int) -> int:
     return first_side if turn % 2 == 0 else 1 - first_side
 
 
-def _answer(question: Question, side: int) -> str:
+def _answer(question: DebateQuestion, side: int) -> str:
     return question.answer_yes if side else question.answer_no
 
 
-def _spoken(question: Question, first_side: int, turn: int, said: str) -> str:
+def _spoken(question: DebateQuestion, first_side: int, turn: int, said: str) -> str:
     return f'Debater {"AB"[turn % 2]}, for "{_answer(question, _side(first_side, turn))}": {said}'

@@ -16,7 +16,7 @@ NAME_PX = 128.0
 
 
 @dataclass(frozen=True)
-class Effect:
+class ForestRow:
     """What a comparison came to."""
 
     name: str
@@ -31,7 +31,9 @@ class Effect:
         return self.low > null or self.high < null
 
 
-def forest_chart(effects: Sequence[Effect], *, x_name: str, label: str, null: float = 0.0, width: int = 350) -> Markup:
+def forest_chart(
+    effects: Sequence[ForestRow], *, x_name: str, label: str, null: float = 0.0, width: int = 350
+) -> Markup:
     """One row an effect, in the order given, from top to bottom.
 
     An interval that reaches no effect (`null`) is pale: nothing is shown there, whatever the point says.

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from raypipe import columns
-from raypipe.report.numbers.gather import Rows
+from raypipe.report.numbers.gather import ScoreNumbers
 from raypipe.report.numbers.measures import extremes
 from raypipe.report.numbers.read import Json, read_columns
 from raypipe.report.numbers.run_numbers import Numbers
@@ -74,7 +74,7 @@ def excerpts(
     }
 
 
-def _choose(rows: Rows, domain: int, group: np.ndarray, n_each: int) -> list[_Wanted]:
+def _choose(rows: ScoreNumbers, domain: int, group: np.ndarray, n_each: int) -> list[_Wanted]:
     kept = rows.kept
     return [
         _Wanted(
@@ -89,7 +89,7 @@ def _choose(rows: Rows, domain: int, group: np.ndarray, n_each: int) -> list[_Wa
     ]
 
 
-def _bare(rows: Rows, i: int) -> Excerpt:
+def _bare(rows: ScoreNumbers, i: int) -> Excerpt:
     kept = rows.kept[i]
     score = float(kept["score"])
     return Excerpt("", score, float(kept["loss"]), int(kept["length"]), bool(kept["arms"] & 1))

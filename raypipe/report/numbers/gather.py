@@ -35,7 +35,7 @@ LENGTHS = np.concatenate([[0.0], 2.0 ** (np.arange(24 * BINS_AN_OCTAVE + 1) / BI
 
 
 @dataclass(frozen=True)
-class Rows:
+class ScoreNumbers:
     """What the score and selection files of a run say. Arrays are [d], by domain, unless noted."""
 
     scored_by: Score
@@ -208,12 +208,12 @@ class RowGather:
         np.maximum.at(self._highest, domain[passed], score[passed])
         return rank
 
-    def result(self) -> Rows:
+    def result(self) -> ScoreNumbers:
         """Everything so far."""
         n = len(self._codes)
         good = [number for number, arm in enumerate(self.arms) if arm not in self._problems]
         names = ("rows", "scored", "truncated", "tokens", "tokens_total", "eligible", "heldout")
-        return Rows(
+        return ScoreNumbers(
             scored_by=self.scored_by,
             domains=list(self._codes),
             counts={name: _grown(self._counts.get(name, np.zeros(0, np.int64)), n) for name in names},

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from raypipe import columns
 from raypipe.contracts.score import OLDER, Score, scores_of
-from raypipe.report.numbers.gather import EXACT_ROWS, FLOATS, INTEGERS, RowGather, Rows
+from raypipe.report.numbers.gather import EXACT_ROWS, FLOATS, INTEGERS, RowGather, ScoreNumbers
 from raypipe.storage.folder import Folder
 
 Json = dict[str, Any]
@@ -167,7 +167,7 @@ def read_json(folder: Folder, name: str) -> Json:
     return content
 
 
-def read_rows(files: RunFiles, *, exact_rows: int = EXACT_ROWS, seed: int = 0) -> Rows:
+def read_rows(files: RunFiles, *, exact_rows: int = EXACT_ROWS, seed: int = 0) -> ScoreNumbers:
     """The columns of scores and selections, file by file; empty if there are no scores yet."""
     names = files.tables.get(files.scores_stage, [])
     n_rows = files.scores_card.get("counts", {}).get("scored")  # a stage that still runs has no count yet

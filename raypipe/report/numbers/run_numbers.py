@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from raypipe.report.numbers.gather import EXACT_ROWS, Rows
+from raypipe.report.numbers.gather import EXACT_ROWS, ScoreNumbers
 from raypipe.report.numbers.measures import Correlation, by_domain, correlate, duplicate_fraction, medians
 from raypipe.report.numbers.read import RunFiles, list_run, read_rows
 from raypipe.storage.folder import Folder
@@ -18,7 +18,7 @@ class Numbers:
     """A run in numbers. Where nothing is scored yet `rows.is_empty`, and so is what follows."""
 
     files: RunFiles
-    rows: Rows
+    rows: ScoreNumbers
     groups: tuple[np.ndarray, ...] = ()
     """Kept rows of each domain."""
     correlations: tuple[Correlation, ...] = ()
@@ -55,7 +55,7 @@ def gather_numbers(folder: Folder, *, exact_rows: int = EXACT_ROWS, seed: int = 
     )
 
 
-def _rank_correlations(rows: Rows, groups: list[np.ndarray]) -> list[Correlation]:
+def _rank_correlations(rows: ScoreNumbers, groups: list[np.ndarray]) -> list[Correlation]:
     rank = rows.kept["rank"].astype(np.float64)
     ranked = np.isfinite(rank)
     reordered = any(_differs(rank[group], rows.score[group]) for group in groups)

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from raypipe.report.charts.forest import Effect, forest_chart
+from raypipe.report.charts.forest import ForestRow, forest_chart
 from raypipe.report.numbers.read import Json, RunFiles
 from raypipe.report.page import cells
 from raypipe.report.page.panel import Panel, panel
@@ -37,7 +37,8 @@ def _of_tasks(found: Json) -> dict[str, Any]:
     ours, mean = str(found["ours"]), found["mean_over_tasks"]
     rivals = mean.get(f"{ours} minus", {})
     effects = [
-        Effect(f"minus {name}", *(100 * ends[end] for end in ("mean", "low", "high"))) for name, ends in rivals.items()
+        ForestRow(f"minus {name}", *(100 * ends[end] for end in ("mean", "low", "high")))
+        for name, ends in rivals.items()
     ]
     left_out = ", ".join(f"{reason} ({_rows(n)})" for reason, n in found.get("left_out", {}).items())
     said = f"Exact match on {count(mean['n'])} test questions, in %, with 95 % intervals"
@@ -78,7 +79,7 @@ def _of_seeds(found: Json) -> dict[str, Any]:
     """Arms of several seeds on the same test rows: accuracies, the gap recovered, controls."""
     accuracies, recovered = found["test_accuracy"], found.get("recovered", {})
     by_seed = {name: one for name, one in accuracies.items() if one.get("interval")}
-    effects = [Effect(name, one["mean"], *one["interval"]) for name, one in by_seed.items()]
+    effects = [ForestRow(name, one["mean"], *one["interval"]) for name, one in by_seed.items()]
     null = accuracies.get("majority", {}).get("mean", 0.5)
     withheld = sorted({str(one["withheld"]) for one in recovered.values() if one.get("withheld")})
     chart = forest_chart(effects, x_name="test accuracy", label="test accuracy by arm", null=null) if effects else None

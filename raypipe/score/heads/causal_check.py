@@ -13,7 +13,7 @@ from raypipe.lm.loss import token_hits, token_losses
 from raypipe.lm.packing import pack
 from raypipe.lm.plan import plan_batches
 from raypipe.score.heads.probes import Probe
-from raypipe.score.heads.verdict import MAX_DRAWS, Answers, Effect, judge_draws, judge_task
+from raypipe.score.heads.verdict import MAX_DRAWS, Answers, ProbeResult, judge_draws, judge_task
 
 WRECKS_PROSE = 0.3
 """Nats a token of prose; a head that alone costs more wrecks all text, whatever it copies."""
@@ -35,7 +35,7 @@ def causal_check(
     Random draws are doubled, up to MAX_DRAWS, until more of them wouldn't change the verdict.
     """
 
-    def measure(variants: list[list[Head]]) -> tuple[Answers, list[Effect]]:
+    def measure(variants: list[list[Head]]) -> tuple[Answers, list[ProbeResult]]:
         answers = answers_of(decoder, variants, probes, token_budget=token_budget)
         on_prose = prose_losses(decoder, variants, prose, token_budget=token_budget)
         return answers, effects_of(answers, on_prose, probes)
@@ -44,7 +44,7 @@ def causal_check(
     present, (intact, without) = measure([chosen])
     task = judge_task(present, absent, seed=seed)
     draws: list[list[Head]] = []
-    effects: list[Effect] = []
+    effects: list[ProbeResult] = []
     while True:
         drawn = draw_heads(chosen, n_heads=decoder.shape.n_heads, n_draws=n_draws, seed=seed)
         effects += measure(drawn[len(draws) :])[1][1:]
@@ -83,11 +83,11 @@ def draw_heads(chosen: Sequence[Head], *, n_heads: int, n_draws: int, seed: int)
     return draws
 
 
-def effects_of(answers: Answers, prose: np.ndarray, probes: Sequence[Probe]) -> list[Effect]:
+def effects_of(answers: Answers, prose: np.ndarray, probes: Sequence[Probe]) -> list[ProbeResult]:
     """Each variant's effect from its answers [v, n] and its losses of prose [v]; every token of an answer counts."""
     tokens = np.array([len(probe.answer) for probe in probes])
     losses, said = (np.average(of, axis=1, weights=tokens) for of in (answers.losses, answers.said))
-    return [Effect(*(float(x) for x in row)) for row in zip(losses, said, prose, strict=True)]
+    return [ProbeResult(*(float(x) for x in row)) for row in zip(losses, said, prose, strict=True)]
 
 
 @torch.inference_mode()

@@ -29,7 +29,7 @@ NOISE = 0.01
 
 
 @dataclass(frozen=True)
-class Effect:
+class ProbeResult:
     """What a model does on probes and prose: nats a token, share of answer tokens said, nats a token."""
 
     loss: float
@@ -80,7 +80,7 @@ def judge_task(present: Answers, absent: Answers, *, seed: int) -> list[Rule]:
     ]
 
 
-def judge_draws(intact: Effect, chosen: Effect, draws: Sequence[Effect], *, seed: int) -> list[Rule]:
+def judge_draws(intact: ProbeResult, chosen: ProbeResult, draws: Sequence[ProbeResult], *, seed: int) -> list[Rule]:
     """The rules that the chosen heads must keep against at least MIN_DRAWS random draws.
 
     Raises
@@ -119,5 +119,5 @@ def _by_interval(
     return Rule(f"{rule} (low end of the 95 % interval)", low, bar, low >= bar, float(statistic(values)), high)
 
 
-def _selectivity(intact: Effect, changed: Effect) -> float:
+def _selectivity(intact: ProbeResult, changed: ProbeResult) -> float:
     return (changed.loss - intact.loss) / max(changed.prose_loss - intact.prose_loss, NOISE)

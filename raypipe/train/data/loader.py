@@ -1,4 +1,4 @@
-"""Rows for each step of training, for each worker: a feed is a function of the step, and so exactly resumable."""
+"""Rows for each step and worker: a data loader is a function of the step, and so training is exactly resumable."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,7 +31,7 @@ class Batch(Generic[R_co]):
     """Source file and row of every row of the whole step."""
 
 
-class Feed(Protocol[R_co]):
+class DataLoader(Protocol[R_co]):
     """Where a task's rows come from."""
 
     @property
@@ -54,7 +54,7 @@ class Feed(Protocol[R_co]):
 
 
 @dataclass(frozen=True)
-class Share:
+class BatchLayout:
     """Which part of every step a worker takes."""
 
     rank: int
@@ -124,12 +124,12 @@ def shared_out(lists: Sequence[Sequence[R]], *, rank: int, world: int) -> Iterat
 
 
 @dataclass
-class ExampleFeed(Generic[R]):
-    """Whole examples of any kind from memory, `share.n_sequences` a step, each epoch in another order."""
+class ExampleLoader(Generic[R]):
+    """Whole examples of any kind from memory, `layout.n_sequences` a step, each epoch in another order."""
 
     examples: Sequence[R]
     heldout_examples: Sequence[R]
-    share: Share
+    layout: BatchLayout
     seed: int
     count: Callable[[R], int]
     """Terms of an example's loss."""
@@ -147,10 +147,10 @@ class ExampleFeed(Generic[R]):
 
     def batch(self, step: int) -> Batch[R]:
         """The rows of a step."""
-        first = step * self.share.n_sequences
-        numbers = [self._example(at) for at in range(first, first + self.share.n_sequences)]
+        first = step * self.layout.n_sequences
+        numbers = [self._example(at) for at in range(first, first + self.layout.n_sequences)]
         whole = [self.examples[number] for number in numbers]
-        micro = [[self.examples[self._example(at)] for at in turn] for turn in self.share.of(step)]
+        micro = [[self.examples[self._example(at)] for at in turn] for turn in self.layout.of(step)]
         return Batch(
             micro,
             sum(self.count(example) for example in whole),
@@ -161,9 +161,9 @@ class ExampleFeed(Generic[R]):
 
     def heldout(self) -> Iterator[tuple[Sequence[R], bool]]:
         """Held-out examples, `micro` at a time."""
-        size = self.share.micro
+        size = self.layout.micro
         lists = [self.heldout_examples[at : at + size] for at in range(0, len(self.heldout_examples), size)]
-        yield from shared_out(lists, rank=self.share.rank, world=self.share.world)
+        yield from shared_out(lists, rank=self.layout.rank, world=self.layout.world)
 
     def _example(self, position: int) -> int:
         epoch, at = divmod(position, len(self.examples))
@@ -176,15 +176,15 @@ class ExampleFeed(Generic[R]):
         return np.argsort(hashed(np.arange(len(self.examples)), self.seed, epoch, "examples"), kind="stable")
 
 
-class Ahead(Generic[R]):
-    """Takes the next step's batch from a feed while this one is computed."""
+class Prefetch(Generic[R]):
+    """Takes the next step's batch from a data loader while this one is computed."""
 
-    def __init__(self, feed: Feed[R], *, n_steps: int) -> None:
-        self._feed, self._n_steps = feed, n_steps
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+    def __init__(self, loader: DataLoader[R], *, n_steps: int) -> None:
+        self._loader, self._n_steps = loader, n_steps
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
         self._next: tuple[int, Future[Batch[R]]] | None = None
 
-    def __enter__(self) -> "Ahead[R]":
+    def __enter__(self) -> "Prefetch[R]":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -193,8 +193,8 @@ class Ahead(Generic[R]):
     def take(self, step: int) -> Batch[R]:
         """The batch of a step; the one after it is begun."""
         known = self._next
-        found = known[1] if known and known[0] == step else self._thread.submit(self._feed.batch, step)
+        found = known[1] if known and known[0] == step else self._thread.submit(self._loader.batch, step)
         batch = found.result()
         if step + 1 < self._n_steps:
-            self._next = (step + 1, self._thread.submit(self._feed.batch, step + 1))
+            self._next = (step + 1, self._thread.submit(self._loader.batch, step + 1))
         return batch

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from raypipe.storage.folder import Folder
-from raypipe.train.data.order import Stream
+from raypipe.train.data.order import DataOrder
 from raypipe.train.data.token_loader import WindowTokens
 
 MAGIC, VERSION = b"MMIDIDX\x00\x00", 1
 TYPES = {np.dtype(np.uint16): 8, np.dtype(np.int32): 4}
 
 
-def write_megatron(tokens: Folder, stream: Stream, *, prefix: Path, vocabulary_size: int) -> tuple[int, int]:
+def write_megatron(tokens: Folder, order: DataOrder, *, prefix: Path, vocabulary_size: int) -> tuple[int, int]:
     """Write PREFIX.bin and .idx, the documents of the first epoch in its order; how many, and their tokens.
 
     Raises
@@ -27,9 +27,9 @@ def write_megatron(tokens: Folder, stream: Stream, *, prefix: Path, vocabulary_s
     dtype = np.dtype(np.uint16 if vocabulary_size <= 1 << 16 else np.int32)
     sizes: list[np.ndarray] = []
     with prefix.with_suffix(".bin").open("wb") as binary:
-        for window in range(stream.n_windows(0)):
-            rows = stream.documents(0, window)
-            found = WindowTokens.read(tokens, stream, np.unique(rows))
+        for window in range(order.n_windows(0)):
+            rows = order.documents(0, window)
+            found = WindowTokens.read(tokens, order, np.unique(rows))
             if found.ids.size and found.ids.max() >= vocabulary_size:
                 raise ValueError(
                     f"tokens must be ids below the vocabulary's {vocabulary_size:,}, got {found.ids.max():,}; "

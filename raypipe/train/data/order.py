@@ -104,7 +104,7 @@ class Epoch:
 
 
 @dataclass
-class Stream:
+class DataOrder:
     """The tokens of a mix in the order of training, by position."""
 
     mix: Mix

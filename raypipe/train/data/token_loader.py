@@ -10,19 +10,19 @@ import pyarrow.parquet as pq
 
 from raypipe.contracts.rows import Document
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import Batch, Share, shared_out
-from raypipe.train.data.order import Pieces, Stream, hashed
+from raypipe.train.data.loader import Batch, BatchLayout, shared_out
+from raypipe.train.data.order import DataOrder, Pieces, hashed
 
 WINDOWS_HELD = 2
 
 
 @dataclass
-class TokenFeed:
-    """Sequences of a fixed length from tokens/, by a stream's order. Memory: two windows of tokens."""
+class TokenLoader:
+    """Sequences of a fixed length from tokens/, in a data order. Memory: two windows of tokens."""
 
     tokens: Folder
-    stream: Stream
-    share: Share
+    order: DataOrder
+    layout: BatchLayout
     heldout_sequences: int = 64
     """At most so many, of the held-out documents in a fixed order."""
     _read: OrderedDict[tuple[int, int], "WindowTokens"] = field(default_factory=OrderedDict, init=False, repr=False)
@@ -30,7 +30,7 @@ class TokenFeed:
     @property
     def domains(self) -> tuple[str, ...]:
         """Of all documents."""
-        return self.stream.mix.listing.domains
+        return self.order.mix.listing.domains
 
     @property
     def unit(self) -> str:
@@ -39,11 +39,11 @@ class TokenFeed:
 
     def batch(self, step: int) -> Batch[Document]:
         """The rows of a step."""
-        length, size = self.stream.length, self.share.n_sequences
-        whole = [self.stream.sequence(number) for number in range(step * size, (step + 1) * size)]
+        length, size = self.order.length, self.layout.n_sequences
+        whole = [self.order.sequence(number) for number in range(step * size, (step + 1) * size)]
         micro = [
             [document for number in numbers for document in self._documents(whole[number - step * size])]
-            for numbers in self.share.of(step)
+            for numbers in self.layout.of(step)
         ]
         digest = blake2b(digest_size=16)
         for pieces in whole:
@@ -53,30 +53,30 @@ class TokenFeed:
 
     def heldout(self) -> Iterator[tuple[Sequence[Document], bool]]:
         """Held-out documents cut at `length`, a document a list's sequence."""
-        listing, length = self.stream.mix.listing, self.stream.length
-        rows = np.flatnonzero(self.stream.mix.is_heldout & (listing.n_tokens > 1))
+        listing, length = self.order.mix.listing, self.order.length
+        rows = np.flatnonzero(self.order.mix.is_heldout & (listing.n_tokens > 1))
         rows = np.sort(rows[np.argsort(hashed(rows, 0, 0, "heldout"))][: self.heldout_sequences])
         sizes = np.minimum(listing.n_tokens[rows], length).astype(np.int64)
         none = np.zeros((len(rows), 2), np.int64)
-        read = WindowTokens.read(self.tokens, self.stream, rows)
-        documents = read.documents(self.stream, Pieces(rows, np.zeros(len(rows), np.int64), sizes, none))
-        yield from shared_out([[document] for document in documents], rank=self.share.rank, world=self.share.world)
+        read = WindowTokens.read(self.tokens, self.order, rows)
+        documents = read.documents(self.order, Pieces(rows, np.zeros(len(rows), np.int64), sizes, none))
+        yield from shared_out([[document] for document in documents], rank=self.layout.rank, world=self.layout.world)
 
     def _documents(self, pieces: Pieces) -> list[Document]:
         documents: list[Document] = []
         for window, part in _by_window(pieces):
-            documents += self._window(window).documents(self.stream, part)
+            documents += self._window(window).documents(self.order, part)
         return documents
 
     def _window(self, window: tuple[int, int]) -> "WindowTokens":
         if window not in self._read:
-            self._read[window] = WindowTokens.read(self.tokens, self.stream, np.unique(self.stream.documents(*window)))
+            self._read[window] = WindowTokens.read(self.tokens, self.order, np.unique(self.order.documents(*window)))
             if len(self._read) > WINDOWS_HELD:
                 self._read.popitem(last=False)
         return self._read[window]
 
     def _places(self, whole: Sequence[Pieces]) -> list[tuple[str, int]]:
-        return [self.stream.mix.listing.place(int(row)) for pieces in whole for row in pieces.rows]
+        return [self.order.mix.listing.place(int(row)) for pieces in whole for row in pieces.rows]
 
 
 def _by_window(pieces: Pieces) -> Iterator[tuple[tuple[int, int], Pieces]]:
@@ -95,7 +95,7 @@ class WindowTokens:
     ids: np.ndarray  # [all] int32
 
     @classmethod
-    def read(cls, tokens: Folder, stream: Stream, rows: np.ndarray) -> "WindowTokens":
+    def read(cls, tokens: Folder, order: DataOrder, rows: np.ndarray) -> "WindowTokens":
         """Read them, a file at a time.
 
         Raises
@@ -103,7 +103,7 @@ class WindowTokens:
         ValueError
             If a file isn't what was listed.
         """
-        listing, parts = stream.mix.listing, []
+        listing, parts = order.mix.listing, []
         files = listing.file_of(rows)
         for file in np.unique(files):
             with tokens.open(listing.files[file]) as source:
@@ -116,9 +116,9 @@ class WindowTokens:
             raise ValueError(f"{tokens.uri} was changed while it was read: {cuts[-1]} tokens listed, {len(ids)} found.")
         return cls(rows, cuts, ids)
 
-    def documents(self, stream: Stream, pieces: Pieces) -> list[Document]:
+    def documents(self, order: DataOrder, pieces: Pieces) -> list[Document]:
         """The parts of these rows that are asked for."""
-        listing, at = stream.mix.listing, self.cuts[np.searchsorted(self.rows, pieces.rows)] + pieces.begins
+        listing, at = order.mix.listing, self.cuts[np.searchsorted(self.rows, pieces.rows)] + pieces.begins
         documents = []
         for row, start, size in zip(pieces.rows.tolist(), at.tolist(), pieces.sizes.tolist(), strict=True):
             path, number = listing.place(row)

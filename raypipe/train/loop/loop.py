@@ -9,14 +9,14 @@ import torch
 
 from raypipe.arrays.hashing import bits_of
 from raypipe.contracts.rows import Row
-from raypipe.contracts.task import Task, Terms, WholeStepTask
+from raypipe.contracts.task import RowLosses, Task, WholeStepTask
 from raypipe.runs.signals import Stopped
-from raypipe.train.data.loader import Ahead, Batch, Feed
+from raypipe.train.data.loader import Batch, DataLoader, Prefetch
 from raypipe.train.engines.engine import Engine
 from raypipe.train.loop.checkpoint import Checkpoints, State
 from raypipe.train.loop.finite import NotFinite, kept_since, require_finite
 from raypipe.train.loop.meter import Meter
-from raypipe.train.loop.plan import Plan
+from raypipe.train.loop.plan import TrainingPlan
 from raypipe.train.loop.sums import Metrics, Sums
 from raypipe.train.loop.whole_step import backward_whole, measure_whole
 
@@ -28,8 +28,8 @@ Request = Literal["save", "stop"] | None
 def train(
     task: Task[R],
     engine: Engine,
-    feed: Feed[R],
-    plan: Plan,
+    loader: DataLoader[R],
+    plan: TrainingPlan,
     *,
     checkpoints: Checkpoints,
     meter: Meter,
@@ -50,13 +50,13 @@ def train(
         known = ", ".join(["loss", *task.figures])
         raise ValueError(f"the best step must be judged by one of {known}, got {plan.best_by!r}.")
     state = checkpoints.restore(engine, task) or State()
-    meter.begin(state, plan.n_steps, feed.unit)
-    with Ahead(feed, n_steps=plan.n_steps) as ahead:
+    meter.begin(state, plan.n_steps, loader.unit)
+    with Prefetch(loader, n_steps=plan.n_steps) as prefetch:
         while state.step < plan.n_steps:
             with meter.waiting():
-                batch = ahead.take(state.step)
+                batch = prefetch.take(state.step)
             seed_step(plan.seed, state.step, engine.workers.rank)
-            sums, request = backward(task, engine, feed, batch, asked())
+            sums, request = backward(task, engine, loader, batch, asked())
             check(state, batch, engine, checkpoints, loss=sums.mean)
             engine.exchange()
             task.after_backward(engine.gradients)
@@ -69,7 +69,7 @@ def train(
             state = seen(state, batch)
             is_last, is_best, measured = state.step == plan.n_steps, False, None
             if is_last or (plan.heldout_every and state.step % plan.heldout_every == 0):
-                measured = heldout(task, engine, feed, batch)
+                measured = heldout(task, engine, loader, batch)
                 check_heldout(state, measured, checkpoints)
                 state, is_best = state.measured(measured.mean, measured.figures, by=plan.best_by)
             meter.step(state, batch, sums, heldout=measured, factor=factor, gradient_norm=norm)
@@ -81,10 +81,12 @@ def train(
     return state
 
 
-def backward(task: Task[R], engine: Engine, feed: Feed[R], batch: Batch[R], asked: Request) -> tuple[Sums, Request]:
+def backward(
+    task: Task[R], engine: Engine, loader: DataLoader[R], batch: Batch[R], asked: Request
+) -> tuple[Sums, Request]:
     """Gradients of the mean loss of a step, whatever its workers and passes; and what any worker was asked to do."""
-    sums = Sums(feed.domains)
-    passes: list[tuple[Terms, Sequence[R]]] = []
+    sums = Sums(loader.domains)
+    passes: list[tuple[RowLosses, Sequence[R]]] = []
     if task.whole_step:
         passes.append(backward_whole(cast(WholeStepTask[R], task), engine, batch.micro))
     else:
@@ -92,7 +94,7 @@ def backward(task: Task[R], engine: Engine, feed: Feed[R], batch: Batch[R], aske
         for rows in batch.micro:
             terms = task.loss(engine.models, task.collate(rows, engine.workers.device))
             engine.backward(terms.losses.sum() * scale)
-            passes.append((Terms(terms.losses.detach(), terms.owners), rows))
+            passes.append((RowLosses(terms.losses.detach(), terms.owners), rows))
     for terms, rows in passes:  # not before: it waits for the device
         sums.add(terms, rows)
     save, stop = sums.together(engine.workers, asked == "save", asked == "stop")
@@ -100,22 +102,22 @@ def backward(task: Task[R], engine: Engine, feed: Feed[R], batch: Batch[R], aske
 
 
 @torch.no_grad()
-def heldout(task: Task[R], engine: Engine, feed: Feed[R], batch: Batch[R]) -> Sums:
+def heldout(task: Task[R], engine: Engine, loader: DataLoader[R], batch: Batch[R]) -> Sums:
     """Loss of the held-out rows, by domain, and the task's figures, of the model that is exported.
 
     A whole-step loss is taken over as many rows at a time as the step of `batch` has.
     """
-    sums, trained = Sums(feed.domains), task.models.trained
+    sums, trained = Sums(loader.domains), task.models.trained
     trained.eval()
     if task.whole_step:
         n_rows = sum(len(rows) for rows in batch.micro) * engine.workers.world
-        whole, lists = cast(WholeStepTask[R], task), list(feed.heldout())
+        whole, lists = cast(WholeStepTask[R], task), list(loader.heldout())
         passes, metrics = measure_whole(whole, engine.measured, engine.workers, lists, n_rows=n_rows)
         for terms, own in passes:
             sums.add(terms, own)
     else:
         found = Metrics()
-        for rows, is_mine in feed.heldout():
+        for rows, is_mine in loader.heldout():
             terms = task.loss(engine.measured, task.collate(rows, engine.workers.device))
             if is_mine:
                 sums.add(terms, rows)

@@ -6,7 +6,7 @@ from raypipe.train.loop.schedule import Schedule
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How long, and what happens when."""
 
     n_steps: int

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from raypipe.contracts.rows import Row
-from raypipe.contracts.task import Terms
+from raypipe.contracts.task import RowLosses
 from raypipe.train.engines.workers import Workers
 
 
@@ -26,7 +26,7 @@ class Sums:
         self.losses, self.counts = np.zeros(len(self.domains)), np.zeros(len(self.domains))
         self._code = {domain: at for at, domain in enumerate(self.domains)}
 
-    def add(self, terms: Terms, rows: Sequence[Row]) -> None:
+    def add(self, terms: RowLosses, rows: Sequence[Row]) -> None:
         """The terms of a pass. Cost: of the domains in it, not of all."""
         here, of_row = np.unique([self._code[row.domain] for row in rows], return_inverse=True)
         owners = torch.from_numpy(of_row).to(terms.owners.device)[terms.owners]

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from raypipe.contracts.rows import Row
-from raypipe.contracts.task import Placed, Terms, WholeStepTask
+from raypipe.contracts.task import Placed, RowLosses, WholeStepTask
 from raypipe.train.engines.engine import Engine
 from raypipe.train.engines.workers import Workers
 
@@ -27,7 +27,7 @@ R = TypeVar("R", bound=Row)
 Embeddings = dict[str, torch.Tensor]
 
 
-def backward_whole(task: WholeStepTask[R], engine: Engine, micro: Sequence[Sequence[R]]) -> tuple[Terms, list[R]]:
+def backward_whole(task: WholeStepTask[R], engine: Engine, micro: Sequence[Sequence[R]]) -> tuple[RowLosses, list[R]]:
     """Gradients of the mean of the loss's terms over the whole step; the terms of this worker's rows, and these."""
     collated = [task.collate(rows, engine.workers.device) for rows in micro]
     seed, is_single = torch.initial_seed(), len(micro) == 1
@@ -57,7 +57,7 @@ def measure_whole(
     lists: Sequence[tuple[Sequence[R], bool]],
     *,
     n_rows: int,
-) -> tuple[list[tuple[Terms, list[R]]], dict[str, np.ndarray]]:
+) -> tuple[list[tuple[RowLosses, list[R]]], dict[str, np.ndarray]]:
     """Terms of this worker's held-out rows, and the metrics of all: a loss for each `n_rows` of them, as in a step."""
     passes = [embedded(task, models, task.collate(rows, workers.device), seed=None) for rows, _ in lists]
     sizes = [len(rows) if is_mine else 0 for rows, is_mine in lists]
@@ -67,7 +67,7 @@ def measure_whole(
     whole, own = gathered(cut, sizes, workers)
     mine = [row for rows, is_mine in lists if is_mine for row in rows]
     n = len(next(iter(whole.values())))
-    found: list[tuple[Terms, list[R]]] = []
+    found: list[tuple[RowLosses, list[R]]] = []
     metrics = []
     for start in range(0, n, n_rows):
         part = {name: value[start : start + n_rows] for name, value in whole.items()}
@@ -117,13 +117,13 @@ def carried(embeddings: Embeddings, gradients: Mapping[str, torch.Tensor]) -> to
     return torch.stack(parts).sum()
 
 
-def terms_of(terms: Terms, own: np.ndarray) -> Terms:
+def terms_of(terms: RowLosses, own: np.ndarray) -> RowLosses:
     """The terms of this worker's rows, which are rows `own` of the whole; owners count this worker's rows."""
     at = torch.from_numpy(own).to(terms.owners.device)
     place = torch.full((int(max(terms.owners.max(), at.max() if len(at) else 0)) + 1,), -1, device=at.device)
     place[at] = torch.arange(len(at), device=at.device)
     owners = place[terms.owners]
-    return Terms(terms.losses.detach()[owners >= 0], owners[owners >= 0])
+    return RowLosses(terms.losses.detach()[owners >= 0], owners[owners >= 0])
 
 
 def without_trained(models: Placed) -> Placed:

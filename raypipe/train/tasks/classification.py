@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from raypipe.contracts.rows import Document
-from raypipe.contracts.task import Models, Placed, Terms
+from raypipe.contracts.task import Models, Placed, RowLosses
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed, pack
 from raypipe.models.causal import LocalModel
@@ -78,7 +78,7 @@ class ClassificationHead(SimpleTask):
         labels = torch.tensor([document.label for document in documents], dtype=torch.float32, device=device)
         return {"batch": pack([document.ids for document in documents], device=device), "labels": labels}
 
-    def loss(self, models: Placed, tensors: dict[str, Any]) -> Terms:
+    def loss(self, models: Placed, tensors: dict[str, Any]) -> RowLosses:
         """A term for each document; metrics: logits [n, k] and labels [n]."""
         logits, labels = models.trained(tensors["batch"]), tensors["labels"]
         if self.n_outputs == 1:
@@ -86,7 +86,7 @@ class ClassificationHead(SimpleTask):
         else:
             losses = F.cross_entropy(logits, labels.long(), reduction="none")
         metrics = {"logits": logits.detach(), "labels": labels}
-        return Terms(losses, torch.arange(len(labels), device=labels.device), metrics)
+        return RowLosses(losses, torch.arange(len(labels), device=labels.device), metrics)
 
     def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Accuracy, and of two classes the area under the ROC curve where both are there; nothing of numbers."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from raypipe.contracts.rows import Pair
-from raypipe.contracts.task import Models, Placed, Terms
+from raypipe.contracts.task import Models, Placed, RowLosses
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed, pack
 from raypipe.losses.info_nce import info_nce
@@ -76,14 +76,14 @@ class Contrastive(SimpleTask):
         queries, positives = models.trained(tensors["batch"]).chunk(2)
         return {"queries": queries, "positives": positives}
 
-    def loss(self, models: Placed, tensors: dict[str, Any]) -> Terms:
+    def loss(self, models: Placed, tensors: dict[str, Any]) -> RowLosses:
         """A term for each pair; metrics: whether its own positive is the nearest."""
         queries, positives = tensors["queries"], tensors["positives"]
         losses = info_nce(queries, positives, temperature=self._temperature)
         with torch.no_grad():
             nearest = (nn.functional.normalize(queries, dim=1) @ nn.functional.normalize(positives, dim=1).T).argmax(1)
         own = torch.arange(len(losses), device=losses.device)
-        return Terms(losses, own, {"recall@1": nearest == own})
+        return RowLosses(losses, own, {"recall@1": nearest == own})
 
     def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Share of queries whose own positive is the nearest of those compared."""

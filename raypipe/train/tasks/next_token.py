@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from raypipe.contracts.rows import Document
-from raypipe.contracts.task import Models, Placed, Terms
+from raypipe.contracts.task import Models, Placed, RowLosses
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed, pack
 from raypipe.train.loop.flops import matrix_parameters, step_flops
@@ -91,9 +91,9 @@ class NextToken(SimpleTask):
             "owners": torch.from_numpy(owners[at]).to(device),
         }
 
-    def loss(self, models: Placed, tensors: dict[str, Any]) -> Terms:
+    def loss(self, models: Placed, tensors: dict[str, Any]) -> RowLosses:
         """A term for each token with a loss."""
-        return Terms(models.trained(tensors["batch"], tensors["sources"], tensors["targets"]), tensors["owners"])
+        return RowLosses(models.trained(tensors["batch"], tensors["sources"], tensors["targets"]), tensors["owners"])
 
 
 def _is_target(document: Document) -> np.ndarray:

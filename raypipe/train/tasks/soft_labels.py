@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from raypipe.contracts.rows import Document
-from raypipe.contracts.task import Placed, Tensors, Terms
+from raypipe.contracts.task import Placed, RowLosses, Tensors
 from raypipe.lm.packing import pack
 from raypipe.losses.soft_labels import CrossEntropy, SoftLoss
 from raypipe.train.tasks.classification import ClassificationHead
@@ -36,13 +36,13 @@ class SoftLabelHead(ClassificationHead):
         labels = torch.tensor([_soft_label(document, self.n_outputs) for document in documents], dtype=torch.float32)
         return {"batch": pack([one.ids for one in documents], device=device), "labels": labels.to(device)}
 
-    def loss(self, models: Placed, tensors: dict[str, Any]) -> Terms:
+    def loss(self, models: Placed, tensors: dict[str, Any]) -> RowLosses:
         """A term for each document."""
         logits, labels = models.trained(tensors["batch"]), tensors["labels"]
         loss = self._loss if self.module.training else CrossEntropy()
         losses = loss(logits, labels, self._step / self._n_steps)
         metrics = {"logits": logits.detach(), "labels": labels}
-        return Terms(losses, torch.arange(len(labels), device=labels.device), metrics)
+        return RowLosses(losses, torch.arange(len(labels), device=labels.device), metrics)
 
     def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Accuracy against the likelier class of each soft label."""

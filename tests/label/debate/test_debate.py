@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from raypipe.label.debate.debate import Question, Transcript, hold_debates, sides, turn_prompt
+from raypipe.label.debate.debate import DebateQuestion, Transcript, hold_debates, sides, turn_prompt
 from raypipe.label.debate.transcripts import file_name, missing_ranges, read_transcripts, write_transcripts
 from raypipe.storage.folder import Folder
 
-ASKED = Question("Is it green?", "no", "yes")
+ASKED = DebateQuestion("Is it green?", "no", "yes")
 KEYS = np.random.default_rng(0).integers(-(2**62), 2**62, 1000)
 
 

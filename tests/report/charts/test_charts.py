@@ -10,7 +10,7 @@ from scipy import stats
 from raypipe.report.charts.bands import Band, band_chart, band_of_seeds
 from raypipe.report.charts.calibration import calibration_chart, reliability
 from raypipe.report.charts.figure import ACCENT, BOTTOM, LEFT, RIGHT, TOP, VARIABLES, draw
-from raypipe.report.charts.forest import NAME_PX, Effect, forest_chart
+from raypipe.report.charts.forest import NAME_PX, ForestRow, forest_chart
 from raypipe.report.charts.histogram import histogram_chart
 from raypipe.report.charts.roc import area, roc_chart, roc_points
 from tests.report.synthetic import HOSTILE
@@ -35,7 +35,7 @@ def charts(names) -> dict[str, str]:
     bands = [Band(name, x, x, x - 1, x + 1) for name in names]
     return {
         "bands": band_chart(bands, x_name="step", y_name=names[0], label=names[0]),
-        "forest": forest_chart([Effect(name, 0.1, -0.1, 0.3) for name in names], x_name=names[0], label=names[0]),
+        "forest": forest_chart([ForestRow(name, 0.1, -0.1, 0.3) for name in names], x_name=names[0], label=names[0]),
         "roc": roc_chart(dict.fromkeys(names, (score, is_positive)), label=names[0]),
         "calibration": calibration_chart(reliability(rng.random(200), rng.random(200) < 0.5), label=names[0]),
         "histogram": histogram_chart(np.array([1.0, 10, 100]), np.array([1, 2]), np.array([1, 0]), x_name="tokens",
@@ -120,8 +120,8 @@ def test_equal_confidences_share_a_bin_and_what_is_calibrated_has_no_error():
 
 
 def test_a_forest_plot_puts_each_effect_on_its_line_and_pales_what_is_not_shown():
-    effects = [Effect("a", 0.2, 0.1, 0.3), Effect("b", -0.2, -0.3, -0.1), Effect("c", 0.1, -0.1, 0.3)]
-    svg = forest_chart([*effects, Effect("all", 0.1, 0.05, 0.15, is_summary=True)], x_name="effect", label="forest")
+    effects = [ForestRow("a", 0.2, 0.1, 0.3), ForestRow("b", -0.2, -0.3, -0.1), ForestRow("c", 0.1, -0.1, 0.3)]
+    svg = forest_chart([*effects, ForestRow("all", 0.1, 0.05, 0.15, is_summary=True)], x_name="effect", label="forest")
     above, below, (null, *unclear) = (lines(svg, name) for name in ("accent", "loud", "soft"))
     rows = [interval[0, 1] for interval in (above[0], below[0], unclear[0], above[1])]
     assert np.diff(rows) == pytest.approx([24, 24, 24], abs=0.1)

@@ -7,12 +7,12 @@ from raypipe.lm.decoder import Decoder
 from raypipe.score.heads.causal_check import causal_check
 from raypipe.score.heads.probes import Probe
 from raypipe.score.heads.retrieval_heads import score_heads, top_heads
-from raypipe.score.heads.verdict import Answers, Effect, judge_draws, judge_task
+from raypipe.score.heads.verdict import Answers, ProbeResult, judge_draws, judge_task
 from tests.tiny import random_documents, tiny_model
 
-INTACT = Effect(0.4, 0.9, 3.0)
+INTACT = ProbeResult(0.4, 0.9, 3.0)
 DRAWS = [
-    Effect(0.4 + rise, 0.85, 3.0 + prose)
+    ProbeResult(0.4 + rise, 0.85, 3.0 + prose)
     for rise, prose in ((0.1, 0.1), (0.5, 0.4), (0.4, 0.5), (0.3, 2.9), (0.2, 0.1))
 ] * 2
 N = 16
@@ -25,12 +25,12 @@ def answers(losses, said, *, spread=0.05):
 
 
 def test_heads_that_wreck_answers_and_spare_prose_pass():
-    assert all(rule.passed for rule in judge_draws(INTACT, Effect(4.8, 0.2, 3.8), DRAWS, seed=0))
+    assert all(rule.passed for rule in judge_draws(INTACT, ProbeResult(4.8, 0.2, 3.8), DRAWS, seed=0))
 
 
 @pytest.mark.parametrize(
     ("chosen", "failing"),
-    [(Effect(0.9, 0.8, 3.05), 0), (Effect(0.85, 0.8, 3.2), 1), (Effect(4.8, 0.2, 12.0), 2)],
+    [(ProbeResult(0.9, 0.8, 3.05), 0), (ProbeResult(0.85, 0.8, 3.2), 1), (ProbeResult(4.8, 0.2, 12.0), 2)],
     ids=["less than three times the draws", "below a draw", "as bad for prose"],
 )
 def test_heads_that_a_draw_comes_near_fail(chosen, failing):
@@ -44,16 +44,16 @@ def test_a_check_with_too_few_draws_is_refused():
 
 def test_rises_of_a_hundred_thousandth_of_a_nat_are_noise():
     """What a random model passed by: ratios of nothing to nothing."""
-    chosen = Effect(INTACT.loss + 2e-5, 0.0, INTACT.prose_loss - 1e-4)
-    draws = [Effect(INTACT.loss + at * 1e-7, 0.0, INTACT.prose_loss) for at in range(8)]
+    chosen = ProbeResult(INTACT.loss + 2e-5, 0.0, INTACT.prose_loss - 1e-4)
+    draws = [ProbeResult(INTACT.loss + at * 1e-7, 0.0, INTACT.prose_loss) for at in range(8)]
     rules = judge_draws(INTACT, chosen, draws, seed=0)
     assert [rule.passed for rule in rules] == [False, True, False]
     assert all(rule.is_settled for rule in rules)
 
 
 def test_an_outcome_that_other_draws_would_turn_is_not_settled():
-    wide = [Effect(0.4 + rise, 0.9, 3.0 + rise) for rise in (0.05, 0.06, 0.07, 0.08, 2.0, 2.1, 2.2, 2.3)]
-    first = judge_draws(INTACT, Effect(1.8, 0.2, 3.1), wide, seed=0)[0]
+    wide = [ProbeResult(0.4 + rise, 0.9, 3.0 + rise) for rise in (0.05, 0.06, 0.07, 0.08, 2.0, 2.1, 2.2, 2.3)]
+    first = judge_draws(INTACT, ProbeResult(1.8, 0.2, 3.1), wide, seed=0)[0]
     assert first.value < 3.0 < (first.high or 0)
     assert not first.is_settled
     assert not first.passed

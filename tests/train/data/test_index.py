@@ -8,12 +8,12 @@ import torch
 
 from raypipe import columns
 from raypipe.contracts.rows import Document
-from raypipe.contracts.task import Terms
+from raypipe.contracts.task import RowLosses
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import code_type, every_row_once, read_listing
-from raypipe.train.data.loader import Share
-from raypipe.train.data.order import Stream
-from raypipe.train.data.token_loader import TokenFeed
+from raypipe.train.data.loader import BatchLayout
+from raypipe.train.data.order import DataOrder
+from raypipe.train.data.token_loader import TokenLoader
 from raypipe.train.data.tokenise import TOKENS
 from raypipe.train.loop.sums import Sums
 
@@ -43,8 +43,8 @@ def test_each_of_more_domains_than_16_bits_number_keeps_its_name(tokens):
     listing = read_listing(tokens)
     assert listing.domains == tuple(f"site{n:06d}" for n in range(N))
     assert (listing.domain == np.arange(N)[::-1]).all()
-    feed = TokenFeed(tokens, Stream(every_row_once(listing), seed=0, length=4), Share(0, 1, 2, 1))
-    documents = [document for micro in feed.batch(0).micro for document in micro]
+    loader = TokenLoader(tokens, DataOrder(every_row_once(listing), seed=0, length=4), BatchLayout(0, 1, 2, 1))
+    documents = [document for micro in loader.batch(0).micro for document in micro]
     assert [document.domain for document in documents] == [f"site{N - 1 - document.row:06d}" for document in documents]
 
 
@@ -56,7 +56,7 @@ def test_losses_are_summed_by_domain_whatever_their_order():
     sums = Sums(("a", "b", "c"))
     documents = [Document(np.ones(3, np.int32), domain, "x", 0) for domain in ("c", "a", "c")]
     owners = torch.tensor([0, 0, 1, 2])
-    sums.add(Terms(torch.tensor([1.0, 3.0, 5.0, 8.0]), owners), documents)
-    sums.add(Terms(torch.tensor([7.0]), torch.tensor([0])), documents[1:2])
+    sums.add(RowLosses(torch.tensor([1.0, 3.0, 5.0, 8.0]), owners), documents)
+    sums.add(RowLosses(torch.tensor([7.0]), torch.tensor([0])), documents[1:2])
     assert sums.by_domain() == {"a": 6.0, "c": 4.0}
     assert sums.mean == 24 / 5

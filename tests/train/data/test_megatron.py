@@ -9,7 +9,7 @@ import pytest
 
 from raypipe.train.data.index import every_row_once, read_listing
 from raypipe.train.data.megatron import write_megatron
-from raypipe.train.data.order import Stream
+from raypipe.train.data.order import DataOrder
 from tests.train.synthetic import write_tokens
 
 
@@ -31,7 +31,7 @@ def test_the_export_is_the_mix_of_one_epoch(tmp_path):
     tokens = write_tokens(tmp_path / "tokens", n_files=3)
     listing = read_listing(tokens)
     mix = replace(every_row_once(listing), weight=np.where(np.arange(len(listing)) % 3, 1, 2).astype(np.float32))
-    stream = Stream(mix, seed=1, length=8, window_tokens=200)
+    stream = DataOrder(mix, seed=1, length=8, window_tokens=200)
     n, n_tokens = write_megatron(tokens, stream, prefix=tmp_path / "mix", vocabulary_size=64)
     documents = read_back(tmp_path / "mix")
     assert (len(documents), sum(map(len, documents))) == (n, n_tokens)
@@ -47,7 +47,7 @@ def test_the_export_is_the_mix_of_one_epoch(tmp_path):
 
 def test_a_large_vocabulary_is_written_as_int32(tmp_path):
     tokens = write_tokens(tmp_path / "tokens", n_files=1)
-    stream = Stream(every_row_once(read_listing(tokens)), seed=0, length=8)
+    stream = DataOrder(every_row_once(read_listing(tokens)), seed=0, length=8)
     write_megatron(tokens, stream, prefix=tmp_path / "mix", vocabulary_size=100_000)
     assert (tmp_path / "mix.idx").read_bytes()[17] == 4
     assert max(map(max, read_back(tmp_path / "mix"))) < 64
@@ -55,6 +55,6 @@ def test_a_large_vocabulary_is_written_as_int32(tmp_path):
 
 def test_ids_beyond_the_vocabulary_are_refused_and_not_cut_to_16_bits(tmp_path):
     tokens = write_tokens(tmp_path / "tokens", n_files=1)
-    stream = Stream(every_row_once(read_listing(tokens)), seed=3, length=2)
+    stream = DataOrder(every_row_once(read_listing(tokens)), seed=3, length=2)
     with pytest.raises(ValueError, match="tokens must be ids below the vocabulary's 2, got"):
         write_megatron(tokens, stream, prefix=tmp_path / "mix", vocabulary_size=2)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import Listing, Mix, every_row_once, read_listing, read_mix
-from raypipe.train.data.order import Epoch, Stream
+from raypipe.train.data.order import DataOrder, Epoch
 from tests.train.synthetic import write_selection, write_tokens
 
 
@@ -44,7 +44,7 @@ def weighted(base: Listing, weight: list[float]) -> Mix:
 )
 def test_an_epoch_holds_every_token_once(lengths, n_files, window, length, seed):
     mix = every_row_once(listing(lengths, n_files=n_files))
-    stream = Stream(mix, seed=seed, length=length, window_tokens=window)
+    stream = DataOrder(mix, seed=seed, length=length, window_tokens=window)
     pieces = stream.pieces(0, sum(lengths))
     seen = Counter(
         (row, token)
@@ -67,8 +67,8 @@ def test_the_stream_is_the_same_however_it_is_cut(cuts, seed):
             for token in range(begin, begin + size)
         ]
 
-    whole = tokens(Stream(mix, seed=seed, length=4, window_tokens=40).pieces(0, 400))
-    fresh = [Stream(mix, seed=seed, length=4, window_tokens=40) for _ in borders]
+    whole = tokens(DataOrder(mix, seed=seed, length=4, window_tokens=40).pieces(0, 400))
+    fresh = [DataOrder(mix, seed=seed, length=4, window_tokens=40) for _ in borders]
     parts = [tokens(s.pieces(a, b)) for s, a, b in zip(fresh, borders, borders[1:], strict=False)]
     assert [token for part in parts for token in part] == whole
 
@@ -85,7 +85,7 @@ def test_a_weight_is_whole_copies_and_one_more_by_chance():
 
 def test_a_weight_of_zero_is_never_seen():
     mix = weighted(listing([3] * 100, n_files=4), [0.0, 1.0] * 50)
-    rows = Stream(mix, seed=0, length=8, window_tokens=64).pieces(0, 600).rows
+    rows = DataOrder(mix, seed=0, length=8, window_tokens=64).pieces(0, 600).rows
     assert set(rows % 2) == {1}
 
 
@@ -110,7 +110,7 @@ def test_two_copies_share_a_window_only_if_it_is_the_only_one():
 
 def test_epochs_and_seeds_have_other_orders():
     mix = every_row_once(listing([4] * 50, n_files=5))
-    orders = [Stream(mix, seed=seed, length=8, window_tokens=64).pieces(at, at + 200).rows.tolist()
+    orders = [DataOrder(mix, seed=seed, length=8, window_tokens=64).pieces(at, at + 200).rows.tolist()
               for seed, at in ((0, 0), (0, 200), (1, 0))]  # fmt: skip
     assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
     assert orders[0] != orders[1]
@@ -122,7 +122,7 @@ GOLDEN = [5, 8, 7, 6, 11, 4, 9, 3, 11, 2, 7, 1, 0]
 
 def test_the_order_is_the_one_it_always_was():
     mix = weighted(listing([4, 3, 5, 2] * 3, n_files=3), [1.0, 1.5, 0.5, 2.0] * 3)
-    rows = Stream(mix, seed=7, length=4, window_tokens=16).pieces(0, 40).rows.tolist()
+    rows = DataOrder(mix, seed=7, length=4, window_tokens=16).pieces(0, 40).rows.tolist()
     assert rows == GOLDEN  # a resumed run of an older version must go on in the same order
 
 
@@ -130,7 +130,7 @@ def test_a_position_is_located_in_its_source_within_a_second(tmp_path):
     n, n_files = 2_000_000, 200
     rng = np.random.default_rng(0)
     mix = weighted(listing(rng.integers(1, 400, n).tolist(), n_files=n_files), rng.uniform(0, 2, n).tolist())
-    stream = Stream(mix, seed=0, length=1024)
+    stream = DataOrder(mix, seed=0, length=1024)
     stream.locate(0)
     started = time.perf_counter()
     place = stream.locate(123_456_789)
@@ -141,7 +141,7 @@ def test_a_position_is_located_in_its_source_within_a_second(tmp_path):
 def test_a_located_token_is_the_token_that_was_seen(tmp_path):
     tokens = write_tokens(tmp_path / "tokens", n_files=4)
     base = read_listing(tokens)
-    stream = Stream(every_row_once(base), seed=3, length=16, window_tokens=128)
+    stream = DataOrder(every_row_once(base), seed=3, length=16, window_tokens=128)
     pieces = stream.pieces(0, 320)
     position = 0
     for row, begin, size in zip(pieces.rows, pieces.begins, pieces.sizes, strict=True):
@@ -183,8 +183,8 @@ def test_a_selection_of_other_texts_is_refused_at_the_first_row(tmp_path):
 def test_a_stream_refuses_what_it_cannot_cut():
     mix = every_row_once(listing([4] * 4))
     with pytest.raises(ValueError, match="length must be at least 2"):
-        Stream(mix, seed=0, length=1)
+        DataOrder(mix, seed=0, length=1)
     with pytest.raises(ValueError, match="weight above 0"):
-        Stream(weighted(listing([4] * 4), [0.0] * 4), seed=0, length=4)
+        DataOrder(weighted(listing([4] * 4), [0.0] * 4), seed=0, length=4)
     with pytest.raises(FileNotFoundError, match="tokenize_corpus"):
         read_listing(Folder("/nowhere/tokens"))

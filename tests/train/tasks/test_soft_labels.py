@@ -7,7 +7,7 @@ import torch
 from raypipe.contracts.rows import Document
 from raypipe.losses.soft_labels import Confidence, CrossEntropy
 from raypipe.storage.folder import Folder
-from raypipe.train.data.loader import ExampleFeed, Share
+from raypipe.train.data.loader import BatchLayout, ExampleLoader
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.handles import plainly
 from raypipe.train.engines.optimiser import Optimiser
@@ -17,7 +17,7 @@ from raypipe.train.loop.finite import NotFinite
 from raypipe.train.loop.journal import Journal, read_journal
 from raypipe.train.loop.loop import Stopped, train
 from raypipe.train.loop.meter import Meter
-from raypipe.train.loop.plan import Plan
+from raypipe.train.loop.plan import TrainingPlan
 from raypipe.train.loop.predict import class_probabilities
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.soft_labels import SoftLabelHead
@@ -55,15 +55,15 @@ def documents(n=24):
 def go(folder, loss, *, stop_at=None, n_steps=N_STEPS):
     """Train; the losses of the steps and the task."""
     task, calls = SoftLabelHead(classifier(), loss, n_steps=n_steps), iter(range(100))
-    share = Share(0, 1, 8, 8)
+    layout = BatchLayout(0, 1, 8, 8)
     engine = TorchEngine(
-        task.models, Optimiser(learning_rate=1e-2), n_micro=share.n_micro, precision=Precision(), workers=HERE
+        task.models, Optimiser(learning_rate=1e-2), n_micro=layout.n_micro, precision=Precision(), workers=HERE
     )
     train(
         task,
         engine,
-        ExampleFeed(documents(), [], share, 0, task.count),
-        Plan(n_steps, Schedule()),
+        ExampleLoader(documents(), [], layout, 0, task.count),
+        TrainingPlan(n_steps, Schedule()),
         checkpoints=Checkpoints(Folder(str(folder)) / "checkpoints", HERE, {}),
         meter=Meter(Journal(Folder(str(folder)) / "metrics"), learning_rate=1e-2, on_step=lambda line: None),
         asked=lambda: "stop" if stop_at is not None and next(calls) >= stop_at - 1 else None,
