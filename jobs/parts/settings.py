@@ -1,19 +1,27 @@
-"""Settings of the jobs: frozen dataclasses, filled from --config FILE.yaml and from flags, which win."""
+"""Settings of the jobs: frozen dataclasses, filled from --config FILE.yaml and from flags, which win.
 
-import dataclasses
+A setting goes by its own name, `--share 0.2`, whatever part of the job it lies in; where a part makes it clearer, also
+by the whole one, `--selection.share 0.2`, and in YAML as `selection: {share: 0.2}`.
+"""
+
 import difflib
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
 import yaml
 
-C = TypeVar("C")
+from raypipe.settings.nested import Setting, settings_of
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+C = TypeVar("C", bound="DataclassInstance")
 
 
 class _PlainKeys(yaml.SafeLoader):
@@ -32,19 +40,21 @@ _PlainKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapp
 
 def parse(config: type[C], arguments: Sequence[str] | None = None) -> C:
     """The settings of a job from its command line; wrong ones end the process with a message and status 2."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given, known = list(sys.argv[1:] if arguments is None else arguments), settings_of(config)
     try:
-        flags, path = (given, None) if _has_own(config) else _without_config(given)
-        flags = _merged(config, flags)
+        flags, path = (given, None) if "config" in known else _without_config(given)
+        flags = _merged(known, _short(known, flags))
         settings = read_file(config, path) if path else {}
     except (ValueError, OSError, yaml.YAMLError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    flags = _split_commas(config, flags)
+    flags = _split_commas(known, flags)
     named = {flag.split("=")[0] for flag in flags if flag.startswith("--")}
     from_file = [word for name, value in settings.items() if _is_free(name, named) for word in _words(name, value)]
     with _pipe_may_close():
-        return tyro.cli(config, args=[*from_file, *flags], description=_description(config))
+        return tyro.cli(
+            config, args=[*from_file, *flags], description=_description(config), config=(tyro.conf.OmitArgPrefixes,)
+        )
 
 
 @contextmanager
@@ -61,13 +71,22 @@ def _pipe_may_close() -> Iterator[None]:
         signal.signal(signal.SIGPIPE, before)
 
 
-def _split_commas(config: type, words: list[str]) -> list[str]:
+def _short(known: Mapping[str, Setting], words: list[str]) -> list[str]:
+    """`--selection.share` as `--share`, where that is the part it lies in."""
+    whole = {_flag(".".join((*setting.path, name))): _flag(name) for name, setting in known.items()}
+    out = []
+    for word in words:
+        flag, is_joined, value = word.partition("=")
+        out.append(whole[flag] + is_joined + value if flag in whole else word)
+    return out
+
+
+def _split_commas(known: Mapping[str, Setting], words: list[str]) -> list[str]:
     """`--adjust loss,length` as `--adjust loss length`, where a setting takes several of a few words."""
-    hints = get_type_hints(config)
     several = {
-        _flag(field.name)
-        for field in dataclasses.fields(config)
-        if get_origin(hints[field.name]) is tuple and get_origin(get_args(hints[field.name])[0]) is Literal
+        _flag(name)
+        for name, setting in known.items()
+        if get_origin(setting.hint) is tuple and get_origin(get_args(setting.hint)[0]) is Literal
     }
     out, flag = [], ""
     for word in words:
@@ -76,23 +95,36 @@ def _split_commas(config: type, words: list[str]) -> list[str]:
     return out
 
 
-def read_file(config: type, path: str) -> dict[str, Any]:
-    """The settings in a YAML file.
+def read_file(config: "type[DataclassInstance]", path: str) -> dict[str, Any]:
+    """The settings in a YAML file, each by its own name; those of a part may stand below the part's.
 
     Raises
     ------
     ValueError
         If it isn't a mapping of settings that the job has; the message names the nearest.
     """
-    settings = read_yaml(path) or {}
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path} must map settings to values, got {type(settings).__name__}.")
-    known = [field.name for field in dataclasses.fields(config)]
-    for name in settings:
+    given = read_yaml(path) or {}
+    if not isinstance(given, dict):
+        raise ValueError(f"{path} must map settings to values, got {type(given).__name__}.")
+    known, found = settings_of(config), dict[str, Any]()
+    for name, value in _leaves(known, given, ()):
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
+            near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
             raise ValueError(f"{path}: there is no setting {name!r}; the nearest is {near[0]!r}.")
-    return {str(name): value for name, value in settings.items()}
+        if name in found:
+            raise ValueError(f"{path}: a setting may be given once, got {name} more than once.")
+        found[name] = value
+    return found
+
+
+def _leaves(known: Mapping[str, Setting], given: dict[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    parts = {setting.path[: len(path) + 1] for setting in known.values() if len(setting.path) > len(path)}
+    for name, value in given.items():
+        below = (*path, str(name))
+        if isinstance(value, dict) and below in parts:
+            yield from _leaves(known, value, below)
+        else:
+            yield str(name), value
 
 
 def read_yaml(path: str) -> Any:
@@ -100,15 +132,11 @@ def read_yaml(path: str) -> Any:
     return yaml.load(Path(path).read_text(encoding="utf-8"), _PlainKeys)  # noqa: S506 (a safe loader)
 
 
-def _description(config: type) -> str:
+def _description(config: "type[DataclassInstance]") -> str:
     module = sys.modules[config.__module__]
     said = (module.__doc__ or config.__doc__ or "").strip()
-    return said if _has_own(config) else said + " Any setting can also stand in --config FILE.yaml."
-
-
-def _has_own(config: type) -> bool:
-    """Whether --config is a setting like others: the file is of another job."""
-    return any(field.name == "config" for field in dataclasses.fields(config))
+    has_own = "config" in settings_of(config)  # the file is of another job
+    return said if has_own else said + " Any setting can also stand in --config FILE.yaml."
 
 
 def _without_config(given: list[str]) -> tuple[list[str], str | None]:
@@ -123,10 +151,10 @@ def _without_config(given: list[str]) -> tuple[list[str], str | None]:
     return rest, path
 
 
-def _merged(config: type, words: list[str]) -> list[str]:
+def _merged(known: Mapping[str, Setting], words: list[str]) -> list[str]:
     """Flags given several times as one: with all values where a setting takes several, else with the last."""
-    hints, values = get_type_hints(config), dict[str, list[str]]()
-    several = {_flag(name) for name, hint in hints.items() if get_origin(hint) is tuple}
+    values = dict[str, list[str]]()
+    several = {_flag(name) for name, setting in known.items() if get_origin(setting.hint) is tuple}
     name = ""
     for word in words:
         if not word.startswith("--"):

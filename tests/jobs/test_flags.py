@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from jobs.parts import settings
+from raypipe.settings.nested import flat
 
 STORED: dict[str, Any] = json.loads((Path(__file__).parent / "stored/flags.json").read_text())
 
 
 def parsed(job: str, words: list[str]) -> dict[str, Any]:
     """What a job's settings are by name of their flag, as JSON has them."""
-    config = settings.parse(importlib.import_module(f"jobs.{job}").Config, words)
-    return {name: json.loads(json.dumps(getattr(config, name))) for name in STORED[job]["flags"]}
+    config = flat(settings.parse(importlib.import_module(f"jobs.{job}").Config, words))
+    return {name: json.loads(json.dumps(config[name])) for name in STORED[job]["flags"]}
 
 
 @pytest.mark.parametrize("job", STORED)

@@ -78,3 +78,48 @@ def test_a_wrong_type_is_refused(capsys):
         parse("--share", "much")
     assert ended.value.code == 2
     assert "share" in capsys.readouterr().err
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choosing:
+    """A part of a job."""
+
+    share: float = 0.2
+    """How much."""
+    adjust: tuple[Literal["loss", "length"], ...] = ()
+    """What is regressed out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nested:
+    """Settings of a job in parts."""
+
+    choosing: Choosing = Choosing(share=0.3)
+    output: str
+    """Where."""
+
+
+def test_a_setting_of_a_part_goes_by_its_own_name_and_by_the_whole_one():
+    words = ["--output", "o"]
+    assert settings.parse(Nested, words).choosing.share == 0.3
+    assert settings.parse(Nested, [*words, "--share", "0.4"]).choosing.share == 0.4
+    assert settings.parse(Nested, [*words, "--choosing.share=0.4", "--adjust", "loss,length"]) == Nested(
+        choosing=Choosing(share=0.4, adjust=("loss", "length")), output="o"
+    )
+
+
+@pytest.mark.parametrize("text", ["share: 0.4\nadjust: [loss]\n", "choosing: {share: 0.4, adjust: [loss]}\n"])
+def test_a_file_may_put_settings_below_their_part(text, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"output: o\n{text}")
+    assert settings.parse(Nested, ["--config", str(path)]) == Nested(
+        choosing=Choosing(share=0.4, adjust=("loss",)), output="o"
+    )
+
+
+def test_a_setting_given_twice_in_a_file_is_refused(tmp_path, capsys):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("output: o\nshare: 0.4\nchoosing: {share: 0.5}\n")
+    with pytest.raises(SystemExit):
+        settings.parse(Nested, ["--config", str(path)])
+    assert "share more than once" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Settings as dataclasses in dataclasses: each is declared once, where it is used, and has one name everywhere."""
