@@ -74,7 +74,7 @@ def select(run: str | Folder, settings: Selection) -> Json:
         return finished_card(folder, STAGE)
 
     n_rows = count_rows(source, files)
-    _require_count(n_rows, scores_card, where=source.uri)
+    require_count(n_rows, scores_card, where=source.uri)
     eligible = read_eligible(Scores(source, files, settings), n_rows=n_rows)
     with ExitStack() as work:  # not entered before the scores have proved readable
         cards = {arm: work.enter_context(at_work(folder / arm_stage(arm), _card(arm, identities[arm]))) for arm in arms}
@@ -183,7 +183,14 @@ def _rank_error(ranks: Ranks, moved: float) -> float:
     return min(1.0, ranks.max_error + ranks.max_share(moved))
 
 
-def _require_count(n_rows: int, scores_card: Json, *, where: str) -> None:
+def require_count(n_rows: int, scores_card: Json, *, where: str) -> None:
+    """Refuse scores that have other rows than their card counts.
+
+    Raises
+    ------
+    ValueError
+        With both counts.
+    """
     expected = scores_card.get("counts", {}).get("rows", n_rows)
     if n_rows != expected:
         raise ValueError(

@@ -4,6 +4,7 @@ Every arm chooses among the same eligible rows. A control takes, in each group, 
 there, to the nearest document: what differs between two arms is then the choice and not the amount.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +59,13 @@ def share_target(ranks: Ranks, share: float, *, unit: Unit) -> int:
 def pick_control(eligible: Eligible, arm: Arm, *, n_tokens: dict[str, int], seed: int) -> Pick:
     """A control arm with this many tokens in each group."""
     orders: dict[Arm, Order] = {"random": AtRandom(seed), "longest": longest, "lowest-loss": lowest_loss}
-    order = orders[arm]
+    return pick_tokens(eligible, orders[arm], lambda group, _: n_tokens[group], seed=seed)
+
+
+def pick_tokens(eligible: Eligible, order: Order, target: Callable[[str, int], int], *, seed: int) -> Pick:
+    """The first rows of each group by an order: as many tokens as `target` says of (group, its eligible tokens)."""
     ranks = rank_groups(eligible, order)
-    targets = {group: n_tokens[group] for group in ranks}
+    targets = {group: target(group, int(own.tokens.sum())) for group, own in ranks.items()}
     bounds = find_bounds(eligible, order, ranks=ranks, targets=targets, unit="tokens")
     return Pick(order, ranks, order, bounds, seed)
 

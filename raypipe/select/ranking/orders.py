@@ -50,6 +50,24 @@ class AtRandom:
 
 
 @dataclass(frozen=True)
+class Middle:
+    """The document first whose loss is nearest to the middle of its group's.
+
+    Source: M. Marion et al., When Less is More: Investigating Data Pruning for Pretraining LLMs at Scale, arXiv
+    2309.04564, section 3.1, where the middle of the perplexities was the best part to keep.
+    """
+
+    ranks: dict[str, Ranks]
+    """By group, of `lowest_loss`."""
+    seed: int
+
+    def __call__(self, rows: Rows, group: str) -> np.ndarray:
+        """[n] in [-1/2, 0]."""
+        rank = self.ranks[group].rank(keys(rows, group, order=lowest_loss, seed=self.seed))
+        return -np.abs(rank - 0.5)
+
+
+@dataclass(frozen=True)
 class Adjusted:
     """The score that is highest for what its regressors make one expect."""
 
