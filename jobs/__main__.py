@@ -15,6 +15,7 @@ JOBS = (
     "pretrain",
     "finetune",
     "tune",
+    "ablate",
     "debate",
     "weak_to_strong",
     "evaluate_model",

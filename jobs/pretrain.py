@@ -70,6 +70,8 @@ class PretrainSettings:
     """Train for so many steps."""
     window_tokens: int = 1 << 25
     """Documents are permuted inside windows of so many tokens, which each worker holds in memory twice."""
+    heldout_documents: int = 64
+    """Held-out documents that the loss is measured on, at most; the same ones whatever the seed and the selection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,8 @@ def make(config: Config, workers: "Workers", layout: BatchLayout) -> "tuple[Task
     causal = _causal(config, vocabulary)
     part(Precision, config).apply(causal)
     order = DataOrder(open_mix(config), seed=config.seed, length=config.length, window_tokens=config.window_tokens)
-    return NextToken(causal), TokenLoader(run_of_tokens(config) / config.tokens, order, layout)
+    tokens, n_heldout = run_of_tokens(config) / config.tokens, config.heldout_documents
+    return NextToken(causal), TokenLoader(tokens, order, layout, heldout_sequences=n_heldout)
 
 
 def export(config: Config, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: "State") -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from jobs import debate, evaluate_model, find_heads, study, tune
 from jobs.benchmark.chaos_inputs import make_model
-from jobs.parts import choices
+from jobs.parts import ablate_run, ablate_work, choices
 from jobs.parts.common import run_job
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run import cluster
@@ -26,6 +26,7 @@ from raypipe.runs.lock import LOCK, Lock, Locked, LockLost
 from raypipe.runs.signals import Stopped
 from raypipe.select import stage as select_stage
 from raypipe.storage.folder import Folder
+from tests.jobs.ablation import write_scored_run
 from tests.select.conftest import corpus as scored_rows
 from tests.select.conftest import write_run
 from tests.train.synthetic import finished, write_selection, write_tokens
@@ -98,6 +99,12 @@ def tuned(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     monkeypatch.setattr(tune, "run_trials", lambda _, __, ___, life: work(life.stopping))
 
 
+def ablated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Ablations do `work` in place of their selections and trials."""
+    monkeypatch.setattr(ablate_work.Work, "with_mixes", lambda self, _: self)
+    monkeypatch.setattr(ablate_run, "run_trials", lambda _, __, ___, life: work(life.stopping))
+
+
 @dataclass(frozen=True)
 class Case:
     """A job, how its work is replaced, and what it may be told."""
@@ -147,6 +154,11 @@ CASES = [
         "tune", tuned,
         {"job": "finetune", "config": "{inputs}/base.yaml", "space": "{inputs}/space.yaml"}, "trials",
     ),
+    Case(
+        "ablate", ablated,
+        {"tokenizer": "{inputs}/model", "length": 32, "batch_tokens": 128, "steps": 2, "cpus_per_worker": 1},
+        "ablation",
+    ),
     Case("debate", debated, {**BINARY, "debater": "{inputs}/model"}, "debate"),
     Case(
         "evaluate_model", evaluated, {"corpus": SCORED["corpus"], "model": "{inputs}/model", "max_tokens": 64},
@@ -189,6 +201,8 @@ def made(case: Case, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     run = tmp_path / "run"
     if case.job == "select_corpus":
         write_run(run, scored_rows(sizes={"web": 40}))
+    if case.job == "ablate":
+        write_scored_run(Path(run), str(inputs / "model"))
     if case.job == "pretrain":
         vocabulary = open_vocabulary(str(inputs / "model"))
         tokens = write_tokens(run / "tokens")
@@ -310,7 +324,7 @@ def test_retry_is_refused_where_nothing_can_be_set_aside(made: Job, monkeypatch:
         pytest.skip("it has no --retry")
     made.case.replace(monkeypatch, be_stopped)
     again = replace(made.config, retry="failed")
-    if made.case.replace in (annotated, studied, tuned):  # studies and searches have trials that failed
+    if made.case.replace in (annotated, studied, tuned, ablated):  # sweeps have trials that failed
         assert made.main(again) == 143
         return
     with pytest.raises(ValueError, match="--retry failed has no effect"):

@@ -31,6 +31,7 @@ LIGHT_JOBS = (
     "weak_to_strong",
     "debate",
     "tune",
+    "ablate",
 )
 LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu", "benchmark training")
 

@@ -1,0 +1,148 @@
+"""What `ablate` is to do: its arms, what each is compared with, and whether the run has what they need."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from raypipe.models.tokenizer import open_vocabulary
+from raypipe.runs import card as cards
+from raypipe.runs.names import nearest
+from raypipe.select.rivals import OF_LOSSES, Selector
+from raypipe.select.selection import Selection
+from raypipe.storage.folder import Folder
+from raypipe.train.data.index import Listing, read_listing
+
+from ..pretrain import check_tokens
+from .idle import refuse_idle
+from .tune_plan import RUNNING
+from .tune_space import NOT_SEARCHED, check_parts
+from .tune_trial import HELDOUT
+
+RANDOM: Selector = "random"
+FULL: Selector = "full"
+DOMAIN_MEAN = "domain_mean"
+"""The mean of the domains' held-out losses, each counting once."""
+MIN_SEEDS = 2
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of selecting, and what is trained on: a row of the ablation's tables."""
+
+    selector: Selector
+    scores: str
+    """The stage of the scores that it selects by: of a proxy, and of a share of its heads."""
+    share: float
+    is_first: bool = True
+    """Whether those scores are the first that were named."""
+
+    @property
+    def name(self) -> str:
+        """Of its folder, and in every table: influence-0.2, and with `@heads-10` behind it by other scores."""
+        if self.selector == FULL:
+            return FULL
+        by = "" if self.is_first else f"@{self.scores.removeprefix('scores-')}"
+        return f"{self.selector}-{self.share:g}{by}"
+
+    def folder(self, seed: int) -> str:
+        """Its selection's, in the stage's; random rows are drawn anew for every seed."""
+        return f"arms/{self.name}-seed-{seed}" if self.selector == RANDOM else f"arms/{self.name}"
+
+
+def arms_of(config: Any, run: Folder) -> list[Arm]:
+    """Every arm: random at every share and the full corpus first, then each selector by each scores.
+
+    What only lengths decide, or only the proxy's losses, isn't run again for scores that have the same of them.
+    """
+    proxies: dict[str, str] = {}
+    arms = [Arm(FULL, config.scores[0], 1.0), *(Arm(RANDOM, config.scores[0], share) for share in config.shares)]
+    for stage in config.scores:
+        proxy = str(cards.finished_card(run, stage)["identity"].get("model_sha256"))
+        is_first, is_new = stage == config.scores[0], proxies.setdefault(proxy, stage) == stage
+        for selector in config.selectors:
+            if is_first or (selector not in ("longest", *OF_LOSSES)) or (selector in OF_LOSSES and is_new):
+                arms += [Arm(selector, stage, share, is_first) for share in config.shares]
+    return arms
+
+
+def pairs_of(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    """(arm, its control): the random selection of the same size; the full corpus against every one of them."""
+    random = {arm.share: arm.name for arm in arms if arm.selector == RANDOM}
+    others = [(arm.name, random[arm.share]) for arm in arms if arm.selector not in (RANDOM, FULL)]
+    return [*others, *((FULL, name) for name in random.values())]
+
+
+def selection_of(config: Any, arm: Arm) -> Selection:
+    """The settings that its rows are selected with."""
+    names = ("share_of", "mix", "extra_copies", "adjust", "min_tokens", "min_domain_rows", "holdout")
+    shared = {name: getattr(config, name) for name in names}
+    return Selection(scores=arm.scores, score=config.score, share=arm.share, arms=(), seed=config.split_seed, **shared)
+
+
+def check(config: Any) -> None:
+    """Refuse settings that leave nothing to compare, or that a trial takes from its arm.
+
+    Raises
+    ------
+    ValueError
+        With the setting.
+    """
+    for name in ("selectors", "shares", "scores"):
+        values = getattr(config, name)
+        if not values or len(set(values)) != len(values):
+            raise ValueError(f"{name} must hold at least one value, each once, got {list(values) or 'none'}.")
+    if wrong := set(config.selectors) - set(get_args(Selector)):
+        raise ValueError(f"selectors must be some of {', '.join(get_args(Selector))}, got {sorted(wrong)[0]!r}.")
+    if always := {RANDOM, FULL} & set(config.selectors):
+        raise ValueError(f"selectors needn't name {sorted(always)[0]!r}, which is always run; leave it out.")
+    if config.seeds < MIN_SEEDS:
+        raise ValueError(f"seeds must be at least {MIN_SEEDS} for an interval, got {config.seeds}.")
+    if not config.max_passes > 0:
+        raise ValueError(f"max_passes must be above 0, got {config.max_passes}.")
+    if config.workers != 1:
+        raise ValueError(f"workers must be 1, a trial trains in one process; got {config.workers}.")
+    refuse_idle(config, ["selection", "read_from"], because="in ablate, where each arm has its own selection")
+    if "adjusted" not in config.selectors:
+        refuse_idle(config, ["adjust"], because="without adjusted among --selectors")
+    elif not config.adjust:
+        raise ValueError("adjust must name what the score is adjusted for, got nothing.")
+    check_parts(config)
+    for share in config.shares:
+        selection_of(config, Arm(RANDOM, "scores", share)).check()
+
+
+def check_run(config: Any, run: Folder) -> Listing:
+    """What was tokenised, once the run has all that the arms need and the metric is one that trials give.
+
+    Raises
+    ------
+    ValueError
+        If a stage isn't whole, or no trial will report the metric.
+    FileNotFoundError
+        If a stage isn't there, with the nearest.
+    """
+    for stage in config.scores:
+        cards.finished_card(run, stage)
+    check_tokens(run, config.tokens, open_vocabulary(config.tokenizer), config.tokenizer)
+    listing = read_listing(run / config.tokens)
+    known = [HELDOUT, DOMAIN_MEAN, *(f"{HELDOUT}/{domain}" for domain in listing.domains)]
+    if config.metric not in known:
+        raise ValueError(
+            f"metric must be one that every trial reports, got {config.metric!r}; {nearest(config.metric, known)}."
+        )
+    return listing
+
+
+def base_of(config: Any, kind: type) -> Any:
+    """The settings of pretrain that all trials share."""
+    own = {field.name: getattr(config, field.name) for field in dataclasses.fields(kind)}
+    return kind(**{**own, "name": None, "restart": None, "yes": False, "retry": "nothing", "read_from": config.output})
+
+
+def identity_of(base: Any, listing: Listing) -> dict[str, Any]:
+    """What can change a trial's metrics beside its arm's mix and its seed."""
+    left_out = (*NOT_SEARCHED, *RUNNING, "selection", "read_from")
+    shared = {name: value for name, value in dataclasses.asdict(base).items() if name not in left_out}
+    return dict(json.loads(json.dumps({"job": "pretrain", **shared, "tokens_sha256": listing.sha256})))

@@ -1,0 +1,45 @@
+"""The trials of an ablation run side by side or one after the other, and what they came to written down."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from raypipe.report import write_report
+from raypipe.run.sweep import Sweep, sweep
+from raypipe.run.sweep_search import Goal
+from raypipe.runs.life import Life
+from raypipe.runs.signals import Stopped
+from raypipe.runs.trials import Result, TrialFiles, run_here
+from raypipe.storage.folder import Folder
+
+from .ablate_results import RECORD, record, table_of
+from .ablate_work import Work
+
+
+def run_trials(config: Any, work: Work, files: TrialFiles, life: Life) -> list[Result]:
+    """How all trials ended, those that ended before included."""
+    retry = config.retry == "failed"
+    if config.on == "tune":
+        need = work.need()
+        plan = Sweep(work.trial(need), files, work.trials, need=need, goal=Goal(config.metric), retry=retry)
+        return sweep(plan, life.run, stopping=life.stopping)
+    function = work.trial(work.need(has_gpus=False))
+    results = run_here(function, work.trials, files, metric=config.metric, retry=retry, stopping=life.stopping)
+    if life.stopping.is_set():
+        raise Stopped(f"stopped; {len(results)} trials are done, go on with the same command.")
+    return results
+
+
+def conclude(work: Work, results: Sequence[Result], files: TrialFiles, run: Folder) -> str | None:
+    """Write the record and the report, and print the verdict; why there is none, None if there is."""
+    for result in results:
+        if result.status == "failed":
+            print(f"failed: {result.trial}: {result.error}", file=sys.stderr)
+    found = record(work, results, run=run)
+    files.folder.write(RECORD, json.dumps(found, indent=1).encode())
+    print(table_of(found))
+    print(f"Report: {write_report(run).removeprefix('file://')}")
+    if not any(result.status == "finished" for result in results):
+        return f"none of {len(results)} trials finished; their errors are above, --retry failed runs them again."
+    return None
