@@ -120,6 +120,8 @@ class Case:
     """The run's own folder in that one."""
     key: str = ""
     """Beside the job's own name, for the test's."""
+    where: str = ""
+    """What stands before a failure of its work."""
 
 
 SCORED: dict[str, Any] = {
@@ -149,6 +151,7 @@ CASES = [
     ),
     Case(
         "weak_to_strong", trained, {**TRAINED, **BINARY, "strong": "{inputs}/model", "seeds": 1}, "weak_to_strong",
+        where="'seed-0/weak' of weak_to_strong: ",
     ),
     Case(
         "tune", tuned,
@@ -252,9 +255,9 @@ def test_a_failure_is_in_run_json_and_in_the_card(
     with pytest.raises(SystemExit) as ended:
         run_job(lambda: made.main(made.config))
     assert ended.value.code == 1
-    assert "error: RuntimeError: the work broke at s3://bucket/x" in capsys.readouterr().err
+    assert f"error: RuntimeError: {made.case.where}the work broke at s3://bucket/x" in capsys.readouterr().err
     assert made.noted()["status"] == "failed"
-    assert made.noted()["why"] == "the work broke at s3://bucket/x"
+    assert made.noted()["why"] == f"{made.case.where}the work broke at s3://bucket/x"
     assert set(made.cards().values()) <= {"failed"}
     assert len(made.cards()) >= (made.case.job not in WITHOUT_CARD)
     assert not made.run.exists(LOCK)

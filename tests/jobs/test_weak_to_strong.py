@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from jobs import debate
-from jobs.parts import weak_to_strong_arm
-from jobs.parts.weak_to_strong_arm import task_of
-from jobs.parts.weak_to_strong_rows import PREDICTIONS, Arm, documents_of, halves_of, load_rows, soft_labels
-from jobs.weak_to_strong import Config, arms_of, main
+from jobs.parts.weak_to_strong.arms import Arm, arms_of
+from jobs.parts.weak_to_strong.rows import PREDICTIONS, documents_of, halves_of, load_rows, soft_labels
+from jobs.parts.weak_to_strong.training import task_of
+from jobs.weak_to_strong import Config, main
 from raypipe.run import trainer
 from raypipe.runs.card import IdentityChanged
 from tests.jobs.weak_to_strong_parts import Witness, settings, strong_model, texts, write_rows
@@ -56,16 +56,16 @@ def cards(config: Config) -> dict[str, str]:
 
 def trained(monkeypatch, *, stop_after=None):
     """Which arms are trained from now on; after so many the job is asked to stop."""
-    seen, train_stage = [], weak_to_strong_arm.train_stage
+    seen, fit = [], trainer.fit
 
-    def listen(config, training, stage, stopping):
+    def listen(training, *, stopping, **more):
         seen.append(training.identity["arm"])
-        state = train_stage(config, training, stage, stopping)
+        state = fit(training, stopping=stopping, **more)
         if len(seen) == stop_after:
             stopping.set()
         return state
 
-    monkeypatch.setattr(weak_to_strong_arm, "train_stage", listen)
+    monkeypatch.setattr(trainer, "fit", listen)
     return seen
 
 

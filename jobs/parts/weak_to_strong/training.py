@@ -1,12 +1,8 @@
 """One training of weak-to-strong learning: its documents, its model, and the predictions it is made for."""
 
 import json
-import sys
-import threading
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -25,18 +21,9 @@ from raypipe.train.data.splits import Halves
 from raypipe.train.engines.engine import Precision
 from raypipe.train.weights.lora import Lora
 
-from .training import engine_settings, lineage, part, plan_of, train_stage, training_identity
-from .weak_to_strong_rows import (
-    PREDICTIONS,
-    Arm,
-    arm_folder,
-    documents_of,
-    halves_of,
-    load_rows,
-    soft_labels,
-    stage_of,
-    write_predictions,
-)
+from ..training import engine_settings, lineage, part, plan_of, training_identity
+from .arms import Arm
+from .rows import documents_of, halves_of, load_rows, soft_labels, write_predictions
 
 if TYPE_CHECKING:
     from raypipe.contracts.task import Task
@@ -46,28 +33,6 @@ if TYPE_CHECKING:
     from raypipe.train.tasks.soft_labels import SoftLabelHead
 
 LABELS = ("no", "yes")
-
-
-def train_arm(config: Any, arm: Arm, seed: int, run: Folder, stopping: threading.Event) -> bool:
-    """Train an arm unless it is finished; whether there was anything to do.
-
-    Raises
-    ------
-    Stopped
-        If `stopping` was set; the same command goes on.
-    IdentityChanged
-        If the folder holds the arm as trained with other settings or data.
-    """
-    folder, stage = arm_folder(config, arm.name, seed, run=run), stage_of(config)
-    training = plan_arm(config, arm, seed, folder)
-    card = cards.read_card(folder)
-    cards.check_identity(stage, card, training.identity)
-    if card is not None and card["status"] == "finished":
-        return False
-    print(f"seed {seed}: {arm.name}: {training.plan.n_steps:,} steps", file=sys.stderr)
-    train_stage(settings_of(config, arm, seed), training, stage, stopping)
-    (folder / "checkpoints").remove()  # a finished training is never gone on with
-    return True
 
 
 def settings_of(config: Any, arm: Arm, seed: int) -> Any:
@@ -192,7 +157,6 @@ def _identity(config: Any, own: Any, arm: Arm, seed: int, rows: BinaryRows, step
         "tokenizer_sha256": load_rows(config).vocabularies[arm.role].sha256,
         "model": ref if ref in SHAPES and arm.role == "weak" else open_model(ref).sha256(),
         "layers": config.weak_layers if arm.role == "weak" else None,
-        "teachers": _digests(config, arm.teachers, seed),
         **{name: getattr(own, name) for name in names},
         **asdict(part(Lora, own)),
         "probe": own.probe,
@@ -206,8 +170,3 @@ def _identity(config: Any, own: Any, arm: Arm, seed: int, rows: BinaryRows, step
     if isinstance(arm.loss, Confidence) or config.lora_dropout > 0:
         identity |= {"micro_batch": config.micro_batch, "workers": config.workers}
     return dict(json.loads(json.dumps(identity)))
-
-
-def _digests(config: Any, teachers: Sequence[str], seed: int) -> list[str]:
-    """Of the teachers' predictions: another teacher is another training."""
-    return [sha256(arm_folder(config, name, seed).read(PREDICTIONS)).hexdigest() for name in teachers]

@@ -10,7 +10,8 @@ from raypipe.arrays.intervals import mean_proportion_interval
 from raypipe.evaluate.recovered_gap import MIN_ERRORS, gap_error, recovered_gap
 from raypipe.train.data.binary import BinaryRows
 
-from .weak_to_strong_rows import Arm, halves_of, read_predictions
+from .arms import Arm
+from .rows import halves_of, read_predictions
 
 Json = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,47 +11,25 @@ import pyarrow.parquet as pq
 from raypipe.contracts.rows import Document
 from raypipe.label.debate.debate import DebateQuestion, Transcript
 from raypipe.label.debate.transcripts import read_transcripts
-from raypipe.losses.soft_labels import PLAIN, SoftLoss
 from raypipe.models.presets import SHAPES
 from raypipe.models.tokenizer import Vocabulary, open_vocabulary
 from raypipe.runs import card as cards
-from raypipe.runs.names import checked_stage
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryRows
 from raypipe.train.data.splits import Halves, exchanged, split_halves
 
+from ..common import stage_name
+from .arms import Arm
+
+STAGE = "weak_to_strong"
+"""The stage of the run that holds all links."""
 PREDICTIONS = "predictions.parquet"
 SCHEMA = pa.schema([("row", pa.int64()), ("probability", pa.float32())])
 
 
-@dataclass(frozen=True)
-class Arm:
-    """A model, what it learns from, and what it sees."""
-
-    name: str
-    """Of its folder."""
-    role: Literal["weak", "strong"]
-    loss: SoftLoss = PLAIN
-    teachers: tuple[str, ...] = ()
-    """Arms whose mean predictions are its labels, of the second half; none: it learns the truth of the first."""
-    has_shuffled_labels: bool = False
-    """Each row gets another row's label: a control."""
-    transcript: int | None = None
-    """Seed of the debates that follow its texts; such an arm never sees a test row."""
-    has_shuffled_transcripts: bool = False
-    """Each text is followed by another text's debate: a control."""
-    draw: int = 0
-    """Trainings that differ by nothing else have other draws of new weights and order."""
-
-
-def stage_of(config: Any) -> str:
-    """The stage of the run that holds all trainings."""
-    return checked_stage(f"weak_to_strong-{config.name}") if config.name else "weak_to_strong"
-
-
-def arm_folder(config: Any, name: str, seed: int, *, run: Folder | None = None) -> Folder:
-    """Where an arm's card, metrics and predictions are; a run's owner writes through its own `run`."""
-    return (run or Folder(config.output)) / f"{stage_of(config)}/seed-{seed}/{name}"
+def arm_name(name: str, seed: int) -> str:
+    """An arm's link in the chain, which is its folder in the stage: card, metrics, predictions."""
+    return f"seed-{seed}/{name}"
 
 
 @dataclass(frozen=True)
@@ -159,7 +137,7 @@ def write_predictions(folder: Folder, numbers: np.ndarray, probability: np.ndarr
 
 def read_predictions(config: Any, name: str, seed: int, numbers: np.ndarray) -> np.ndarray:
     """Probability of label 1 that an arm gives to these rows: [n] -> [n] float64."""
-    with arm_folder(config, name, seed).open(PREDICTIONS) as source:
+    with (Folder(config.output) / stage_name(STAGE, config) / arm_name(name, seed)).open(PREDICTIONS) as source:
         table = pq.read_table(source, schema=SCHEMA)
     known = dict(zip(table["row"].to_pylist(), table["probability"].to_pylist(), strict=True))
     return np.array([known[int(number)] for number in numbers], np.float64)

@@ -1,0 +1,1 @@
+"""What the jobs of weak-to-strong learning are made of."""

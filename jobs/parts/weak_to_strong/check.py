@@ -1,0 +1,89 @@
+"""What is refused of weak-to-strong learning before anything is trained."""
+
+from typing import Any
+
+import numpy as np
+
+from raypipe.models.architecture import check_architecture
+from raypipe.models.causal import open_model
+from raypipe.models.presets import SHAPES
+from raypipe.runs import card as cards
+from raypipe.runs.names import nearest
+from raypipe.storage.folder import Folder
+from raypipe.train.data.loader import BatchLayout
+from raypipe.train.weights.lora import Lora
+
+from ..idle import names_of, refuse_idle
+from ..training import check_engine
+from .arms import loss_of, seeds_of
+from .rows import debates_about, halves_of, load_rows
+
+
+def check(config: Any) -> int:
+    """Refuse wrong settings before anything is trained; how many debates there are about each row.
+
+    Raises
+    ------
+    ValueError
+        With what to do.
+    """
+    check_engine(config)
+    for name in ("seeds", "length", "transcript_tokens"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}.")
+    for name in ("epochs", "weak_epochs"):
+        if (epochs := getattr(config, name)) is not None and epochs <= 0:
+            raise ValueError(f"{name} must be above 0, got {epochs}.")
+    if not config.losses or len(set(config.losses)) < len(config.losses):
+        raise ValueError(f"losses must name at least one loss, each once, got {config.losses}.")
+    for name in config.losses:
+        loss_of(config, name)
+    _check_idle(config)
+    BatchLayout(0, config.workers, config.batch_examples, config.micro_batch)
+    n_transcripts = _n_transcripts(config)
+    _check_models(config, n_transcripts)
+    rows = load_rows(config).rows
+    halves = [halves_of(config, rows, seed) for seed in seeds_of(config)]
+    for transcript in range(1, n_transcripts + 1):
+        debates_about(config, rows.of(np.union1d(halves[0].first, halves[0].second)), transcript)
+    return n_transcripts
+
+
+def _check_idle(config: Any) -> None:
+    if "logconf" not in config.losses:
+        refuse_idle(config, ["aux_coef", "aux_warmup"], because="without logconf among --losses")
+    if "product" not in config.losses:
+        refuse_idle(config, ["alpha", "beta"], because="without product among --losses")
+    if config.debate is None:
+        refuse_idle(config, ["transcript_tokens"], because="without --debate")
+    if config.lora_rank == 0:
+        refuse_idle(config, [name for name in names_of(Lora) if name != "lora_rank"], because="without --lora-rank")
+
+
+def _check_models(config: Any, n_transcripts: int) -> None:
+    if config.probe and config.lora_rank:
+        raise ValueError(f"probe trains the head only, but lora_rank is {config.lora_rank}; give one of them.")
+    sizes = {config.strong: config.length}
+    if config.weak not in SHAPES:
+        sizes[config.weak] = config.length + (config.transcript_tokens if n_transcripts else 0)
+        n_layers = open_model(config.weak).config().num_hidden_layers
+        if config.weak_layers is not None and not 1 <= config.weak_layers <= n_layers:
+            raise ValueError(f"weak_layers must be between 1 and the model's {n_layers}, got {config.weak_layers}.")
+    elif config.weak_layers is not None:
+        raise ValueError(f"weak_layers cuts a model that has weights, but weak is the shape {config.weak!r}.")
+    for ref, length in sizes.items():
+        model = open_model(ref)
+        model.check()
+        check_architecture(model.config(), max_tokens=length, setting=f"length in all, for {ref!r},")
+
+
+def _n_transcripts(config: Any) -> int:
+    if config.debate is None:
+        return 0
+    folder = Folder(config.output) / config.debate
+    card = cards.read_card(folder)
+    if card is None or card["status"] != "finished":
+        near = nearest(config.debate, cards.stages_of(Folder(config.output)))
+        what = f"isn't there ({near})" if card is None else f"is {card['status']!r}"
+        raise ValueError(f"debate must name a finished stage; {folder.uri} {what}: hold it with python -m jobs.debate.")
+    return int(card["counts"]["transcripts"] // card["counts"]["rows"])

@@ -1,0 +1,38 @@
+"""The chain of weak-to-strong learning: every arm of every seed, teachers before their students."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from raypipe.run.chain import Chain, Link, Step, training_step
+from raypipe.storage.folder import Folder
+
+from ..common import stage_name
+from ..training import pool_of
+from .arms import Arm, seeds_of
+from .rows import PREDICTIONS, STAGE, arm_name
+from .training import plan_arm
+
+
+def chain_of(config: Any, arms: Sequence[Arm]) -> Chain:
+    """Seed by seed, so that the first seeds are whole before later ones begin."""
+    links = [_link(config, arm, seed) for seed in seeds_of(config) for arm in arms]
+    return Chain(stage_name(STAGE, config), tuple(links))
+
+
+def _link(config: Any, arm: Arm, seed: int) -> Link:
+    return Link(
+        arm_name(arm.name, seed),
+        partial(_step, config, arm, seed),
+        reads=tuple(arm_name(teacher, seed) for teacher in arm.teachers),
+        gives=(PREDICTIONS,),
+    )
+
+
+def _step(config: Any, arm: Arm, seed: int, own: Folder, made: Mapping[str, Folder]) -> Step:
+    return training_step(
+        plan_arm(config, arm, seed, own),
+        n_workers=config.workers,
+        pool=partial(pool_of, config),
+        max_failures=config.max_failures,
+    )
