@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from raypipe.train.tasks.classification import ClassificationHead
     from raypipe.train.tasks.next_token import NextToken
 
+FIGURES = {"answers": (), "choices": (), "class": ("accuracy", "auroc"), "number": ("mean_absolute_error",)}
+"""What each task measures of held-out rows beside the loss."""
 SHOWN_CLASSES = 20
 """On a terminal."""
 
@@ -75,7 +77,9 @@ class FinetuneSettings(ExampleColumns, ChoiceColumns, ChoiceSettings, Lora):
     heldout_share: float = 0.05
     """Share of the examples that is measured, not learnt."""
     take: Literal["last", "best"] = "last"
-    """Which weights are exported: the last step's, or those of the lowest held-out loss (see --heldout-every)."""
+    """Which weights are exported: the last step's, or those of the best held-out step (see --heldout-every)."""
+    best_by: Literal["loss", "accuracy", "auroc", "mean_absolute_error"] = "loss"
+    """What --take best goes by: the lowest loss or error, the highest accuracy or area under the ROC curve."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +142,12 @@ def check(config: Config) -> None:
         raise ValueError(f"steps must be at least 1, epochs above 0, got {config.steps or config.epochs}.")
     if config.lora_rank == 0:
         refuse_idle(config, [name for name in names_of(Lora) if name != "lora_rank"], because="without --lora-rank")
+    if config.take == "last":
+        refuse_idle(config, ["best_by"], because="without --take best")
+    if config.best_by not in (known := ("loss", *FIGURES[config.learn])):
+        raise ValueError(
+            f"best_by must be one of {', '.join(known)} with --learn {config.learn}, got {config.best_by}."
+        )
     if config.heldout_share == 0 and config.take == "last":
         refuse_idle(config, ["heldout_every"], because="with --heldout-share 0")
 
@@ -150,6 +160,8 @@ def plan_finetuning(config: Config, folder: Folder, examples: Examples, choices:
         print(classes_line(examples), file=sys.stderr)
     if config.take == "best" and not examples.heldout:
         raise ValueError("--take best needs held-out examples to choose by, got none; raise --heldout-share.")
+    if config.best_by == "auroc" and len(examples.labels) != 2:
+        raise ValueError(f"--best-by auroc needs two classes, got {len(examples.labels)}; take accuracy or loss.")
     steps = config.steps or max(1, round((config.epochs or 0) * len(examples.train) / config.batch_examples))
     identity = _identity(config, examples, steps) | ({} if choices is None else choices_identity(config, choices))
     return Training(
@@ -161,6 +173,7 @@ def plan_finetuning(config: Config, folder: Folder, examples: Examples, choices:
         micro=config.micro_batch,
         identity=identity,
         take=config.take,
+        best_by=config.best_by,
         inputs=(*(split_source(uri)[1] for uri in config.data), config.model),
         **engine_settings(config),
     )
@@ -256,6 +269,7 @@ def _identity(config: Config, examples: Examples, steps: int) -> dict[str, Any]:
         "labels": examples.labels,
         **{name: getattr(config, name) for name in names},
         **asdict(part(Lora, config)),
+        **({"best_by": config.best_by} if config.best_by != "loss" else {}),  # by it checkpoints are kept
         "n_steps": steps,
         **training_identity(config),
     }

@@ -23,7 +23,7 @@ from .choices import EVALUATION, INTERVAL
 from .training import engine_settings
 
 OURS = "finetuned"
-CHOSEN = "the weights were chosen by the loss on these rows (--take best): the model's figures are a little too good"
+CHOSEN = "the weights were chosen by the {by} on these rows (--take best): the model's figures are a little too good"
 Json = dict[str, Any]
 
 
@@ -46,7 +46,7 @@ class LabelEvaluation:
         known = {
             "learn": self.config.learn, "model": self.config.model, "labels": examples.labels,
             "n_train": len(examples.train), "left_out": examples.left_out.to_json(), "interval": INTERVAL,
-            "note": CHOSEN if self.config.take == "best" else None,
+            "note": CHOSEN.format(by=self.config.best_by.replace("_", " ")) if self.config.take == "best" else None,
         }  # fmt: skip
         outputs = self._outputs()
         found = self._classes(outputs) if self.config.learn == "class" else self._numbers(outputs[:, 0])

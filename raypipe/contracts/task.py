@@ -45,6 +45,22 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A number that is measured on held-out rows: its name, and which end of it is the better one."""
+
+    name: str
+    higher_is_better: bool = True
+
+    def is_better(self, one: float, other: float) -> bool:
+        """Whether the first of two is."""
+        return one > other if self.higher_is_better else one < other
+
+
+LOSS = Figure("loss", higher_is_better=False)
+"""What every task has."""
+
+
+@dataclass(frozen=True)
 class RowLosses:
     """A loss as its terms (one a token, or one a row), and the row that each belongs to."""
 
@@ -88,8 +104,8 @@ class Task(Protocol[R_contra]):
         ...
 
     @property
-    def figures(self) -> Sequence[str]:
-        """Names of the held-out figures beside the loss, of which higher is better."""
+    def figures(self) -> Sequence[Figure]:
+        """The held-out figures beside the loss."""
         ...
 
     def count(self, row: R_contra) -> int:
@@ -117,7 +133,7 @@ class Task(Protocol[R_contra]):
         ...
 
     def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """The held-out figures from the metrics of all held-out rows, in their order."""
+        """By name, the held-out figures from the metrics of all held-out rows, in their order; one may be left out."""
         ...
 
     def state(self) -> dict[str, torch.Tensor]:

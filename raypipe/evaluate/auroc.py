@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from raypipe.arrays.intervals import Interval
+from raypipe.arrays.ranks import share_below
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,9 @@ def auroc(score: np.ndarray, is_member: np.ndarray) -> Area:
         If there are no members or no others, or a score is NaN.
     """
     members, others = _apart(score, is_member)
-    ranks = stats.rankdata(np.concatenate([members, others]))
     m, n = len(members), len(others)
-    above = (ranks[:m] - stats.rankdata(members)) / n  # [m] share of the others below each member
-    below = 1 - (ranks[m:] - stats.rankdata(others)) / m  # [n] share of the members above each other
+    above = share_below(members, others)
+    below = 1 - share_below(others, members)  # [n] share of the members above each other
     variance = (above.var(ddof=1) / m if m > 1 else 0.0) + (below.var(ddof=1) / n if n > 1 else 0.0)
     return Area(float(above.mean()), float(np.sqrt(variance)), m, n)
 

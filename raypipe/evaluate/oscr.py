@@ -7,7 +7,8 @@ Cost: O(n log n).
 """
 
 import numpy as np
-from scipy.stats import rankdata
+
+from raypipe.arrays.ranks import share_below
 
 
 def oscr(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) -> float:
@@ -28,7 +29,4 @@ def oscr(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) -> float:
         )
     if np.isnan(known).any() or np.isnan(unknown).any():
         raise ValueError("a familiarity must be a number, got NaN.")
-    right = known[is_right]
-    ranks = rankdata(np.concatenate([right, unknown]))[: len(right)]
-    above = (ranks - rankdata(right)) / len(unknown)  # share of the unknown below each, a tie half
-    return float(above.sum() / len(known))
+    return float(share_below(known[is_right], unknown).sum() / len(known))

@@ -20,7 +20,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from raypipe.contracts.op import Pool
-from raypipe.contracts.task import Task
+from raypipe.contracts.task import LOSS, Figure, Task
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.run.cluster import check_seen_by_all
 from raypipe.run.display import Display, Seen
@@ -133,9 +133,8 @@ def _work(training: Training, workers: Workers) -> State:
     layout = BatchLayout(workers.rank, workers.world, training.n_sequences, training.micro)
     task, loader = workers.together(lambda: training.make(workers, layout))
     engine = _engine(training, task, workers, n_micro=layout.n_micro)
-    checkpoints = Checkpoints(
-        training.folder / "checkpoints", workers, training.identity, training.keep, training.plan.best_by
-    )
+    by = workers.together(lambda: figure_of(task, training.best_by))
+    checkpoints = Checkpoints(training.folder / "checkpoints", workers, training.identity, training.keep, by)
     if workers.rank == 0:
         checkpoints.sweep()
     state = train(
@@ -152,6 +151,20 @@ def _work(training: Training, workers: Workers) -> State:
     weights = engine.exported()
     workers.from_first(lambda: training.export(weights, state))
     return state
+
+
+def figure_of(task: Task[Any], name: str) -> Figure:
+    """The held-out figure of this name.
+
+    Raises
+    ------
+    ValueError
+        If the task doesn't measure it.
+    """
+    known = {figure.name: figure for figure in (LOSS, *task.figures)}
+    if name not in known:
+        raise ValueError(f"the best step must be judged by one of {', '.join(known)}, got {name!r}.")
+    return known[name]
 
 
 def _engine(training: Training, task: Task[Any], workers: Workers, *, n_micro: int) -> Engine:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from raypipe.contracts.task import LOSS
 from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import BatchLayout, DataLoader
 from raypipe.train.engines.engine import Precision
@@ -39,7 +40,9 @@ class Training:
     """None: the plain engine."""
     keep: int = 2
     take: Literal["last", "best"] = "last"
-    """Whose weights are exported: the last step's, or those of the best by `plan.best_by`."""
+    """Whose weights are exported: the last step's, or those of the best by `best_by`."""
+    best_by: str = LOSS.name
+    """The held-out figure by which a step is the best: loss, or one of the task's."""
     tensorboard: bool = False
     inputs: tuple[str, ...] = ()
     """Models, files and folders that every worker opens; those of this machine must be seen by all nodes."""

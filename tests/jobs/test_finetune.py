@@ -129,6 +129,32 @@ def test_numbers_are_learnt_and_measured_beside_the_mean_and_ridge(config, capsy
     assert "Note: the weights were chosen by the loss on these rows" in said
 
 
+@pytest.mark.parametrize(
+    ("learn", "by", "pick"),
+    [("class", "accuracy", max), ("number", "mean_absolute_error", min), ("class", "auroc", max)],
+)
+def test_the_exported_weights_are_the_best_by_the_figure_that_is_named(config, learn, by, pick):
+    changes = {"where": "label != 'red'"} if by == "auroc" else {}
+    config = replace(
+        config, learn=learn, heldout_share=0.2, heldout_every=1, take="best", best_by=by, learning_rate=2e-2, **changes,
+        **({"label_column": "value"} if learn == "number" else {}),
+    )  # fmt: skip
+    assert main(config) == 0
+    measured = {
+        line["step"]: line[f"heldout_{by}"] for line in read_journal(Folder(config.output) / "finetune/metrics")
+    }
+    assert len(set(measured.values())) > 1
+    best = pick(measured, key=measured.get)  # the first of equals
+    stage = Folder(config.output) / "finetune"
+    assert json.loads(stage.read("model/raypipe.json"))["steps"] == best
+    found = evaluation(config)
+    assert found["note"].startswith(f"the weights were chosen by the {by.replace('_', ' ')} on these rows")
+    if learn == "number":
+        assert found[by]["finetuned"]["mean"] == pytest.approx(measured[best], rel=1e-4)
+    with pytest.raises(ValueError, match="best_by was"):
+        main(replace(config, best_by="loss"))
+
+
 def test_without_held_out_rows_there_is_no_evaluation_and_it_is_said(config, capsys):
     assert main(replace(config, learn="class", steps=1, heldout_share=0.0)) == 0
     assert not (Folder(config.output) / "finetune").exists("evaluation.json")
@@ -163,6 +189,10 @@ def test_a_finished_run_stands_and_other_data_are_refused(config, tmp_path):
         ({"learn": "number", "label_column": "value", "messages_column": "m"}, "--messages-column has no effect"),
         ({"test_share": 0.5, "task_examples": 3}, "--test-share, --task-examples have no effect with --learn answers"),
         ({"learn": "choices", "domain_column": "label"}, "--domain-column has no effect with --learn choices"),
+        ({"best_by": "accuracy"}, "--best-by has no effect without --take best"),
+        ({"take": "best", "best_by": "accuracy"}, "best_by must be one of loss with --learn answers, got accuracy"),
+        ({"learn": "class", "take": "best", "best_by": "auroc"}, "--best-by auroc needs two classes, got 3"),
+        ({"take": "best", "heldout_share": 0.0}, "--take best needs held-out examples to choose by, got none"),
         ({"lora_dropout": 0.1}, "--lora-dropout has no effect without --lora-rank"),
         ({"heldout_share": 0.0, "heldout_every": 5}, "--heldout-every has no effect with --heldout-share 0"),
         (

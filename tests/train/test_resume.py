@@ -2,11 +2,13 @@
 
 import json
 import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from raypipe.contracts.task import LOSS, Figure
 from raypipe.storage.folder import Folder
 from raypipe.train.data.loader import BatchLayout
 from raypipe.train.engines.optimiser import Optimiser
@@ -153,6 +155,25 @@ def test_the_best_checkpoint_outlives_the_last_ones(base, tmp_path):
     assert checkpoints.steps() == [2, 4, 5]
     assert checkpoints.best() == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000002", "00000004", "00000005"]
+
+
+@pytest.mark.parametrize(
+    ("by", "best"), [(LOSS, 3), (Figure("accuracy"), 2), (Figure("error", higher_is_better=False), 1)]
+)
+def test_the_best_step_is_judged_by_a_named_figure_and_its_better_end(base, tmp_path, by, best):
+    checkpoints = Checkpoints(Folder(str(tmp_path)), HERE, {}, keep=1, best_by=by)
+    task = NextToken(tiny_model())
+    engine = engine_of(base, task, HERE)
+    state, seen = State(), []
+    figures = ((3.0, 0.5, 1.0), (2.0, 0.9, 2.0), (1.0, 0.7, 3.0), (2.0, float("nan"), 9.0), (2.0, None, None))
+    for step, (loss, accuracy, error) in enumerate(figures, start=1):
+        found = {} if accuracy is None else {"accuracy": accuracy, "error": error}
+        state, is_best = replace(state, step=step, heldout=None, figures={}).measured(loss, found, by=by)
+        seen += [step] * is_best
+        checkpoints.save(state, engine, task)
+    assert checkpoints.best() == seen[-1] == best
+    assert checkpoints.steps() == sorted({best, 5})
+    assert checkpoints.restore_best(engine, task).step == best
 
 
 def test_the_best_checkpoint_is_taken_up_instead_of_the_last(base, tmp_path):

@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 from safetensors.torch import load_file, save_file
 
-from raypipe.contracts.task import Task
+from raypipe.contracts.task import LOSS, Figure, Task
 from raypipe.storage.folder import Folder
 from raypipe.train.engines.engine import Engine
 from raypipe.train.engines.workers import Workers
@@ -51,17 +51,17 @@ class State:
     heldout: float | None = None
     """Held-out loss at this step, where it was measured."""
     best: float | None = None
-    """The best held-out figure up to this step: the lowest loss, or the highest of a task's own."""
+    """The best held-out figure up to this step, of the one that the run is judged by."""
     figures: dict[str, float] = field(default_factory=dict)
     """What the task measures of held-out rows beside the loss."""
 
-    def measured(self, loss: float, figures: dict[str, float], *, by: str) -> tuple["State", bool]:
+    def measured(self, loss: float, figures: dict[str, float], *, by: Figure) -> tuple["State", bool]:
         """The state with what was measured (NaN: nothing to measure by), and whether it is the best by a figure."""
-        now = loss if by == "loss" else figures.get(by, math.nan)
+        now = loss if by == LOSS else figures.get(by.name, math.nan)
         found = self if math.isnan(loss) else replace(self, heldout=loss, figures=figures)
         if math.isnan(now):
             return found, False
-        is_best = self.best is None or (now < self.best if by == "loss" else now > self.best)
+        is_best = self.best is None or by.is_better(now, self.best)
         return replace(found, best=now if is_best else self.best), is_best
 
     @classmethod
@@ -97,7 +97,7 @@ class Checkpoints:
     workers: Workers
     identity: dict[str, Any]
     keep: int = 2
-    best_by: str = "loss"
+    best_by: Figure = LOSS
     """The held-out figure by which a checkpoint is the best."""
 
     def steps(self) -> list[int]:
@@ -170,7 +170,7 @@ class Checkpoints:
         found = self.workers.from_first(self.best)
         if found is None:
             raise ValueError(
-                f"the best checkpoint of {self.folder.uri} must have a held-out {self.best_by}, got none; hold "
+                f"the best checkpoint of {self.folder.uri} must have a held-out {self.best_by.name}, got none; hold "
                 "examples out, or take the last."
             )
         return self._load(found, engine, task)
@@ -194,9 +194,9 @@ class Checkpoints:
     def best(self) -> int | None:
         """The step with the best held-out figure among those that are there, the first of equals."""
         states = {step: self.manifest(step).state for step in self.steps()}
-        is_loss = self.best_by == "loss"
-        measured = {step: s.heldout if is_loss else s.figures.get(self.best_by) for step, s in states.items()}
-        known = {step: figure if is_loss else -figure for step, figure in measured.items() if figure is not None}
+        is_loss, sign = self.best_by == LOSS, -1 if self.best_by.higher_is_better else 1
+        measured = {step: s.heldout if is_loss else s.figures.get(self.best_by.name) for step, s in states.items()}
+        known = {step: sign * figure for step, figure in measured.items() if not (figure is None or math.isnan(figure))}
         return min(known, key=lambda step: known[step]) if known else None
 
     def sweep(self) -> None:

@@ -41,14 +41,9 @@ def train(
     ------
     Stopped
         After any worker was asked to, once a checkpoint is written.
-    ValueError
-        If the plan judges by a figure that the task doesn't measure.
     NotFinite
         If a loss or a gradient isn't finite, nothing is updated with it; if weights aren't, no checkpoint is written.
     """
-    if plan.best_by not in ("loss", *task.figures):
-        known = ", ".join(["loss", *task.figures])
-        raise ValueError(f"the best step must be judged by one of {known}, got {plan.best_by!r}.")
     state = checkpoints.restore(engine, task) or State()
     meter.begin(state, plan.n_steps, loader.unit)
     with Prefetch(loader, n_steps=plan.n_steps) as prefetch:
@@ -71,7 +66,7 @@ def train(
             if is_last or (plan.heldout_every and state.step % plan.heldout_every == 0):
                 measured = heldout(task, engine, loader, batch)
                 check_heldout(state, measured, checkpoints)
-                state, is_best = state.measured(measured.mean, measured.figures, by=plan.best_by)
+                state, is_best = state.measured(measured.mean, measured.figures, by=checkpoints.best_by)
             meter.step(state, batch, sums, heldout=measured, factor=factor, gradient_norm=norm)
             if is_last or is_best or request or state.step % plan.save_every == 0:
                 meter.close_segment()

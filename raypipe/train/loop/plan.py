@@ -16,5 +16,3 @@ class TrainingPlan:
     """Steps between checkpoints."""
     heldout_every: int = 0
     """Steps between measurements of held-out rows; 0: at the end only."""
-    best_by: str = "loss"
-    """The held-out figure by which a step is the best: loss (the lowest), or one of the task's (the highest)."""

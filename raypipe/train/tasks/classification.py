@@ -6,16 +6,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import rankdata
 from torch import nn
 
+from raypipe.arrays.ranks import share_below
 from raypipe.contracts.rows import Document
-from raypipe.contracts.task import Models, Placed, RowLosses
+from raypipe.contracts.task import Figure, Models, Placed, RowLosses
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed, pack
 from raypipe.models.causal import LocalModel
 from raypipe.train.loop.flops import matrix_parameters, step_flops
 from raypipe.train.tasks.task import SimpleTask
+
+ACCURACY, AUROC = Figure("accuracy"), Figure("auroc")
+ERROR = Figure("mean_absolute_error", higher_is_better=False)
 
 
 def names_of(labels: Sequence[Any]) -> dict[str, Any]:
@@ -52,7 +55,7 @@ class ClassificationHead(SimpleTask):
     def __init__(self, classifier: Any) -> None:
         self._module = SequenceModel(classifier)
         self.n_outputs = int(classifier.config.num_labels)
-        self.figures = {1: (), 2: ("accuracy", "auroc")}.get(self.n_outputs, ("accuracy",))
+        self.figures = {1: (ERROR,), 2: (ACCURACY, AUROC)}.get(self.n_outputs, (ACCURACY,))
         self._config, self._n_matrix_parameters = classifier.config, matrix_parameters(classifier)
 
     @property
@@ -89,19 +92,12 @@ class ClassificationHead(SimpleTask):
         return RowLosses(losses, torch.arange(len(labels), device=labels.device), metrics)
 
     def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Accuracy, and of two classes the area under the ROC curve where both are there; nothing of numbers."""
+        """Accuracy, and of two classes the area under the ROC curve where both are there; the mean error of numbers."""
         if self.n_outputs == 1:
-            return {}
+            return {ERROR.name: float(np.abs(metrics["logits"][:, 0] - metrics["labels"]).mean())}
         labels = metrics["labels"].astype(np.int64)
-        figures = {"accuracy": float((metrics["logits"].argmax(axis=1) == labels).mean())}
+        figures = {ACCURACY.name: float((metrics["logits"].argmax(axis=1) == labels).mean())}
         if self.n_outputs == 2 and 0 < labels.sum() < len(labels):
-            figures["auroc"] = auroc(metrics["logits"][:, 1] - metrics["logits"][:, 0], labels == 1)
+            score = metrics["logits"][:, 1] - metrics["logits"][:, 0]
+            figures[AUROC.name] = float(share_below(score[labels == 1], score[labels == 0]).mean())
         return figures
-
-
-def auroc(score: np.ndarray, is_positive: np.ndarray) -> float:
-    """The probability that a positive row scores above a negative one, ties counting half: [n], [n] -> [0, 1]."""
-    rank = rankdata(score)
-    n_positive = int(is_positive.sum())
-    above = rank[is_positive].sum() - n_positive * (n_positive + 1) / 2
-    return float(above / (n_positive * (len(score) - n_positive)))

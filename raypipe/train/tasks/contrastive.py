@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 from raypipe.contracts.rows import Pair
-from raypipe.contracts.task import Models, Placed, RowLosses
+from raypipe.contracts.task import Figure, Models, Placed, RowLosses
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed, pack
 from raypipe.losses.info_nce import info_nce
 from raypipe.train.loop.flops import matrix_parameters
 from raypipe.train.tasks.task import SimpleTask
+
+RECALL = Figure("recall@1")
 
 
 class TextEncoder(nn.Module):
@@ -36,7 +38,7 @@ class Contrastive(SimpleTask):
     """InfoNCE over the pairs of a whole step, of all workers; other pairs' positives are the negatives."""
 
     whole_step = True
-    figures: Sequence[str] = ("recall@1",)
+    figures: Sequence[Figure] = (RECALL,)
 
     def __init__(self, causal: Any, *, temperature: float = 0.05) -> None:
         if temperature <= 0:
@@ -83,8 +85,8 @@ class Contrastive(SimpleTask):
         with torch.no_grad():
             nearest = (nn.functional.normalize(queries, dim=1) @ nn.functional.normalize(positives, dim=1).T).argmax(1)
         own = torch.arange(len(losses), device=losses.device)
-        return RowLosses(losses, own, {"recall@1": nearest == own})
+        return RowLosses(losses, own, {RECALL.name: nearest == own})
 
     def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Share of queries whose own positive is the nearest of those compared."""
-        return {"recall@1": float(metrics["recall@1"].mean())}
+        return {RECALL.name: float(metrics[RECALL.name].mean())}

@@ -10,7 +10,7 @@ from raypipe.contracts.rows import Document
 from raypipe.contracts.task import Placed, RowLosses, Tensors
 from raypipe.lm.packing import pack
 from raypipe.losses.soft_labels import CrossEntropy, SoftLoss
-from raypipe.train.tasks.classification import ClassificationHead
+from raypipe.train.tasks.classification import ACCURACY, ClassificationHead
 
 
 class SoftLabelHead(ClassificationHead):
@@ -22,7 +22,7 @@ class SoftLabelHead(ClassificationHead):
 
     def __init__(self, classifier: Any, loss: SoftLoss, *, n_steps: int) -> None:
         super().__init__(classifier)
-        self.figures = ("accuracy",)
+        self.figures = (ACCURACY,)
         self._loss, self._n_steps, self._step = loss, n_steps, 0
 
     def collate(self, documents: Sequence[Document], device: torch.device) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class SoftLabelHead(ClassificationHead):
 
     def summary(self, metrics: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Accuracy against the likelier class of each soft label."""
-        return {"accuracy": float((metrics["logits"].argmax(axis=1) == metrics["labels"].argmax(axis=1)).mean())}
+        return {ACCURACY.name: float((metrics["logits"].argmax(axis=1) == metrics["labels"].argmax(axis=1)).mean())}
 
     def after_step(self, weights: Tensors, step: int) -> None:
         """Remember how far training is."""

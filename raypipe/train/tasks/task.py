@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from raypipe.contracts.task import Tensors
+from raypipe.contracts.task import Figure, Tensors
 
 
 class SimpleTask:
     """The parts of `Task` that a method needn't have; its file has models, count, collate, loss and flops."""
 
     whole_step = False
-    figures: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
 
     def after_backward(self, gradients: Tensors) -> None:
         """Nothing."""
