@@ -106,15 +106,21 @@ def masked_worker(rank: int, port: int, run: Run) -> None:
     dist.init_process_group("gloo", rank=rank, world_size=2, timeout=timedelta(seconds=60))
     if run.zero_stage == 3:
         spread_all(pytest.MonkeyPatch())
-    first = Masked()
+    first = Masked({"ema": DECAY})
     require_masked(computed_with(run_it(variant(run, Path(run.output), stop_at=25), first), first))
     assert first.moved > 0  # the optimiser does move them: the hook is what holds them
-    second = Masked()
+    second = Masked({"ema": DECAY})
+    second.by_hand = first.by_hand  # its own is that of a start
     engine = run_it(run, second)
     require_masked(computed_with(engine, second))
+    weights = {name: engine.weights.read(name).clone() for name in engine.weights.names()}
     exported = engine.exported()
+    assert bool(exported) == (rank == 0)
     if rank == 0:
         require_masked(exported)
+        for name, value in exported.items():
+            assert torch.allclose(value, second.by_hand[name], atol=1e-6), name
+            assert not torch.allclose(value, weights[name], atol=1e-4), name
     dist.destroy_process_group()
     os._exit(0)
 
@@ -128,7 +134,7 @@ def tokens(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_a_mask_holds_for_fifty_steps_and_over_a_restart(tokens, tmp_path, stage):
+def test_a_mask_and_an_average_hold_for_fifty_steps_and_over_a_restart_under_zero(tokens, tmp_path, stage):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
