@@ -11,6 +11,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -77,10 +78,15 @@ class Owner:
 
 
 class Lock:
-    """Held while a job writes to a run folder; a second driver is refused, a dead one's lock is taken over."""
+    """Held while a job writes to a run folder; a second driver is refused, a dead one's lock is taken over.
 
-    def __init__(self, run: Folder) -> None:
-        self.run = run
+    `clock` gives seconds since 1970, `wait` lets some pass.
+    """
+
+    def __init__(
+        self, run: Folder, *, clock: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.run, self._clock, self._wait = run, clock, wait
         self._me: dict[str, Any] = {
             "host": machine(),
             "pid": os.getpid(),
@@ -105,13 +111,13 @@ class Lock:
             if seen is None:
                 continue
             owner = json.loads(seen)
-            if _is_alive(owner):
+            if _is_alive(owner, self._clock()):
                 raise Locked(
                     f"{self.run.uri} is being written by process {owner['pid']} on {owner['host']}, last heard of "
-                    f"{time.time() - owner['time']:.0f} s ago; stop it, or write to another --output."
+                    f"{self._clock() - owner['time']:.0f} s ago; stop it, or write to another --output."
                 )
             if owner["host"] != self._me["host"]:  # its clock isn't ours: a heartbeat now would change what was seen
-                time.sleep(1.5 * HEARTBEAT_S)
+                self._wait(1.5 * HEARTBEAT_S)
             if self.run.swap(LOCK, self._content(), seen=seen):
                 break
         self._thread.start()
@@ -129,7 +135,7 @@ class Lock:
             log.warning("can't release the lock of %s: %s", self.run.uri, problem)
 
     def _content(self) -> bytes:
-        return json.dumps({**self._me, "time": time.time()}).encode().ljust(SIZE)
+        return json.dumps({**self._me, "time": self._clock()}).encode().ljust(SIZE)
 
     def _read(self) -> bytes | None:
         try:
@@ -158,7 +164,7 @@ class Lock:
 def is_abandoned(run: Folder) -> bool:
     """Whether the lock of a run folder is still there, but its driver, as far as can be told from here, is dead."""
     try:
-        return not _is_alive(json.loads(run.read(LOCK)))
+        return not _is_alive(json.loads(run.read(LOCK)), time.time())
     except FileNotFoundError:
         return False
 
@@ -176,10 +182,10 @@ def machine() -> str:
         return socket.gethostname()
 
 
-def _is_alive(owner: dict) -> bool:
+def _is_alive(owner: dict, now: float) -> bool:
     if owner["host"] == machine():
         try:
             return bool(psutil.Process(owner["pid"]).create_time() == owner["started"])
         except psutil.NoSuchProcess:
             return False
-    return bool(time.time() - owner["time"] < DEAD_AFTER_S)
+    return bool(now - owner["time"] < DEAD_AFTER_S)

@@ -13,6 +13,8 @@ from raypipe.runs import lock as locks
 from raypipe.runs.lock import LOCK, Lock, Locked, machine
 from raypipe.storage.folder import Folder
 
+NOON = 1_700_000_000.0
+
 
 def owner(folder: Folder) -> dict:
     return json.loads(folder.read(LOCK))
@@ -45,7 +47,7 @@ def test_of_many_at_once_one_gets_it(folder: Folder) -> None:
         try:
             with Lock(folder):
                 outcomes.append("taken")
-                time.sleep(1.5)
+                wait_until(lambda: len(outcomes) >= 6)  # until all others have been told
         except Locked:
             outcomes.append("refused")
 
@@ -68,31 +70,30 @@ def test_the_lock_of_a_dead_process_here_is_taken_over_at_once(folder: Folder) -
         assert owner(folder)["token"] != "other"
 
 
-def test_a_dead_owner_elsewhere_is_waited_for_then_followed(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.2)
-    put_lock(folder, host="elsewhere")
-    with pytest.raises(Locked, match="on elsewhere, last heard of 0 s ago"):
-        Lock(folder).__enter__()
-    put_lock(folder, host="elsewhere", time=time.time() - locks.DEAD_AFTER_S - 1)
-    with Lock(folder):
+def test_a_dead_owner_elsewhere_is_waited_for_then_followed(folder: Folder) -> None:
+    waited: list[float] = []
+    put_lock(folder, host="elsewhere", time=NOON)
+    with pytest.raises(Locked, match="on elsewhere, last heard of 59 s ago"):
+        Lock(folder, clock=lambda: NOON + locks.DEAD_AFTER_S - 1, wait=waited.append).__enter__()
+    assert waited == []
+    with Lock(folder, clock=lambda: NOON + locks.DEAD_AFTER_S + 1, wait=waited.append):
         assert owner(folder)["pid"] == os.getpid()
+    assert waited == [1.5 * locks.HEARTBEAT_S]
 
 
 def test_an_owner_whose_clock_is_behind_is_not_robbed(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.4)
-    late = time.time() - 10 * locks.DEAD_AFTER_S
+    late = NOON - 10 * locks.DEAD_AFTER_S
     put_lock(folder, host="elsewhere", time=late)
-    beat = threading.Timer(0.2, lambda: put_lock(folder, host="elsewhere", time=late + 1))
-    beat.start()
     monkeypatch.setattr(locks, "_is_alive", alive_the_second_time())
+    meanwhile = lambda _: put_lock(folder, host="elsewhere", time=late + 1)  # noqa: E731
     with pytest.raises(Locked):  # what was seen had changed before it could be swapped
-        Lock(folder).__enter__()
+        Lock(folder, clock=lambda: NOON, wait=meanwhile).__enter__()
     assert owner(folder)["host"] == "elsewhere"
 
 
 def alive_the_second_time():
     answers = iter([False])
-    return lambda _: next(answers, True)
+    return lambda *_: next(answers, True)
 
 
 def test_a_heartbeat_renews_the_time_and_a_lost_lock_is_noticed(
