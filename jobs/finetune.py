@@ -120,7 +120,7 @@ def check(config: Config) -> None:
     """
     check_engine(config)
     model = open_model(config.model)
-    model.check()
+    model.check(has_new_head=config.learn in ("class", "number"))
     check_architecture(model.config(), max_tokens=config.length, setting="length")
     used = {
         "answers": {"messages_column", "prompt_column", "answer_column", "domain_column"},

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from raypipe.models.expected import check_shapes
 from raypipe.models.tensors import (
     EMBEDDINGS,
     check_keys,
@@ -40,8 +41,10 @@ class LocalModel:
     folder: Path
     revision: str | None
 
-    def check(self) -> None:
+    def check(self, *, has_new_head: bool = False) -> None:
         """See that tokenizer and weights are whole and fit each other, without an import and without reading weights.
+
+        With a new head its own may be missing, or be another model's.
 
         Raises
         ------
@@ -50,6 +53,8 @@ class LocalModel:
         """
         self.tokenizer_sha256()
         tensors = self.check_tensors()
+        unused = [r"^lm_head\.", r"^score\."] if has_new_head else []
+        check_shapes(tensors, self._settings(), where=f"model {self.ref!r}", unused=unused)
         embedding = [tensor["shape"][0] for name, tensor in tensors.items() if name.endswith(EMBEDDINGS)]
         top, token = largest_id((self.folder / "tokenizer.json").read_bytes())
         if top >= max(embedding):

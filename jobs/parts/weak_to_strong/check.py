@@ -73,7 +73,7 @@ def _check_models(config: Any, n_transcripts: int) -> None:
         raise ValueError(f"weak_layers cuts a model that has weights, but weak is the shape {config.weak!r}.")
     for ref, length in sizes.items():
         model = open_model(ref)
-        model.check()
+        model.check(has_new_head=True)
         check_architecture(model.config(), max_tokens=length, setting=f"length in all, for {ref!r},")
 
 
