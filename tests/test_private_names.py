@@ -1,4 +1,4 @@
-"""Names of Ray and DeepSpeed that nobody promised us: a version that drops one fails here, not in a run.
+"""Names of Ray, transformers and DeepSpeed that nobody promised us: a version that drops one fails here, not in a run.
 
 They are looked up in the installed packages' text, which needs neither a cluster nor seconds of loading.
 """
@@ -17,6 +17,7 @@ NAMES = [
         "WAIT_FOR_TASK_COMPLETION_TIMEOUT_S",
         "run/pipeline.py: how long Ray Data waits between looks",
     ),
+    ("transformers", "modeling_gguf_pytorch_utils.py", "in tqdm(reader.tensors", "models/silence.py: its bar"),
     ("deepspeed", "runtime/engine.py", "self._config", "train/engines/deepspeed_engine.py: another number of workers"),
     ("deepspeed", "runtime/config.py", "self.load_universal_checkpoint", "train/engines/deepspeed_engine.py: the same"),
     ("deepspeed", "checkpoint/ds_to_universal.py", "", "train/engines/deepspeed_engine.py: the universal format"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from raypipe.models.silence import without_bars
 from raypipe.models.weights import check_loaded
 
 FACTORS = "rope_freqs.weight"
@@ -35,7 +36,8 @@ def dequantised(gguf: Path, *, cache: Path) -> Path:
     if folder.is_dir():
         return folder
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    _write(gguf, partial)
+    with without_bars():
+        _write(gguf, partial)
     try:
         partial.rename(folder)
     except OSError:  # another process was faster

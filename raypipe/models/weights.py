@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from raypipe.models.silence import without_bars
 from raypipe.models.tensors import listed
 
 BUFFERS = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(masked_)?bias$|embeddings\.position_ids$")
@@ -37,15 +38,16 @@ def load_weights(
     """
     import torch
 
-    model, found = kind.from_pretrained(
-        folder,
-        dtype=getattr(torch, dtype),
-        trust_remote_code=False,
-        use_safetensors=True,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # they are refused below, by name
-        **changes,
-    )
+    with without_bars():
+        model, found = kind.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+            **changes,
+        )
     check_loaded(found, where=f"model {ref!r}", new=new, unused=unused)
     model = model.to(device).eval()
     check_finite(model, where=f"model {ref!r}")

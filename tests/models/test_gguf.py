@@ -115,6 +115,18 @@ def test_llama_3s_scaling_is_carried_over_from_the_file_s_factors(tmp_path):
     assert furthest(model, plain) > 0.1  # what was read before
 
 
+def test_nothing_is_shown_while_a_file_is_read(tmp_path, capfd):
+    from transformers.utils import logging
+
+    model = scaled_model(tmp_path, None)
+    capfd.readouterr()
+    logging.enable_progress_bar()
+    write_gguf(tmp_path / "tiny.gguf", tmp_path, model)
+    open_model(str(tmp_path / "tiny.gguf")).weights(dtype="float32", device="cpu")
+    assert capfd.readouterr().err == ""
+    assert logging.is_progress_bar_enabled()
+
+
 def test_linear_scaling_is_carried_over(tmp_path):
     model = scaled_model(tmp_path / "m", LINEAR)
     settings = [("llama.rope.scaling.type", "string", "linear"), ("llama.rope.scaling.factor", "float32", 2.0)]
