@@ -183,6 +183,7 @@ def check_early(config: Any, wanted: Wanted) -> None:
     model.check()
     wanted.check_here()
     check_architecture(model.config(), max_tokens=config.max_tokens)
+    model.sha256()  # which sees every weight
 
 
 def _sizes(config: Any, made_with: dict[str, Any]) -> Sizes | None:

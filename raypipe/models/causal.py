@@ -141,13 +141,19 @@ class LocalModel:
         return sum(file.stat().st_size for file in weight_files(self.folder))
 
     def sha256(self) -> str:
-        """SHA-256 over the tensors, sorted by name: each by name, dtype, shape and bytes; remembered by file."""
+        """SHA-256 over the tensors, sorted by name: each by name, dtype, shape and bytes; remembered by file.
+
+        Raises
+        ------
+        ValueError
+            If a file isn't whole, or a weight isn't finite: this is where all are read for the first time.
+        """
         files = weight_files(self.folder)
         stamp = json.dumps([[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files])
-        remembered = cache_folder() / "sha256" / hashlib.sha256(stamp.encode()).hexdigest()
+        remembered = cache_folder() / "sha256-of-finite" / hashlib.sha256(stamp.encode()).hexdigest()
         if remembered.exists():
             return remembered.read_text()
-        digest = hash_tensors(files)
+        digest = hash_tensors(files, where=f"model {self.ref!r}")
         _put(remembered, digest.encode())
         return digest
 

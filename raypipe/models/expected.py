@@ -43,7 +43,7 @@ def check_shapes(
 
 
 def expected_shapes(config: Mapping[str, Any]) -> dict[str, Shape] | None:
-    """Name -> shape of each weight of a causal model; None for a type that is computed nowhere here, or without sizes."""
+    """Name -> shape of each weight of a causal model; None for a type unknown here, or without sizes."""
     kind = config.get("model_type")
     if kind not in ("llama", "mistral", "qwen2", "qwen3", "olmo2") or not all(config.get(name) for name in _SIZES):
         return None

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 WRAPPERS = {
     "module.": "DistributedDataParallel or DeepSpeed",
@@ -23,6 +25,8 @@ WRAPPERS = {
 """Prefixes that wrapped models leave before every key."""
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "tok_embeddings.weight")
 QUANTISED = re.compile(r"\.(qweight|qzeros|g_idx|absmax|quant_map|SCB|weight_packed|weight_scale|weight_scale_inv)$")
+EXPONENTS = {"F32": (np.uint32, 0x7F800000), "F16": (np.uint16, 0x7C00), "BF16": (np.uint16, 0x7F80)}
+"""Of numbers in safetensors files: the integer of their size, and the bits that are all set in NaN and infinity."""
 _LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks)\.(\d+)\.")
 _SHOWN = 3
 
@@ -75,15 +79,16 @@ def tensors_of(files: Iterable[Path]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def hash_tensors(files: list[Path]) -> str:
+def hash_tensors(files: list[Path], *, where: str) -> str:
     """SHA-256 over all tensors of safetensors files; how they are spread over files doesn't matter.
 
     Raises
     ------
     ValueError
-        If a file isn't whole.
+        If a file isn't whole, or a number in it is NaN or infinite.
     """
     digests: dict[str, str] = {}
+    broken = set()
     for path in files:
         with path.open("rb") as file:
             header, begins = header_of(file, path)
@@ -92,9 +97,21 @@ def hash_tensors(files: list[Path]) -> str:
                 file.seek(begins + begin)
                 digest = hashlib.sha256(f"{name} {tensor['dtype']} {tensor['shape']}".encode())
                 for start in range(begin, end, 1 << 24):
-                    digest.update(file.read(min(1 << 24, end - start)))
+                    piece = file.read(min(1 << 24, end - start))
+                    digest.update(piece)
+                    broken |= set() if _is_finite(piece, tensor["dtype"]) else {name}
                 digests[name] = digest.hexdigest()
+    if broken:
+        raise ValueError(f"{where} must have finite weights, got NaN or infinity in {listed(sorted(broken))}.")
     return hashlib.sha256("\n".join(digests[name] for name in sorted(digests)).encode()).hexdigest()
+
+
+def _is_finite(piece: bytes, dtype: str) -> bool:
+    """Whether no exponent of these numbers is all ones; of other types than the usual ones nothing is said."""
+    if dtype not in EXPONENTS:
+        return True
+    kind, mask = EXPONENTS[dtype]
+    return not np.any((np.frombuffer(piece, kind) & kind(mask)) == mask)
 
 
 def check_quantised(config: Mapping[str, Any], names: Iterable[str], *, where: str) -> None:

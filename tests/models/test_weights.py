@@ -93,6 +93,23 @@ def test_all_but_values_is_seen_from_headers_alone(folder, name):
         open_model(str(folder)).check()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_weight_that_is_not_finite_is_seen_where_a_model_is_identified(folder, dtype, value):
+    rewrite(folder, lambda weights: {name: tensor.to(dtype) for name, tensor in weights.items()})
+    rewrite(
+        folder, lambda weights: weights | {"model.norm.weight": torch.full((16,), torch.finfo(dtype).max).to(dtype)}
+    )
+    identity = open_model(str(folder)).sha256()
+    rewrite(folder, spoilt(value))
+    with pytest.raises(
+        ValueError, match=r"finite weights, got NaN or infinity in model.layers.1.mlp.down_proj.weight\."
+    ):
+        open_model(str(folder)).sha256()
+    rewrite(folder, spoilt(-torch.finfo(dtype).max))
+    assert open_model(str(folder)).sha256() != identity
+
+
 def test_a_body_alone_is_enough_under_a_new_head(folder):
     rewrite(folder, without("lm_head"))
     open_model(str(folder)).check(has_new_head=True)
