@@ -23,7 +23,11 @@ READER_CPUS = 0.5
 """What a reader reserves; unlike a worker's share, or Ray Data would fuse the two and nothing would run ahead."""
 WORKERS_A_MACHINE = 8  # without GPUs: each has a copy of the model, and threads of one process wait for each other
 ANSWER_S = 60.0
+SILENT_S = 20
+"""A machine whose link is down answers nothing, not even that it is gone: after so long its tasks are given to others.
+By itself Ray waits two minutes more, in which no reader is free."""
 MAX_LOOKED_AT = 1000
+MAX_NAMED = 8
 log = logging.getLogger(__name__)
 
 
@@ -35,6 +39,7 @@ class Node:
     gpus: float = 0.0
     memory: float = float("inf")
     """Bytes."""
+    address: str = "this machine"
 
     def fits(self, *, cpus: float, gpus: float) -> int:
         """Workers of this size that it has room for."""
@@ -68,6 +73,7 @@ class Resources:
 
 def connect() -> Resources:
     """Join the cluster of $RAY_ADDRESS, or start one on this machine for as long as the job lasts."""
+    os.environ.setdefault("RAY_grpc_client_keepalive_timeout_ms", str(SILENT_S * 1000))  # Ray reads it when imported
     import ray
 
     # readers and workers must not fight for cores with threads of their own
@@ -81,9 +87,14 @@ def connect() -> Resources:
             )
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return Resources(
-        tuple(Node(has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", float("inf"))) for has in found)
+    return Resources(tuple(_node(node) for node in ray.nodes() if node["Alive"]))
+
+
+def _node(found: dict[str, Any]) -> Node:
+    """A machine, from what Ray says of it."""
+    has = found["Resources"]
+    return Node(
+        has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", float("inf")), address=found["NodeManagerAddress"]
     )
 
 
@@ -102,9 +113,18 @@ class Wanted:
     """Main memory that a worker without a GPU needs; None: little. Only asked where it decides the shares."""
 
     @cached_property
+    def resources(self) -> Resources:
+        """What the cluster has when it is first looked at."""
+        return connect()
+
+    @cached_property
     def pool(self) -> Pool:
         """The workers that fit on the cluster."""
-        return self.fit(connect())
+        return self.fit(self.resources)
+
+    def placing(self) -> str | None:
+        """How many workers the job gets, and which machines have room for them; None where there is but one machine."""
+        return places(self.pool, self.resources)
 
     def check_here(self) -> None:
         """Refuse workers that don't fit on this machine, before a Ray of our own is started on it.
@@ -151,6 +171,25 @@ class Wanted:
         needed = self.worker_bytes() if self.worker_bytes else 0.0
         by_memory = largest.memory // needed if needed else WORKERS_A_MACHINE
         return float(cores // max(1, min(cores, WORKERS_A_MACHINE, by_memory)))
+
+
+def places(pool: Pool, resources: Resources) -> str | None:
+    """The workers of a pool, and the room that each machine has for them: a line, or None for a single machine."""
+    if len(resources.nodes) < 2:
+        return None
+    room = {node.address: node.fits(cpus=pool.num_cpus, gpus=pool.num_gpus) for node in resources.nodes}
+    with_room = [f"{n} on {address}" for address, n in room.items() if n]
+    others = [address for address, n in room.items() if not n]
+    size = f"{pool.num_cpus:g} CPUs" + (f" and {pool.num_gpus:g} GPUs" if pool.num_gpus else "")
+    return (
+        f"{pool.min_workers} to {pool.max_workers} workers of {size}; room for {_few(with_room)}"
+        + (f"; {_few(others)} only read" if others else "")
+        + "."
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:MAX_NAMED]) + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")
 
 
 def _fill(resources: Resources, cpus: float) -> int:

@@ -156,6 +156,8 @@ class Annotate:
         from raypipe.run.watchdog import Watchdog
 
         pool, meter, ledger = self.wanted.pool, StageRates(self.stage, len(pending), self.op.unit), start_ledger()
+        if placing := self.wanted.placing():
+            log.warning("%s: %s", self.stage, placing)
         check_seen_by_all(self.run, pending)
         stream = outcomes(
             self.op, self._reader(), pending, folder=self.folder, pool=pool,

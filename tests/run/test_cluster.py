@@ -1,6 +1,6 @@
 import pytest
 
-from raypipe.run.cluster import Node, Resources, Wanted
+from raypipe.run.cluster import Node, Resources, Wanted, places
 
 GPU_BOX = Node(cpus=16, gpus=8)
 
@@ -59,3 +59,21 @@ def test_few_workers_share_a_machine_of_little_memory(memory: float, workers: in
     wanted = Wanted(worker_bytes=lambda: 10e9)
     pool = wanted.fit(Resources((Node(18.0, memory=memory),)))
     assert (pool.max_workers, pool.n_threads) == (workers, threads)
+
+
+def test_a_job_names_the_machines_that_its_workers_may_be_on() -> None:
+    machines = [Node(16, 8, address="a"), Node(8, 4, address="b"), Node(32, address="c")]
+    resources = Resources(tuple(machines))
+    pool = Wanted().fit(resources)
+    said = "1 to 12 workers of 1 CPUs and 1 GPUs; room for 8 on a, 4 on b; c only read."
+    assert places(pool, resources) == said
+    assert places(Wanted().fit(Resources((GPU_BOX,))), Resources((GPU_BOX,))) is None
+
+
+def test_of_many_machines_a_few_are_named() -> None:
+    resources = Resources(tuple(Node(3, address=f"m{number}") for number in range(40)))
+    said = places(Wanted(1, 40, cpus_per_worker=2, gpus_per_worker=0).fit(resources), resources)
+    assert said == (
+        "1 to 40 workers of 2 CPUs; room for 1 on m0, 1 on m1, 1 on m2, 1 on m3, 1 on m4, 1 on m5, 1 on m6, 1 on m7 "
+        "and 32 more."
+    )
