@@ -14,21 +14,28 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(PIP) --editable '.[dev,train]'
 	touch $@
 
-.PHONY: studies install demo check test test-slow clean
+.PHONY: studies install demo submit check test test-slow test-cluster clean
 install: .venv/dev  ## everything, with what development and training need
 
 demo: .venv/base  ## the main job on the embedded sample
 	$(BIN)/python -m jobs.curate --config jobs/recipes/demo.yaml
 
+JOB ?= curate
+submit: .venv/base  ## a job on a cluster: make submit ADDRESS=http://HEAD:8265 RECIPE=FILE.yaml [JOB=curate]
+	$(BIN)/python -m jobs.submit $(ADDRESS) $(JOB) --config $(RECIPE)
+
 check: install  ## lint, types, import contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 test: install  ## without Ray on all cores, then with it
-	$(BIN)/pytest -m 'not slow and not ray' -n auto
-	$(BIN)/pytest -m 'ray and not slow'
+	$(BIN)/pytest -m 'not slow and not ray and not cluster' -n auto
+	$(BIN)/pytest -m 'ray and not slow and not cluster'
 
 test-slow: install
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m 'slow and not cluster'
+
+test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root, with the packages that the README names
+	$(BIN)/pytest -m cluster
 
 studies: .venv/dev  ## the papers' claims whose code or bars changed, then jobs/studies/RESULTS.md
 	$(BIN)/python -m jobs.study --all

@@ -22,6 +22,7 @@ JOBS = (
     "study",
     "show_run",
     "benchmark",
+    "submit",
 )
 
 
@@ -44,6 +45,8 @@ def run(name: str, words: list[str]) -> None:
     from .parts import settings
     from .parts.common import run_job
 
+    if name == "submit":
+        run_job(lambda: importlib.import_module(".submit", __package__).main(words))
     sys.argv = [f"raypipe {name}", *words]
     job = importlib.import_module(f".{name}", __package__)
     run_job(lambda: job.main(settings.parse(job.Config)))
