@@ -23,6 +23,7 @@ from raypipe.runs.names import nearest
 from raypipe.runs.stage import FINISHED
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.heads.heads_file import chosen_heads, parse_heads
+from raypipe.score.statistics.entropy import Entropy
 from raypipe.score.statistics.influence import Influence
 from raypipe.score.statistics.min_k import MinK
 from raypipe.score.statistics.min_k_plus_plus import MinKPlusPlus
@@ -36,7 +37,7 @@ from .parts.autotune import budgets_of, cost_of_8_bits, fastest, settle
 from .parts.common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .parts.idle import refuse_idle
 
-Scorer = Influence | Perplexity | MinK | MinKPlusPlus | ZlibLoss
+Scorer = Influence | Perplexity | MinK | MinKPlusPlus | ZlibLoss | Entropy
 """The scorers to choose from; a new one is one more here."""
 SCORERS: dict[str, type[Statistic]] = {name_of(kind): kind for kind in get_args(Scorer)}
 if TYPE_CHECKING:
