@@ -1,4 +1,9 @@
-"""Contenders on the same rows as one table: a line a task and the mean, plain and on the natural distribution."""
+"""Contenders on the same rows as one table: a line a task and the mean, plain and on the natural distribution.
+
+Source: R. Dominguez-Olmedo et al., Lawma, arXiv 2407.16615 (accuracy by task, and its mean); the intervals are those of
+task_means.
+Cost: twice that of task_means.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -1,4 +1,9 @@
-"""Exact match: an answer is right if it is one of those that are accepted, sign by sign."""
+"""Exact match: an answer is right if it is one of those that are accepted, sign by sign.
+
+Source: P. Rajpurkar et al., SQuAD: 100,000+ Questions for Machine Comprehension of Text, EMNLP 2016, section 6.1.
+Departures: articles and punctuation count.
+Cost: O(n).
+"""
 
 from collections.abc import Sequence
 

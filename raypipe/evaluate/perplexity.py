@@ -71,7 +71,15 @@ def document_losses(
 def by_domain(
     found: DocumentLosses, domains: Sequence[str], *, n_resamples: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """Loss (nats a token) and bits per byte, of each domain and of all, with 95 % intervals over documents."""
+    """Loss (nats a token) and bits per byte, of each domain and of all, with 95 % intervals over documents.
+
+    Raises
+    ------
+    ValueError
+        If there is no document.
+    """
+    if not len(found.nll):
+        raise ValueError("there must be at least one document to measure, got none.")
     names, of = np.unique(np.asarray(domains, str), return_inverse=True)
     parts = {name: np.flatnonzero(of == at) for at, name in enumerate(names.tolist())}
     return {

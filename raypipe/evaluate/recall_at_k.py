@@ -14,9 +14,9 @@ def recall_at_k(score: np.ndarray, is_relevant: np.ndarray, *, k: int) -> np.nda
     Raises
     ------
     ValueError
-        If shapes differ, k isn't positive, or a score is NaN.
+        If shapes differ, there is no document, k isn't positive, or a score is NaN.
     """
-    if score.shape != is_relevant.shape or score.ndim != 2 or k < 1 or np.isnan(score).any():
+    if score.shape != is_relevant.shape or score.ndim != 2 or not score.shape[1] or k < 1 or np.isnan(score).any():
         raise ValueError(
             f"score and is_relevant must be [queries, documents] alike without NaN, and k at least 1, got "
             f"{score.shape}, {is_relevant.shape}, {int(np.isnan(score).sum())} NaN and k {k}."
