@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-State = dict[str, np.ndarray]
+from raypipe.contracts.estimator import State
+from raypipe.fitting.classes import classes_of, classes_state
 
 
 class NearestCentroid(ClassifierMixin, BaseEstimator):
@@ -126,10 +127,8 @@ class NearestCentroid(ClassifierMixin, BaseEstimator):
     def state(self) -> State:
         """What was learned: sums, counts, names of the classes."""
         check_is_fitted(self)
-        is_text = self.classes_.dtype.kind in "UO"
-        names = np.frombuffer("\0".join(map(str, self.classes_)).encode(), np.uint8) if is_text else self.classes_
         return {
-            "classes_text" if is_text else "classes": names,
+            **classes_state(self.classes_),
             "sums": self.sums_,
             "counts": self.counts_,
             "square_sum": np.array([self.square_sum_]),
@@ -138,10 +137,7 @@ class NearestCentroid(ClassifierMixin, BaseEstimator):
     def from_state(self, state: State) -> Self:
         """One of the same settings that has learned this."""
         made = type(self)(**self.get_params())
-        if "classes_text" in state:
-            made.classes_ = np.array(state["classes_text"].tobytes().decode().split("\0"))
-        else:
-            made.classes_ = state["classes"]
+        made.classes_ = classes_of(state)
         made.sums_, made.counts_ = state["sums"], state["counts"]
         made.square_sum_, made.n_features_in_ = float(state["square_sum"][0]), state["sums"].shape[1]
         return made

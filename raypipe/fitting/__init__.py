@@ -1,0 +1,1 @@
+"""What estimators are fitted on: columns of a run, gathered into a matrix in memory."""
