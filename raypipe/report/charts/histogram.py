@@ -24,6 +24,7 @@ def histogram_chart(
             axes.legend(loc="upper right")
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:,.0f}")
+        axes.xaxis.set_minor_formatter(lambda *_: "")  # on a short scale Matplotlib names these too, in TeX
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(bottom=0)
         axes.set_xlabel(x_name)

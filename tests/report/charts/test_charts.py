@@ -149,3 +149,9 @@ def test_what_can_not_be_drawn_is_refused():
         roc_points(np.zeros(2), np.ones(2, bool))
     with pytest.raises(ValueError, match=r"confidences must be in \[0, 1\]"):
         reliability(np.array([1.2]), np.array([True]))
+
+
+def test_a_histogram_of_a_short_range_names_its_ticks_in_plain_words():
+    edges = 2.0 ** np.linspace(1, 5, 17)
+    chart = histogram_chart(edges, np.ones(16), None, x_name="tokens", names=("all", "part"), label="tokens")
+    assert "math" not in chart
