@@ -21,7 +21,7 @@ SELECTION_COLUMNS = (columns.TEXT_HASH, "rank", "split", "selected")
 MAX_PROGRESS_FILES = 300
 EVALUATIONS = ("evaluation.json", "results.json")
 SAMPLE, SAMPLE_MODEL = "sample", "SmolLM2-135M-Instruct"
-SEARCH = "search.json"
+SEARCH, ABLATION = "search.json", "ablation.json"
 TRAINING = "train"
 """What the card of a training stage says under `kind`."""
 
@@ -44,6 +44,8 @@ class RunFiles:
     """What models came to on test rows, by the path of its file."""
     searches: dict[str, Json] = field(default_factory=dict)
     """What searches over settings came to, by the path of its file."""
+    ablations: dict[str, Json] = field(default_factory=dict)
+    """What comparisons of selections came to, by the path of its file."""
     records: list[str] = field(default_factory=list)
     """Paths of the run's own JSON files: run file, cards, heads, evaluations."""
     now: Json = field(default_factory=dict)
@@ -87,7 +89,9 @@ class RunFiles:
     def is_scoring(self) -> bool:
         """Whether anything was scored here, or is to be: a run where only models were trained isn't about scores."""
         is_scored = any(_is_scores(stage, self) for stage in {*self.cards, *self.tables})
-        return is_scored or bool(self.heads) or not (self.training or self.evaluations or self.searches)
+        return (
+            is_scored or bool(self.heads) or not (self.training or self.evaluations or self.searches or self.ablations)
+        )
 
 
 def model_name(ref: str) -> str:
@@ -121,6 +125,7 @@ def list_run(folder: Folder) -> RunFiles:
             metrics.setdefault(stage, []).append(name)
     evaluations = [name for name, _, file in stages if file in EVALUATIONS]
     searches = [name for name, _, file in stages if file == SEARCH]
+    ablations = [name for name, _, file in stages if file == ABLATION]
     cards = {stage: name for name, stage, file in stages if file == "card.json"}
     if not (cards or tables or heads or "run.json" in names):
         raise FileNotFoundError(f"{folder.uri} holds no run: neither run.json nor a stage with a card.json.")
@@ -134,12 +139,14 @@ def list_run(folder: Folder) -> RunFiles:
         metrics=metrics,
         evaluations={name: read_json(folder, name) for name in evaluations},
         searches={name: read_json(folder, name) for name in searches},
+        ablations={name: read_json(folder, name) for name in ablations},
         records=[
             *(["run.json"] if "run.json" in names else []),
             *heads.values(),
             *cards.values(),
             *evaluations,
             *searches,
+            *ablations,
         ],
         now=read_json(folder, "progress/now.json") if "progress/now.json" in names else {},
         has_report="report.html" in names,

@@ -10,6 +10,7 @@ from raypipe.report.numbers.read import RunFiles
 from raypipe.report.numbers.run_numbers import Numbers
 from raypipe.report.page.panel import Panel
 from raypipe.report.page.render import render
+from raypipe.report.panels.ablation import ablation
 from raypipe.report.panels.documents import documents
 from raypipe.report.panels.evaluation import evaluation
 from raypipe.report.panels.follows import follows
@@ -47,8 +48,11 @@ def _panels(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> li
     files = numbers.files
     found: list[Panel] = []
     if files.is_scoring:
-        found += [part(numbers) for part in (summary, scores, follows, heads, selection)]
+        found += [summary(numbers), *([ablation(files)] if files.ablations else [])]
+        found += [part(numbers) for part in (scores, follows, heads, selection)]
         found += [documents(numbers, chosen), rows(numbers)]
+    elif files.ablations:
+        found += [ablation(files)]
     found += [search(files)] if files.searches else []
     found += [training(files)] if files.training else []
     found += [evaluation(files)] if files.evaluations else []

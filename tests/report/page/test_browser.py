@@ -8,10 +8,11 @@ import pytest
 from raypipe.report import write_report
 from raypipe.report.escape import visible
 from tests.report.browser import CHROMIUM, Browser
+from tests.report.panels.ablations import write_ablation
 from tests.report.synthetic import HOSTILE, make_run
 from tests.report.synthetic_training import write_training
 
-ANCHORS = ["summary", "score", "baselines", "heads", "selection", "documents", "rows", "training", "how"]
+ANCHORS = ["summary", "ablation", "score", "baselines", "heads", "selection", "documents", "rows", "training", "how"]
 OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
 # Everything visible that sticks out of the window, unless an ancestor scrolls or clips it.
 STICKS_OUT = """[...document.querySelectorAll('main *')].filter(part =>
@@ -26,6 +27,7 @@ def browser(tmp_path_factory):
         pytest.fail(message) if os.environ.get("RAYPIPE_REQUIRE_CHROMIUM") == "1" else pytest.skip(message)
     made = make_run(tmp_path_factory.mktemp("browser") / "run")
     write_training(made.folder)
+    write_ablation(made.folder)
     write_report(made.folder, read_text=made.read_text)
     with Browser() as browser:
         browser.resize(1280)
