@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(PIP) --editable '.[dev,train]'
 	touch $@
 
-.PHONY: studies install demo submit check test test-slow test-cluster clean
+.PHONY: studies install demo ablation submit check test test-slow test-cluster clean
 install: .venv/dev  ## everything, with what development and training need
 
 demo: .venv/base  ## the main job on the embedded sample
@@ -23,6 +23,11 @@ demo: .venv/base  ## the main job on the embedded sample
 JOB ?= curate
 submit: .venv/base  ## a job on a cluster: make submit ADDRESS=http://HEAD:8265 RECIPE=FILE.yaml [JOB=curate]
 	$(BIN)/python -m jobs.submit $(ADDRESS) $(JOB) --config $(RECIPE)
+
+ablation: demo  ## whether what the demo selected helps a tiny model: three arms, two seeds
+	$(BIN)/python -m jobs.tokenize_corpus --corpus sample --output runs/demo --tokenizer runs/demo/tokenizer \
+	  --train-vocabulary 2048
+	$(BIN)/python -m jobs.ablate --config jobs/recipes/ablation_demo.yaml
 
 check: install  ## lint, types, import contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

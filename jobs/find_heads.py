@@ -8,6 +8,7 @@ from typing import Any
 from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
 from raypipe.models.causal import open_model
 from raypipe.runs.names import checked_stage
+from raypipe.storage.folder import Folder
 
 from .parts import settings
 from .parts.common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job
@@ -39,6 +40,8 @@ class Config(ProbeSettings, CorpusSettings, ModelSettings, RunSettings):
 
     corpus: tuple[str, ...] = ("sample",)
     """[NAME=]URI of text with plain sentences, for the values of the probes and the prose of the check; or `sample`."""
+    random_of: str | None = None
+    """Find nothing: write as many random heads of the same layers as this heads file has, a control for ablate."""
 
 
 def main(config: Config) -> int:
@@ -46,6 +49,8 @@ def main(config: Config) -> int:
     from raypipe.score.heads.heads_file import check_passed
 
     name = f"{checked_stage(config.name or 'heads')}.json"
+    if config.random_of is not None:
+        return write_random(config, name)
     with life_of(config, "find_heads", stages=[]) as life:
         open_model(config.model).check()
         texts = some_texts(config.to_corpus(), limit=MAX_TEXTS)
@@ -55,6 +60,31 @@ def main(config: Config) -> int:
         (life.run / "heads").write(name, json.dumps(record, indent=1).encode())
         print("\n".join(lines_of(record, where=f"{life.run.uri}/heads/{name}")))
         check_passed(record, allow_weak=config.allow_weak_heads, where=f"heads/{name}")
+    return life.status
+
+
+def write_random(config: Config, name: str) -> int:
+    """Write RUN/heads/NAME.json with random heads, which only --allow-weak-heads lets a score be made with.
+
+    Raises
+    ------
+    ValueError
+        If there is no name for them, or what they are to be drawn beside isn't a heads file.
+    """
+    from raypipe.score.heads.causal_check import draw_heads
+    from raypipe.score.heads.heads_file import parse_heads
+
+    if config.name is None:
+        raise ValueError("random heads must have a name of their own; give --name, such as random-heads.")
+    with life_of(config, "find_heads", stages=[]) as life:
+        parent, _, file = str(config.random_of).rpartition("/")
+        record = parse_heads(Folder(parent or ".").read(file), where=str(config.random_of))
+        chosen = [(layer, head) for layer, head in record["chosen"]]
+        (drawn,) = draw_heads(chosen, n_heads=record["model"]["n_heads"], n_draws=1, seed=config.seed)
+        life.begin(["heads"])
+        random = {"random_of": record["chosen"], "chosen": [list(head) for head in drawn], "causal_check": None}
+        (life.run / "heads").write(name, json.dumps({**record, **random}, indent=1).encode())
+        print(f"{len(drawn)} random heads in {life.run.uri}/heads/{name}: {random['chosen']}")
     return life.status
 
 

@@ -15,7 +15,7 @@ from raypipe.train.loop.flops import matrix_parameters, step_flops
 from raypipe.train.tasks.next_token import NextToken
 
 from .. import pretrain
-from .ablate_plan import FULL, RANDOM
+from .ablate_plan import BY_SCORES, FULL, RANDOM
 
 MEASURED_S = 5.0
 
@@ -23,11 +23,12 @@ MEASURED_S = 5.0
 def forecast(config: Any) -> list[str]:
     """Arms, trials, tokens, FLOPs and device-hours, a line each.
 
-    The arms are counted as if every scores had a proxy of its own; documents as if all were as long as a sequence.
+    The arms are counted as if all scores were of one proxy, documents as if all were as long as a sequence.
     """
     causal = _model(config)
     named = [FULL, RANDOM, *config.selectors]
-    n_arms = 1 + len(config.shares) * (1 + len(config.selectors) * len(config.scores))
+    by_each = [len(config.scores) if selector in BY_SCORES else 1 for selector in config.selectors]
+    n_arms = 1 + len(config.shares) * (1 + sum(by_each))
     n_tokens = pretrain.n_steps(config) * config.batch_tokens
     flops = step_flops(matrix_parameters(causal), causal.config, [_document(config)]) / config.length * n_tokens
     n_trials = n_arms * config.seeds

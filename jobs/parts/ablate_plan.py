@@ -22,6 +22,8 @@ from .tune_trial import HELDOUT
 
 RANDOM: Selector = "random"
 FULL: Selector = "full"
+BY_SCORES: tuple[Selector, ...] = ("influence", "adjusted")
+"""Run for every scores; the others once, or once a proxy."""
 DOMAIN_MEAN = "domain_mean"
 """The mean of the domains' held-out losses, each counting once."""
 MIN_SEEDS = 2
@@ -62,7 +64,7 @@ def arms_of(config: Any, run: Folder) -> list[Arm]:
         proxy = str(cards.finished_card(run, stage)["identity"].get("model_sha256"))
         is_first, is_new = stage == config.scores[0], proxies.setdefault(proxy, stage) == stage
         for selector in config.selectors:
-            if is_first or (selector not in ("longest", *OF_LOSSES)) or (selector in OF_LOSSES and is_new):
+            if is_first or selector in BY_SCORES or (selector in OF_LOSSES and is_new):
                 arms += [Arm(selector, stage, share, is_first) for share in config.shares]
     return arms
 

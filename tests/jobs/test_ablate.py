@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from jobs.ablate import Config, main
-from jobs.parts import ablate_trial
+from jobs.parts import ablate_trial, settings
 from jobs.parts.ablate_plan import arms_of, pairs_of
 from raypipe.models.tokenizer import train_tokenizer
 from raypipe.runs.signals import Stopped
@@ -46,8 +46,8 @@ def untrained(monkeypatch):
     """Trials that train nothing: longest is better by .1, and seeds differ more; what was run is listed."""
     ran = []
 
-    def run(self, settings, seed, folder):
-        arm = settings["selection"].removeprefix("ablation/arms/").split("-seed-")[0]
+    def run(self, given, seed, folder):
+        arm = given["selection"].removeprefix("ablation/arms/").split("-seed-")[0]
         ran.append((arm, seed))
         loss = 3 + seed - 0.1 * arm.startswith("longest") + 0.001 * ((7 * seed + len(arm)) % 5)
         return {"loss": loss, "heldout_loss": loss, "heldout_loss/a": loss, "heldout_loss/b": loss + 1}
@@ -148,10 +148,10 @@ def test_scores_of_other_proxies_and_heads_are_arms_of_their_own(config, tokeniz
 def test_one_failed_trial_leaves_the_others_and_all_failed_is_status_1(config, untrained, monkeypatch, capsys):
     run = ablate_trial.JobTrial.__call__
 
-    def fails(self, settings, seed, folder):
-        if everything or (seed == 1 and "longest" in settings["selection"]):
+    def fails(self, given, seed, folder):
+        if everything or (seed == 1 and "longest" in given["selection"]):
             raise ValueError("the loss isn't finite")
-        return run(self, settings, seed, folder)
+        return run(self, given, seed, folder)
 
     monkeypatch.setattr(ablate_trial.JobTrial, "__call__", fails)
     everything = False
@@ -169,10 +169,10 @@ def test_one_failed_trial_leaves_the_others_and_all_failed_is_status_1(config, u
 def test_a_stopped_ablation_goes_on_where_it_was(config, untrained, monkeypatch):
     run = ablate_trial.JobTrial.__call__
 
-    def stopped(self, settings, seed, folder):
+    def stopped(self, given, seed, folder):
         if len(untrained) == 3:
             raise Stopped("stopped in a trial; go on with the same command.")
-        return run(self, settings, seed, folder)
+        return run(self, given, seed, folder)
 
     monkeypatch.setattr(ablate_trial.JobTrial, "__call__", stopped)
     main(config)
@@ -250,3 +250,23 @@ def test_the_forecast_measures_this_machine_where_no_speed_is_given(config, caps
     assert main(replace(config, plan=True)) == 0
     rate = float(re.search(r"at ([\d.e+]+) FLOPs a second, measured here", capsys.readouterr().out).group(1))
     assert 1e6 < rate < 1e15
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("ablation_demo.yaml", ["trials 6 (2 seeds)"]),
+        ("ablation_cpu.yaml", ["arms 5: ", "trials 25 (5 seeds)", "parameters 2,4"]),
+        ("ablation_50m.yaml", ["arms 13: ", "parameters 50,", "1,000,079,360 a trial", "at 3e+14 FLOPs a second"]),
+    ],
+)
+def test_a_recipe_stands_ready(recipe, said, monkeypatch, capsys, tokenizer):
+    """Its settings parse and fit each other; the tokenizer that it names isn't here, another stands in."""
+    monkeypatch.chdir(RECIPES.parents[1])
+    monkeypatch.setattr("jobs.parts.ablate_forecast.MEASURED_S", 0.0)
+    stand_in = "sample" if "50m" in recipe else tokenizer
+    words = ["--config", f"jobs/recipes/{recipe}", "--plan", "--tokenizer", stand_in]
+    assert main(settings.parse(Config, words)) == 0
+    forecast = capsys.readouterr().out
+    assert [words for words in said if words not in forecast] == []
+    assert re.search(r"device-hours [\d.,]+ at", forecast)
