@@ -270,3 +270,15 @@ def test_a_recipe_stands_ready(recipe, said, monkeypatch, capsys, tokenizer):
     forecast = capsys.readouterr().out
     assert [words for words in said if words not in forecast] == []
     assert re.search(r"device-hours [\d.,]+ at", forecast)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_arms_are_trained_side_by_side_on_ray_tune(config):
+    assert main(replace(config, on="tune")) == 0
+    record = found(config)
+    assert {one["status"] for one in record["trials"]} == {"finished"}
+    assert len({one["name"] for one in record["trials"]}) == 6
+    assert {one["effect"]["n"] for one in record["comparisons"]} == {2}
+    assert [[step for step, _ in curve] for curve in record["arms"]["full"]["curves"]] == [[1, 2], [1, 2]]
+    assert json.loads((Path(config.output) / "run.json").read_text())["status"] == "finished"
