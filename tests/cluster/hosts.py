@@ -83,7 +83,8 @@ class Host:
             **environment,
         }
         enter = ["nsenter", f"--target={self.first}", "--net", "--pid", "--mount", "--uts", "--ipc"]
-        return [*enter, "env", *(f"{name}={value}" for name, value in given.items()), *words]
+        ours = [f"--unset={name}" for name in os.environ if name.startswith("RAY_")]  # of this process's own Ray
+        return [*enter, "env", *ours, *(f"{name}={value}" for name, value in given.items()), *words]
 
     def run(
         self, words: Sequence[str], *, timeout_s: float = 120, check: bool = True, cwd: Path = ROOT, **environment: str
