@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from jobs import debate
-from jobs.debate import Config, debated, main
+from jobs.debate import Config, main
+from jobs.parts import debates
+from jobs.parts.debates import debated
 from raypipe.label.debate.debate import DebateQuestion, Transcript, turn_prompt
 from raypipe.label.debate.transcripts import read_transcripts
 from raypipe.models.presets import config_of, new_model
@@ -84,8 +85,8 @@ def test_only_missing_files_are_held_again_and_come_out_the_same(config, whole, 
     times = {name: whole[name].stat().st_mtime_ns for name in names}
     whole[names[1]].unlink()
     asked = []
-    hold_debates = debate.hold_debates
-    monkeypatch.setattr(debate, "hold_debates", lambda texts, *rest, **more: (
+    hold_debates = debates.hold_debates
+    monkeypatch.setattr(debates, "hold_debates", lambda texts, *rest, **more: (
         asked.extend(texts), hold_debates(texts, *rest, **more))[1])  # fmt: skip
     assert main(config) == 0
     assert asked == [f"the leaf {row['row']} is green" for row in before[names[1]]]
@@ -97,17 +98,17 @@ def test_a_stop_leaves_whole_files_and_the_same_command_goes_on(config, whole, t
     import threading
 
     stopped, event = replace(config, output=str(tmp_path)), threading.Event()
-    open_sampler = debate.open_sampler
+    open_sampler = debates.open_sampler
 
     def stop_soon(config):
         event.set()  # in the first file
         return open_sampler(config)
 
-    monkeypatch.setattr(debate, "open_sampler", stop_soon)
+    monkeypatch.setattr(debates, "open_sampler", stop_soon)
     with pytest.raises(Stopped, match="between two files"):
-        debate.hold(stopped, debated(stopped), Folder(stopped.output) / "debate", event)
+        debates.hold(stopped, debated(stopped), Folder(stopped.output) / "debate", event)
     assert list(files(stopped)) == ["debate/seed-1/00000000-00000008.parquet"]
-    monkeypatch.setattr(debate, "open_sampler", open_sampler)
+    monkeypatch.setattr(debates, "open_sampler", open_sampler)
     assert main(stopped) == 0
     assert tables(stopped) == tables(config)
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from jobs import debate, evaluate_model, find_heads, study, tune
+from jobs import debate, evaluate_model, find_heads
 from jobs.benchmark.chaos_inputs import make_model
-from jobs.parts import ablate_run, ablate_work, choices
+from jobs.parts import ablate_run, ablate_work, choices, debates, studying, tune_run
 from jobs.parts.common import run_job
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run import cluster
@@ -75,7 +75,7 @@ def found(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 
 def debated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Debates are held by `work`, about one file."""
-    monkeypatch.setattr(debate, "open_sampler", lambda *_: None)
+    monkeypatch.setattr(debates, "open_sampler", lambda *_: None)
     monkeypatch.setattr(debate, "hold", lambda *arguments: work(arguments[-1]))
 
 
@@ -91,12 +91,12 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 
 def studied(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Studies do `work` in place of their trials."""
-    monkeypatch.setattr(study, "_trials", lambda _study, _config, life, **_: work(life.stopping))
+    monkeypatch.setattr(studying, "run_trials", lambda _study, _config, life, **_: work(life.stopping))
 
 
 def tuned(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Searches do `work` in place of their trials."""
-    monkeypatch.setattr(tune, "run_trials", lambda _, __, ___, life: work(life.stopping))
+    monkeypatch.setattr(tune_run, "run_trials", lambda _, __, ___, life: work(life.stopping))
 
 
 def ablated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:

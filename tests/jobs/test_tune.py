@@ -12,8 +12,8 @@ import torch
 import yaml
 from ray import cloudpickle
 
-from jobs import finetune, tune
-from jobs.parts import settings, tune_trial
+from jobs import finetune
+from jobs.parts import settings, tune_run, tune_trial
 from jobs.parts.tune_plan import plan_search
 from jobs.tune import Config, main
 from raypipe.models.presets import config_of, new_model
@@ -199,7 +199,7 @@ def test_what_can_not_be_searched_is_refused_before_anything_is_written(
     search, tmp_path, monkeypatch, space, more, words
 ):
     write(tmp_path, space=space)
-    monkeypatch.setattr(tune, "run_trials", lambda *_: pytest.fail("began"))
+    monkeypatch.setattr(tune_run, "run_trials", lambda *_: pytest.fail("began"))
     with pytest.raises(ValueError, match=words):
         main(replace(search, **more))
     assert not (tmp_path / "run").exists()

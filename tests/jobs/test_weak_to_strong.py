@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from jobs import debate
+from jobs.parts import debates
 from jobs.parts.weak_to_strong.arms import Arm, arms_of
 from jobs.parts.weak_to_strong.rows import PREDICTIONS, documents_of, halves_of, load_rows, soft_labels
 from jobs.parts.weak_to_strong.training import task_of
@@ -188,7 +189,7 @@ def test_adapters_and_probes_are_for_the_strong_model_and_layers_for_the_weak_on
 @pytest.mark.learns
 def test_judges_use_debates_and_lose_them_when_exchanged_and_students_never_see_them(world, tmp_path, monkeypatch):
     data, strong = world
-    monkeypatch.setattr(debate, "open_sampler", lambda config: Witness(trust=1.0))
+    monkeypatch.setattr(debates, "open_sampler", lambda config: Witness(trust=1.0))
     held = debate.Config(data=(data,), debater=strong, output=str(tmp_path), test_share=0.4, transcripts=2)
     assert debate.main(held) == 0
     config = settings(data, strong, tmp_path, seeds=1, losses=("xent",), debate="debate", transcript_tokens=64)
@@ -214,7 +215,7 @@ def test_debates_of_other_rows_are_refused_before_any_training(world, tmp_path, 
     config = settings(data, strong, tmp_path, debate="debate")
     with pytest.raises(ValueError, match=r"must name a finished stage; .* isn't there \(there is none\): hold it"):
         main(config)
-    monkeypatch.setattr(debate, "open_sampler", lambda config: Witness(trust=1.0))
+    monkeypatch.setattr(debates, "open_sampler", lambda config: Witness(trust=1.0))
     held = debate.Config(data=(data,), debater=strong, output=str(tmp_path), test_share=0.6, transcripts=1)
     assert debate.main(held) == 0
     seen = trained(monkeypatch)

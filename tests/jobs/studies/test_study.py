@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobs import study as job
+from jobs.parts import studying
 from jobs.studies import study as studies
 from jobs.studies import verdicts
 from jobs.studies.study import Study, code_hash
@@ -30,9 +31,10 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Study:
     monkeypatch.setattr(job, "study_names", lambda: ["made"])
     monkeypatch.setattr(job, "load_study", lambda name: study)
     results, table = tmp_path / "results", tmp_path / "RESULTS.md"
-    monkeypatch.setattr(job, "read_record", lambda name: verdicts.read_record(name, results))
-    monkeypatch.setattr(job, "write_record", lambda found: verdicts.write_record(found, results))
-    monkeypatch.setattr(job, "write_table", lambda: verdicts.write_table(results, table))
+    monkeypatch.setattr(studying, "read_record", lambda name: verdicts.read_record(name, results))
+    monkeypatch.setattr(studying, "write_record", lambda found: verdicts.write_record(found, results))
+    for module in (job, studying):
+        monkeypatch.setattr(module, "write_table", lambda: verdicts.write_table(results, table))
     return study
 
 

@@ -1,0 +1,105 @@
+"""A study from its data to its verdicts: which data there are, its trials, the results file."""
+
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from raypipe.run.sweep import Need, Sweep, sweep
+from raypipe.runs.life import Life
+from raypipe.runs.signals import Stopped
+from raypipe.runs.trials import Metrics, Result, TrialFiles, TrialFunction, run_here
+from raypipe.storage.folder import Folder
+
+from ..studies.open_data import FOLDER
+from ..studies.study import Study, load_study
+from ..studies.verdicts import identity_of, read_record, record, write_record, write_table
+
+
+@dataclass(frozen=True)
+class WithData:
+    """A study's trial that finds the real data sets, on whatever worker it runs."""
+
+    trial: TrialFunction
+    folder: str | None
+
+    def __call__(self, settings: dict[str, Any], seed: int, folder: Folder) -> Metrics:
+        """The trial's metrics."""
+        if self.folder is not None:
+            os.environ[FOLDER] = self.folder
+        return self.trial(settings, seed, folder)
+
+
+def is_stale(study: Study) -> bool:
+    """Whether its code, bars or data are others than those of the committed results."""
+    before = read_record(study.name)
+    if before is None:
+        return True
+    return bool(before["identity"] != identity_of(study, data=tuple(before["data"]), seeds=before["seeds"]))
+
+
+def run_study(study: Study, config: Any) -> int:
+    """Run what has not been run, judge, and write the results; the exit status."""
+    seeds = config.seeds or study.seeds
+    if seeds < 2:
+        raise ValueError(f"seeds must be at least 2 for an interval, got {seeds}.")
+    there = tuple(name for name in study.more_data if config.data and (Path(config.data) / name).is_dir())
+    left_out = tuple(name for name in study.more_data if name not in there)
+    if left_out:
+        print(f"{study.name}: not there, and left out: {', '.join(left_out)}.", file=sys.stderr)
+    data = study.data + there
+    run, recipe = Folder(config.output) / study.name, asdict(config)
+    with Life(run, "study", recipe=recipe, stages=["trials"], restart=config.restart, yes=config.yes) as life:
+        life.begin()
+        results = run_trials(study, config, life, data=data, seeds=seeds)
+        found = record(study, results, data=data, left_out=left_out, seeds=seeds)
+        _show(found)
+        if config.seeds is None and not config.quick and not found["failed"]:
+            print(f"Results: {write_record(found)}")
+            write_table()
+        for trial, error in found["failed"].items():
+            print(f"failed: {trial}: {error}", file=sys.stderr)
+        life.conclude(
+            f"{len(found['failed'])} trials failed; --retry failed runs them again." if found["failed"] else None
+        )
+    return life.status
+
+
+def run_trials(study: Study, config: Any, life: Life, *, data: tuple[str, ...], seeds: int) -> list[Result]:
+    """How all trials ended."""
+    folder = None if config.data is None else str(Path(config.data).resolve())
+    files, function = TrialFiles(life.run / "trials", study.identity()), WithData(study.trial, folder)
+    trials, retry = study.trials(data=data, seeds=seeds, quick=config.quick), config.retry == "failed"
+    if config.on == "tune":
+        return sweep(
+            Sweep(function, files, trials, need=Need(study.cpus), retry=retry), life.run, stopping=life.stopping
+        )
+    results = run_here(function, trials, files, retry=retry, stopping=life.stopping)
+    if life.stopping.is_set():
+        raise Stopped(f"stopped; {len(results)} trials are done, go on with the same command.")
+    return results
+
+
+def _show(found: dict[str, Any]) -> None:
+    """The verdicts on the terminal."""
+    table = Table(title=f"{found['study']}: {found['summary']}", title_justify="left")
+    for heading in ("claim", "verdict", "effect", "95 % interval", "bar", "n"):
+        table.add_column(heading)
+    for claim in found["claims"]:
+        effect = claim["effect"]
+        numbers = (f"{effect['mean']:.3g}", f"{effect['low']:.3g} to {effect['high']:.3g}") if effect else ("", "")
+        table.add_row(claim["sentence"], claim["verdict"], *numbers, claim["bar"], str(effect.get("n", 0)))
+    Console().print(table)
+
+
+def list_studies(names: list[str]) -> None:
+    """Which studies there are, and what came of them, on the terminal."""
+    for name in names:
+        before, study = read_record(name), load_study(name)
+        outcomes = [claim["verdict"] for claim in before["claims"]] if before else []
+        said = ", ".join(f"{outcomes.count(kind)} {kind}" for kind in dict.fromkeys(outcomes)) or "not run yet"
+        print(f"{name:24}  {study.summary}\n{'':24}  {len(study.claims)} claims: {said}")
