@@ -12,6 +12,8 @@ JOBS = (
     "find_heads",
     "tokenize_corpus",
     "chunk_corpus",
+    "predict",
+    "gather",
     "pretrain",
     "finetune",
     "tune",

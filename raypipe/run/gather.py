@@ -20,6 +20,7 @@ from raypipe.contracts.gather import Gather
 from raypipe.corpus import Corpus, Shard
 from raypipe.corpus.lines import batched
 from raypipe.corpus.stages import Files, Joined
+from raypipe.run import cluster
 from raypipe.run.event_loop import StageFailed, root_cause
 from raypipe.run.exits import end_in_time
 from raypipe.run.inputs import Sizes, planned, resolve
@@ -95,6 +96,8 @@ class GatherStage(Generic[G]):
 
     def _folded(self, reader: Joined, shards: Sequence[tuple[Shard, Files]]) -> Partial:
         """All shards, in waves; of each wave one partial result is left."""
+        cluster.connect()
+        cluster.check_seen_by_all(self.run, [shard for shard, _ in shards])
         empty: Partial = (self.gather.state(), 0)
         found = [ray.put(empty)]
         for wave in batched(batched(shards, self.block), WAVE):

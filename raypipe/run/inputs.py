@@ -72,6 +72,33 @@ class Sizes:
     """Rows of a part of a compressed stream."""
 
 
+def stages_of(columns: Sequence[str]) -> tuple[str, ...]:
+    """The stages that are named before the dot of each column.
+
+    Raises
+    ------
+    ValueError
+        If a column has none.
+    """
+    if bare := [name for name in columns if "." not in name]:
+        raise ValueError(f"columns are named STAGE.COLUMN, got {bare[0]!r}.")
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in columns))
+
+
+def sizes_of(run: Folder, stage: str) -> Sizes:
+    """How a finished stage was cut, as its card says.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is none, it isn't finished, or its files aren't those of shards.
+    """
+    identity = finished_card(run, stage)["identity"]
+    if not {"shard_bytes", "part_rows"} <= identity.keys():
+        raise ValueError(f"stage {stage!r} of {run.uri} can't be read beside a corpus: it isn't a file for each shard.")
+    return Sizes(identity["shard_bytes"], identity["part_rows"])
+
+
 def planned(corpus: Corpus, sizes: Sizes, inputs: Inputs, folder: Folder) -> tuple[Plan, dict[str, Files]]:
     """The plan of a corpus, and for the key of each shard the stages' files that are read beside it.
 

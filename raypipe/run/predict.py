@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 from raypipe.columns import REASON
 from raypipe.contracts.estimator import Estimator
 from raypipe.contracts.op import ROWS
+from raypipe.fitting.vectors import matrix
 from raypipe.models.fitted import open_fitted, read_settings
 from raypipe.runs.card import Json
 from raypipe.storage.folder import Folder
 
 BATCH_ROWS = 8192
-NO_VECTOR, NOT_FINITE = "no vector", "a vector with numbers that aren't finite"
 
 
 @dataclass
@@ -65,7 +65,9 @@ class Predict:
 
     def prepare(self, table: pa.Table) -> pa.Table:
         """One matrix, as a list of numbers for each row; a row without all of them gets a reason."""
-        vectors, missing = _vectors([table[name] for name in self.columns])
+        X, missing = matrix([table[name] for name in self.columns])
+        offsets = pa.array(np.arange(len(X) + 1) * X.shape[1], pa.int64())
+        vectors = pa.LargeListArray.from_arrays(offsets, pa.array(X.ravel()))
         reasons = pc.coalesce(table[REASON], pa.array(missing, pa.string()))
         return pa.table({"vector": vectors, REASON: reasons})
 
@@ -97,31 +99,3 @@ class Predict:
         if self._is_familiar:
             columns.append(pa.array(self._model.score_samples(X), pa.float32()))  # type: ignore[attr-defined]
         return pa.table(columns, schema=self.adds)
-
-
-def _vectors(columns: list[pa.ChunkedArray]) -> tuple[pa.Array, list[str | None]]:
-    """Rows of numbers, side by side, and for each row the reason why there is none."""
-    parts = [_matrix(column.combine_chunks()) for column in columns]
-    X = np.concatenate([part for part, _ in parts], axis=1)
-    is_there = np.logical_and.reduce([there for _, there in parts])
-    is_finite = np.isfinite(X).all(axis=1)
-    reasons = [
-        None if there and finite else NOT_FINITE if there else NO_VECTOR
-        for there, finite in zip(is_there, is_finite, strict=True)
-    ]
-    offsets = pa.array(np.arange(len(X) + 1) * X.shape[1], pa.int64())
-    return pa.LargeListArray.from_arrays(offsets, pa.array(X.ravel())), [reason or None for reason in reasons]
-
-
-def _matrix(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """A column of numbers or of lists of as many as [n, d], zeros where a row has none, and which have: [n]."""
-    valid = column.is_valid().to_numpy(zero_copy_only=False)
-    if not pa.types.is_nested(column.type):
-        return pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy()[:, None], valid
-    lengths = set(pc.list_value_length(column).drop_null().to_pylist())
-    if len(lengths) > 1:
-        raise ValueError(f"vectors of a column must be of one length, got {sorted(lengths)}.")
-    X = np.zeros((len(column), lengths.pop() if lengths else 0))
-    numbers = pc.fill_null(column.drop_null().flatten().cast(pa.float64()), np.nan).to_numpy()
-    X[valid] = numbers.reshape(int(valid.sum()), X.shape[1])
-    return X, valid

@@ -27,6 +27,17 @@ class ColumnQuantiles:
     _found: dict[str, Quantiles] = field(default_factory=dict, init=False, repr=False)
     _n_null: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Check the fractions.
+
+        Raises
+        ------
+        ValueError
+            If one isn't in [0, 1].
+        """
+        if not all(0 <= at <= 1 for at in self.fractions):
+            raise ValueError(f"fractions must be in [0, 1], got {list(self.fractions)}.")
+
     @property
     def reads(self) -> tuple[str, ...]:
         """The columns."""

@@ -25,7 +25,13 @@ def column_quantiles() -> Any:
     return ColumnQuantiles(("scores.loss",))
 
 
-EXAMPLES: dict[str, Callable[[], Any]] = {"ColumnQuantiles": column_quantiles}
+def column_sample() -> Any:
+    from raypipe.fitting.sample import ColumnSample
+
+    return ColumnSample(("scores.loss", "scores.influence"), n_rows=20)
+
+
+EXAMPLES: dict[str, Callable[[], Any]] = {"ColumnQuantiles": column_quantiles, "ColumnSample": column_sample}
 
 
 def rows(gather: Any, *, n: int = 60) -> pa.Table:

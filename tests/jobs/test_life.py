@@ -11,22 +11,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from jobs import debate, evaluate_model, find_heads
 from jobs.benchmark.chaos_inputs import make_model
 from jobs.parts import ablate_run, ablate_work, choices, debates, studying, tune_run
 from jobs.parts.common import run_job
+from raypipe.classify.nearest_centroid import NearestCentroid
+from raypipe.models.fitted import save_fitted
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run import cluster
 from raypipe.run import stage as run_stage
 from raypipe.run.cluster import Node, Resources
+from raypipe.run.gather import GatherStage
 from raypipe.runs import lock as locks
 from raypipe.runs.lock import LOCK, Lock, Locked, LockLost
 from raypipe.runs.signals import Stopped
 from raypipe.select import stage as select_stage
 from raypipe.storage.folder import Folder
 from tests.jobs.ablation import write_scored_run
+from tests.jobs.committed import commit_vectors
 from tests.select.conftest import corpus as scored_rows
 from tests.select.conftest import write_run
 from tests.train.synthetic import finished, write_selection, write_tokens
@@ -49,6 +54,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tasks.jsonl").write_text(json.dumps(task) + "\n")
     base = {**TRAINED, "data": [f"{folder}/rows.jsonl"], "model": f"{folder}/model", "steps": 2}
     (folder / "base.yaml").write_text(json.dumps(base))
+    save_fitted(NearestCentroid().fit(np.eye(4), ["a", "b", "a", "b"]), Folder(f"{folder}/fitted"))
     (folder / "space.yaml").write_text(json.dumps({"learning_rate": [0.01, 0.1]}))
     return folder
 
@@ -66,6 +72,11 @@ def trained(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 def selected(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Selections do `work` in place of their files."""
     monkeypatch.setattr(select_stage, "write_arms", lambda *_: work(None))
+
+
+def gathered(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Columns are folded by `work`."""
+    monkeypatch.setattr(GatherStage, "_folded", lambda self, *_: work(self.stopping))
 
 
 def found(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
@@ -136,6 +147,11 @@ CASES = [
     Case("score_corpus", annotated, SCORED, "scores"),
     Case("tokenize_corpus", annotated, {"corpus": SCORED["corpus"], "tokenizer": "{inputs}/model"}, "tokens"),
     Case("chunk_corpus", annotated, {"corpus": SCORED["corpus"], "max_chars": 9, "shard_bytes": 400}, "chunks"),
+    Case(
+        "predict", annotated,
+        {"corpus": SCORED["corpus"], "columns": ("embeddings.embedding",), "fitted": "{inputs}/fitted"}, "classes",
+    ),
+    Case("gather", gathered, {"corpus": SCORED["corpus"], "columns": ("embeddings.number",)}, "quantiles"),
     Case("select_corpus", selected, {}, None, run="run"),
     Case("find_heads", found, {"corpus": SCORED["corpus"], "model": "{inputs}/model"}, None),
     Case(
@@ -206,6 +222,8 @@ def made(case: Case, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         write_run(run, scored_rows(sizes={"web": 40}))
     if case.job == "ablate":
         write_scored_run(Path(run), str(inputs / "model"))
+    if case.job in ("predict", "gather"):
+        commit_vectors(f"{inputs}/rows.jsonl", run)
     if case.job == "pretrain":
         vocabulary = open_vocabulary(str(inputs / "model"))
         tokens = write_tokens(run / "tokens")

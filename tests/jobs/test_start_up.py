@@ -32,6 +32,8 @@ LIGHT_JOBS = (
     "debate",
     "tune",
     "ablate",
+    "predict",
+    "gather",
 )
 LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu", "benchmark training")
 

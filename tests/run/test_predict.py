@@ -4,9 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from raypipe.classify.logistic_regression import LogisticRegression
 from raypipe.classify.nearest_centroid import NearestCentroid
+from raypipe.fitting.sample import ColumnSample
+from raypipe.fitting.vectors import NO_VECTOR, NOT_FINITE
 from raypipe.models.fitted import save_fitted
-from raypipe.run.predict import NO_VECTOR, NOT_FINITE, Predict
+from raypipe.run.predict import Predict
 from raypipe.storage.folder import Folder
 
 
@@ -40,6 +43,27 @@ def test_columns_of_numbers_stand_side_by_side_in_the_order_named(fitted: Folder
     prepared, found = through(Predict(NearestCentroid, fitted, ("s.x", "s.y")), table)
     assert found["label"].to_pylist() == ["b", "c"]
     assert prepared["reason"].to_pylist() == [None, None, NO_VECTOR]
+
+
+def test_votes_are_columns_of_numbers_like_others(tmp_path: Path) -> None:
+    """Three labelling functions, of which -1 abstains; the third is right where it says anything."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 300)
+    votes = np.where(rng.random((300, 3)) < 0.5, -1, np.stack([rng.integers(0, 2, 300), rng.integers(0, 2, 300), y], 1))
+    table = pa.table({
+        **{f"votes.f{at}": pa.array(votes[:, at].astype(np.int8), pa.int8()) for at in range(3)},
+        "id": [str(row) for row in range(300)], "text_hash": list(range(300)), "reason": pa.nulls(300, pa.string()),
+    })  # fmt: skip
+    columns = ("votes.f0", "votes.f1", "votes.f2")
+    sample = ColumnSample(columns)
+    sample.update(table)
+    assert sample.X.tolist() == votes[sample.row_ids.astype(int)].tolist()
+    folder = Folder(str(tmp_path / "votes"))
+    save_fitted(LogisticRegression().fit(sample.X, y[sample.row_ids.astype(int)]), folder)
+    _, found = through(Predict(LogisticRegression, folder, columns), table)
+    says = votes[:, 2] >= 0
+    assert (np.array(found["label"].to_pylist())[says & (y == 1)] == "1").all()
+    assert "familiarity" not in found.column_names
 
 
 def test_a_table_without_vectors_or_rows_is_one_of_reasons(fitted: Folder) -> None:

@@ -14,16 +14,18 @@ import pytest
 
 from raypipe.classify.nearest_centroid import NearestCentroid
 from raypipe.corpus import Corpus
+from raypipe.fitting.vectors import NO_VECTOR
 from raypipe.models.fitted import open_fitted, save_fitted
 from raypipe.rewrite.chunks import Chunks, cuts
 from raypipe.run.gather import GatherStage
-from raypipe.run.predict import NO_VECTOR, Predict
+from raypipe.run.predict import Predict
 from raypipe.run.rewrite import rewrite_stage
 from raypipe.run.stage import Annotate, is_complete
 from raypipe.select.quantiles import ColumnQuantiles
 from raypipe.storage.folder import Folder
 from tests.corpus.reading import read_all
 
+from .deadly import DeadlyQuantiles
 from .fake_op import commit_fault
 from .stages import QUICK, SIZES, fault, make_stage, output, stamps, write_lines
 from .vectors import Vectors, vector
@@ -125,34 +127,13 @@ def quantiles(root: Path, gather: ColumnQuantiles | None = None, **settings: Any
     return GatherStage(Folder(f"{root}/run"), "quantiles", made, corpus, SIZES, ("embeddings",), **settings)
 
 
-@dataclass
-class DeadlyQuantiles(ColumnQuantiles):
-    """One whose process is killed in the middle of a block, or of a merge, once."""
-
-    once: str = ""
-
-    def update(self, table: pa.Table) -> None:
-        commit_fault(self.once, "kill-forward")
-        super().update(table)
-
-    def merge(self, other: "DeadlyQuantiles") -> None:
-        commit_fault(self.once, "kill-setup")
-        super().merge(other)
-
-    def from_state(self, state: dict[str, np.ndarray]) -> "DeadlyQuantiles":
-        made = super().from_state(state)
-        made.once = self.once
-        return made
-
-
 def number_table(root: Path) -> np.ndarray:
     return output(root, "embeddings")["number"].drop_null().to_numpy()
 
 
 def test_quantiles_on_workers_are_the_same_for_any_cut_and_after_kills(root: Path, tmp_path: Path) -> None:
     once = fault(tmp_path, "kill-forward", "kill-setup")
-    deadly = DeadlyQuantiles(("embeddings.number",), (0.0, 0.5, 1.0))
-    deadly.once = once
+    deadly = DeadlyQuantiles(("embeddings.number",), (0.0, 0.5, 1.0), once=once)
     found = quantiles(root, deadly, block=2, fan_in=2)()
     assert os.listdir(once) == []
     state = (root / "run/quantiles/state.safetensors").read_bytes()

@@ -1,0 +1,93 @@
+"""The classifiers that a job may fit, and what they are fitted on: rows of a run that have a label in a file."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from raypipe.corpus import Corpus
+from raypipe.corpus.records import read_records
+from raypipe.fitting.sample import ColumnSample
+from raypipe.run.inputs import Sizes, stages_of
+from raypipe.runs.life import Life
+from raypipe.storage.folder import Folder
+from raypipe.train.data.labels import class_name, renamed_truths
+
+if TYPE_CHECKING:
+    from raypipe.classify.logistic_regression import LogisticRegression
+    from raypipe.classify.nearest_centroid import NearestCentroid
+
+    Classifier = NearestCentroid | LogisticRegression
+
+ClassifierName = Literal["nearest-centroid", "logistic-regression"]
+"""The classifiers to choose from; a new one is a word more here and two lines below."""
+
+
+def classifier_of(name: ClassifierName) -> "type[Classifier]":
+    """The class of a name; scikit-learn is loaded."""
+    if name == "nearest-centroid":
+        from raypipe.classify.nearest_centroid import NearestCentroid
+
+        return NearestCentroid
+    from raypipe.classify.logistic_regression import LogisticRegression
+
+    return LogisticRegression
+
+
+def read_labels(uri: str) -> dict[str, str]:
+    """The label of each id in a file of rows with both; rows without a label are passed over.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file isn't there.
+    ValueError
+        If a row has no id, an id has two labels, or there are no two labels in all.
+    """
+    found: dict[str, str] = {}
+    for record in read_records((uri,)):
+        label = class_name(record.values.get("label"))
+        if record.reason is not None or label is None:
+            continue
+        if (name := record.values.get("id")) is None:
+            raise ValueError(f"{record.path}, row {record.row}: a row with a label must have an id too.")
+        if found.setdefault(str(name), label) != label:
+            raise ValueError(f"{record.path}, row {record.row}: id {name!r} has two labels.")
+    truths = renamed_truths(found.values())
+    if len(set(found.values())) < 2:
+        raise ValueError(f"{uri} must hold rows with `id` and `label` of two labels at least, got {len(found)} rows.")
+    return {name: truths.get(label, label) for name, label in found.items()}
+
+
+def gathered(
+    asked: ColumnSample, life: Life, stage: str, corpus: Corpus, sizes: Sizes, identity: dict[str, Any]
+) -> ColumnSample:
+    """The columns of the rows that are asked for, gathered on workers; what is there and unchanged isn't again."""
+    from raypipe.run.gather import GatherStage  # loads Ray
+
+    ids = sha256(json.dumps(sorted(asked.ids or ())).encode()).hexdigest()
+    return GatherStage(
+        life.run, stage, asked, corpus, sizes, stages_of(asked.columns), identity | {"ids_sha256": ids}, life.stopping,
+        life.is_owner,
+    )()  # fmt: skip
+
+
+def fit(kind: "type[Classifier]", sample: ColumnSample, labels: Mapping[str, str], folder: Folder) -> None:
+    """Fit a classifier on the rows of a sample, and put it into a folder.
+
+    Raises
+    ------
+    ValueError
+        If no row of the sample has a label, or all have the same.
+    """
+    from raypipe.models.fitted import save_fitted
+
+    y = np.array([labels[name] for name in sample.row_ids])
+    if len(set(y.tolist())) < 2:
+        raise ValueError(
+            f"of the {len(labels):,} labelled ids the run must have rows of two labels with these columns, got "
+            f"{len(y):,} rows{f', all {str(y[0])!r}' if len(y) else ''}; see that the ids are those of the stage."
+        )
+    save_fitted(kind().fit(sample.X, y), folder)

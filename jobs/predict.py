@@ -1,0 +1,82 @@
+"""Classes from columns of stages: python -m jobs.predict --corpus DATA --output RUN --columns scores.loss --labels L.
+
+A classifier is fitted on the rows that have a label (--labels), or opened from a folder (--fitted), and answers for all
+rows: RUN/classes holds label, probability and, where the classifier knows it, familiarity.
+"""
+
+from dataclasses import asdict, dataclass
+
+from raypipe.fitting.sample import ColumnSample
+from raypipe.run.cluster import Wanted
+from raypipe.run.inputs import resolve, sizes_of, stages_of
+from raypipe.run.predict import Predict
+from raypipe.run.stage import Annotate
+from raypipe.storage.folder import Folder
+
+from .parts import settings
+from .parts.classifiers import ClassifierName, classifier_of, fit, gathered, read_labels
+from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+
+STAGE, LABELLED, CLASSIFIER = "classes", "labelled", "classifier"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(CorpusSettings, RunSettings):
+    """Settings of predict."""
+
+    columns: tuple[str, ...]
+    """One column of vectors, or several of numbers, STAGE.COLUMN each: embeddings.embedding. Repeatable."""
+    labels: str | None = None
+    """Parquet or JSON file of rows with `id` and `label`: the classifier is fitted on the rows of these ids."""
+    fitted: str | None = None
+    """Folder of a fitted classifier, such as RUN/classifier of another run, instead of --labels."""
+    classifier: ClassifierName = "nearest-centroid"
+    """What is fitted, or lies in --fitted."""
+    max_labelled: int = 100_000
+    """Rows that the classifier is fitted on, at most, drawn by --seed."""
+    seed: int = 0
+    """Of that draw."""
+    max_workers: int | None = None
+    """Processes that predict; None: as many as fill the machines."""
+
+
+def main(config: Config) -> int:
+    """Predict what isn't predicted yet; status 1 if a shard had to be set aside."""
+    stage = stage_name(STAGE, config)
+    if (config.labels is None) == (config.fitted is None):
+        raise ValueError("give either --labels or --fitted.")
+    if config.max_labelled < 1:
+        raise ValueError(f"max_labelled must be at least 1, got {config.max_labelled}.")
+    with life_of(config, "predict", stages=[stage], has_shards=True) as life:
+        corpus, stages = config.to_corpus(), stages_of(config.columns)
+        resolve(life.run, config.columns, stages=stages)  # wrong names end here, before any worker
+        sizes = sizes_of(life.run, stages[0])
+        identity = asdict(sizes) | {name: value for name, value in asdict(corpus).items() if name != "sources"}
+        labels = read_labels(config.labels) if config.labels else {}
+        kind = classifier_of(config.classifier)
+        op = Predict(kind, _folder(config, life.run), config.columns)
+        if config.fitted:
+            op.identity()  # a folder that holds no such classifier ends here too
+        life.begin()
+        if labels:
+            asked = ColumnSample(config.columns, config.max_labelled, config.seed, frozenset(labels))
+            found = gathered(asked, life, stage_name(LABELLED, config), corpus, sizes, identity)
+            print(f"{len(found.X):,} of {len(labels):,} labelled rows are there")
+            fit(kind, found, labels, op.fitted)
+        card = Annotate(
+            life.run, stage, op, corpus, Wanted(1, config.max_workers, gpus_per_worker=0.0, cpus_per_worker=1.0), sizes,
+            {**op.identity(), **identity}, stopping=life.stopping, is_owner=life.is_owner,
+            retry_failed=config.retry == "failed", stages=stages, redo=True,
+        )()  # fmt: skip
+        counts = card["counts"]
+        print(f"{counts['scored']:,} of {counts['rows']:,} rows have a class in {life.run.uri}/{stage}")
+        life.conclude(why_incomplete(card))
+    return life.status
+
+
+def _folder(config: Config, run: Folder) -> Folder:
+    return Folder(config.fitted or f"{run.uri}/{stage_name(CLASSIFIER, config)}")
+
+
+if __name__ == "__main__":
+    run_job(lambda: main(settings.parse(Config)))
