@@ -9,14 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from raypipe.run.chain import run_chain
 from raypipe.run.sweep import Need, Sweep, sweep
 from raypipe.runs.life import Life
 from raypipe.runs.signals import Stopped
+from raypipe.runs.stage import at_work
 from raypipe.runs.trials import Metrics, Result, TrialFiles, TrialFunction, run_here
 from raypipe.storage.folder import Folder
 
-from ..studies.open_data import FOLDER
-from ..studies.study import Study, load_study
+from ..studies.open_data import FOLDER, STAGE
+from ..studies.study import FEATURES, Study, load_study
 from ..studies.verdicts import identity_of, read_record, record, write_record, write_table
 
 
@@ -26,11 +28,15 @@ class WithData:
 
     trial: TrialFunction
     folder: str | None
+    made: str | None
+    """URI of what the study has made of its data, where it makes something."""
 
     def __call__(self, settings: dict[str, Any], seed: int, folder: Folder) -> Metrics:
         """The trial's metrics."""
         if self.folder is not None:
             os.environ[FOLDER] = self.folder
+        if self.made is not None:
+            os.environ[STAGE] = self.made
         return self.trial(settings, seed, folder)
 
 
@@ -53,7 +59,8 @@ def run_study(study: Study, config: Any) -> int:
         print(f"{study.name}: not there, and left out: {', '.join(left_out)}.", file=sys.stderr)
     data = study.data + there
     run, recipe = Folder(config.output) / study.name, asdict(config)
-    with Life(run, "study", recipe=recipe, stages=["trials"], restart=config.restart, yes=config.yes) as life:
+    stages = ["trials", *([FEATURES] if study.stage else [])]
+    with Life(run, "study", recipe=recipe, stages=stages, restart=config.restart, yes=config.yes) as life:
         life.begin()
         results = run_trials(study, config, life, data=data, seeds=seeds)
         found = record(study, results, data=data, left_out=left_out, seeds=seeds)
@@ -72,7 +79,8 @@ def run_study(study: Study, config: Any) -> int:
 def run_trials(study: Study, config: Any, life: Life, *, data: tuple[str, ...], seeds: int) -> list[Result]:
     """How all trials ended."""
     folder = None if config.data is None else str(Path(config.data).resolve())
-    files, function = TrialFiles(life.run / "trials", study.identity()), WithData(study.trial, folder)
+    made = _features(study, config, life, folder, data=data)
+    files, function = TrialFiles(life.run / "trials", study.identity()), WithData(study.trial, folder, made)
     trials, retry = study.trials(data=data, seeds=seeds, quick=config.quick), config.retry == "failed"
     if config.on == "tune":
         return sweep(
@@ -82,6 +90,18 @@ def run_trials(study: Study, config: Any, life: Life, *, data: tuple[str, ...], 
     if life.stopping.is_set():
         raise Stopped(f"stopped; {len(results)} trials are done, go on with the same command.")
     return results
+
+
+def _features(study: Study, config: Any, life: Life, folder: str | None, *, data: tuple[str, ...]) -> str | None:
+    """Make what all trials share; its URI, None where there is nothing of the kind."""
+    if study.stage is None:
+        return None
+    if folder is not None:
+        os.environ[FOLDER] = folder
+    own = life.run / FEATURES
+    with at_work(own, {"stage": FEATURES, "kind": "chain", "identity": {}}):
+        run_chain(study.features(data=data, quick=config.quick), own, life.stopping)
+    return own.uri
 
 
 def _show(found: dict[str, Any]) -> None:

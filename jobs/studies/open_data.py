@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from raypipe.storage.folder import Folder
+
 FOLDER = "RAYPIPE_STUDY_DATA"
 """Environment variable, set by the job on its workers: no trial depends on where the data lie."""
+STAGE = "RAYPIPE_STUDY_STAGE"
+"""Likewise, the URI of the folder of what the study has made of its data once for all trials."""
 _OF_SKLEARN = ("digits", "wine", "breast_cancer", "iris")
 
 
@@ -38,6 +42,11 @@ def real(name: str) -> Path:
     if not os.environ.get(FOLDER) or not path.is_dir():
         raise FileNotFoundError(f"data set {name!r} is not at {path}; give --data FOLDER, which has it as a folder.")
     return path
+
+
+def made(name: str) -> Folder | None:
+    """What the study's stage has made of a data set; None where a trial is run without it."""
+    return Folder(os.environ[STAGE]) / name if os.environ.get(STAGE) else None
 
 
 def split(n: int, sizes: tuple[int, ...], seed: int) -> list[np.ndarray]:

@@ -12,18 +12,22 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from raypipe.evaluate.claims import Claim
+from raypipe.run.chain import Chain, Link, Step
 from raypipe.runs.trials import Trial, TrialFunction
+from raypipe.storage.folder import Folder
 
 from .. import studies
 
-NO_STUDY = ("study", "verdicts", "open_data")
+NO_STUDY = ("study", "verdicts", "open_data", "texts")
 """Modules of the package that are none."""
+FEATURES = "features"
+"""Stage of what a study makes of its data once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,8 @@ class Study:
     """Data sets that the project or scikit-learn has; `made`: the trial makes its own."""
     more_data: tuple[str, ...] = ()
     """Real sets that --data FOLDER adds, by their names there."""
+    stage: Callable[[Mapping[str, Any], str, Folder], Step] | None = None
+    """What is made of each data set once, from the settings, before any trial (see open_data.made)."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of all arms."""
     quick: Mapping[str, Any] = field(default_factory=dict)
@@ -84,13 +90,24 @@ class Study:
 
     def trials(self, *, data: tuple[str, ...], seeds: int, quick: bool = False) -> list[Trial]:
         """Every arm on every data set with every seed, seed by seed, so that what there is so far is paired."""
-        shared = {**self.settings, **(self.quick if quick else {})}
+        shared = self.shared(quick=quick)
         return [
             Trial({**shared, **settings, "arm": arm, "data": name}, seed)
             for seed in range(seeds)
             for name in data
             for arm, settings in self.arms.items()
         ]
+
+    def shared(self, *, quick: bool = False) -> dict[str, Any]:
+        """The settings of all arms."""
+        return {**self.settings, **(self.quick if quick else {})}
+
+    def features(self, *, data: tuple[str, ...], quick: bool = False) -> Chain:
+        """A link a data set that makes what its trials share; none where the study has no stage."""
+        if self.stage is None:
+            return Chain(FEATURES, ())
+        make, settings = self.stage, self.shared(quick=quick)
+        return Chain(FEATURES, tuple(Link(name, lambda own, _, name=name: make(settings, name, own)) for name in data))
 
     def identity(self) -> dict[str, Any]:
         """What can change a metric beside a trial's own settings: the code of the study and of what it imports."""

@@ -47,7 +47,8 @@ def verdicts(study: Study, results: Sequence[Result]) -> list[Outcome]:
     values = values_of(results)
     given = {arm: {name for one in of.values() for name in one} for (arm, _), of in values.items()}
     for claim in study.claims:
-        for arm, metric in ((claim.of, claim.metric), (claim.over, claim.over_metric or claim.metric)):
+        asked = [(claim.of, claim.metric), (claim.over, claim.over_metric or claim.metric)]
+        for arm, metric in [*asked, *([(claim.of, claim.share_of)] if claim.share_of else [])]:
             if arm in given and metric not in given[arm]:
                 raise ValueError(f"arm {arm!r} must give metric {metric!r}, it gave {', '.join(sorted(given[arm]))}.")
     return [judge(claim, values) for claim in study.claims]
@@ -84,7 +85,9 @@ def record(
 def _as_json(outcome: Outcome) -> dict[str, Any]:
     effect = outcome.effect
     numbers = {} if effect is None else {name: round(value, 5) for name, value in asdict(effect).items()}
-    return {**asdict(outcome.claim), "verdict": outcome.verdict, "bar": outcome.claim.bar, "effect": numbers}
+    is_unbounded = outcome.claim.share_of is not None and bool(outcome.data) and effect is None
+    said = {"verdict": outcome.verdict, "bar": outcome.claim.bar, "effect": numbers, "is_unbounded": is_unbounded}
+    return {**asdict(outcome.claim), **said}
 
 
 def _means(values: Values) -> dict[str, Any]:
@@ -129,8 +132,8 @@ def as_markdown(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for claim in found["claims"]:
-        effect = claim["effect"]
-        numbers = f"{effect['mean']:.3g} | {effect['low']:.3g} to {effect['high']:.3g}" if effect else "| "
+        effect, without = claim["effect"], "| unbounded" if claim.get("is_unbounded") else "| "
+        numbers = f"{effect['mean']:.3g} | {effect['low']:.3g} to {effect['high']:.3g}" if effect else without
         n = effect.get("n", 0)
         lines.append(f"| {claim['sentence']} | **{claim['verdict']}** | {numbers} | {claim['bar']} | {n} |")
     if found["left_out"]:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from raypipe.evaluate.effects import Effect, paired_effect
+from raypipe.evaluate.recovered_gap import ratio_interval
 
 Verdict = Literal["shown", "not shown", "contradicted"]
 Values = Mapping[tuple[str, str], Mapping[int, Mapping[str, float]]]
@@ -32,6 +33,8 @@ class Claim:
     """Of the other arm, where it isn't the same."""
     at_least: float = 0.0
     """How far `of` must be above `over` (below it, where lower is better)."""
+    share_of: str | None = None
+    """A metric of `of`: the effect is then the share of the way from the other arm's metric to this one, as PGR is."""
     within: float | None = None
     """Instead: how far they may differ, either way."""
     lower_is_better: bool = False
@@ -42,13 +45,17 @@ class Claim:
         """Refuse what can't be read as a bar."""
         if self.within is not None and (self.within <= 0 or self.at_least):
             raise ValueError(f"within must be above 0 and alone, got {self.within} and at_least {self.at_least}.")
+        if self.share_of is not None and (self.within is not None or self.lower_is_better):
+            raise ValueError(f"a share has a bar to be above, no other: {self.sentence!r}.")
         if (self.of, self.metric) == (self.over, self.over_metric or self.metric):
             raise ValueError(f"a claim must compare two things, got {self.of} with itself: {self.sentence!r}.")
 
     @property
     def bar(self) -> str:
         """The bar in words."""
-        return f"within ±{self.within:g}" if self.within is not None else f"above {self.at_least:g}"
+        if self.within is not None:
+            return f"within ±{self.within:g}"
+        return f"above {self.at_least:g}" + (" of the gap" if self.share_of is not None else "")
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Outcome:
     claim: Claim
     verdict: Verdict
     effect: Effect | None
-    """On the claim's side positive; None where there are no two seeds of both arms."""
+    """On the claim's side positive; None where no two seeds have both arms, or a share has no bounded interval."""
     data: tuple[str, ...]
     """The data sets that it rests on."""
 
@@ -69,15 +76,37 @@ def judge(claim: Claim, values: Values) -> Outcome:
         {name for arm, name in values if arm == claim.of} & {name for arm, name in values if arm == claim.over}
     )
     names = [name for name in names if not claim.data or name in claim.data]
-    treated, control = [], []
+    treated, control, top = [], [], []
     for seed in _seeds(claim, values, names):
         treated.append(float(np.mean([values[claim.of, name][seed][claim.metric] for name in names])))
         other = claim.over_metric or claim.metric
         control.append(float(np.mean([values[claim.over, name][seed][other] for name in names])))
+        top.append(float(np.mean([values[claim.of, name][seed][claim.share_of or claim.metric] for name in names])))
     if len(treated) < 2:
         return Outcome(claim, "not shown", None, tuple(names))
+    if claim.share_of is not None:
+        share = shared_effect(treated, control, top, at_least=claim.at_least)
+        return Outcome(claim, "not shown" if share is None else _verdict(claim, share), share, tuple(names))
     effect = paired_effect(control, treated) if claim.lower_is_better else paired_effect(treated, control)
     return Outcome(claim, _verdict(claim, effect), effect, tuple(names))
+
+
+def shared_effect(
+    treated: Sequence[float], control: Sequence[float], top: Sequence[float], *, at_least: float = 0.0
+) -> Effect | None:
+    """The share of the gap from control to top that treated makes up, of means over paired seeds: [s] each.
+
+    With Fieller's interval; None where that isn't bounded, or the top isn't above. `p` is of a share of `at_least`.
+    """
+    low, gaps = np.asarray(control, float), np.asarray(top, float) - np.asarray(control, float)
+    gains = np.asarray(treated, float) - low
+    ends = ratio_interval(gains, gaps)
+    if ends is None or gaps.mean() <= 0:
+        return None
+    share = float(gains.mean() / gaps.mean())
+    spread = float((gains - share * gaps).std(ddof=1) / gaps.mean())
+    p = paired_effect((gains - at_least * gaps).tolist(), [0.0] * len(gaps)).p
+    return Effect(share, *ends, len(gaps), spread, p)
 
 
 def _seeds(claim: Claim, values: Values, names: Sequence[str]) -> list[int]:
@@ -102,10 +131,10 @@ def share_shown_by_chance(claim: Claim, *, n_seeds: int, n_draws: int = 400, see
     A claim that chance shows more often than its interval's level allows can't fail.
     """
     rng, shown = np.random.default_rng(seed), 0
-    metrics = (claim.metric, claim.over_metric or claim.metric)
+    metrics = (claim.metric, claim.over_metric or claim.metric, claim.share_of or claim.metric)
     for _ in range(n_draws):
         values: dict[tuple[str, str], dict[int, dict[str, float]]] = {
-            (arm, "chance"): {s: dict(zip(metrics, rng.random(2).tolist(), strict=True)) for s in range(n_seeds)}
+            (arm, "chance"): {s: dict(zip(metrics, rng.random(3).tolist(), strict=True)) for s in range(n_seeds)}
             for arm in (claim.of, claim.over)
         }
         shown += judge(_on_any_data(claim), values).verdict == "shown"

@@ -1,7 +1,8 @@
 """Losses of a strong model that learns a weak model's soft labels: cross-entropy, confidence, product.
 
 Each is called with logits [n, k], soft labels q [n, k] (rows sum to 1) and the share of training that is done, and
-gives a term a document [n], in nats. f is the softmax of the logits.
+gives a term a document [n], in nats. f is the softmax of the logits. Each is the cross-entropy to a target [n, k] that
+no gradient goes through, and says which.
 
 Source: C. Burns et al., Weak-to-Strong Generalization, arXiv 2312.09390, section 4.3.2; the schedule, the threshold and
 the product are those of the authors' public code (openai/weak-to-strong, loss.py), which differs from the paper.
@@ -23,6 +24,10 @@ class CrossEntropy:
     def __call__(self, logits: "torch.Tensor", soft_labels: "torch.Tensor", step_fraction: float) -> "torch.Tensor":
         """[n, k], [n, k] -> [n] nats; the step doesn't matter."""
         return cross_entropy(logits, soft_labels)
+
+    def target(self, logits: "torch.Tensor", soft_labels: "torch.Tensor", step_fraction: float) -> "torch.Tensor":
+        """q itself."""
+        return soft_labels
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,14 @@ class Confidence:
         ValueError
             If there aren't two classes.
         """
+        return cross_entropy(logits, self.target(logits, soft_labels, step_fraction))
+
+    def target(self, logits: "torch.Tensor", soft_labels: "torch.Tensor", step_fraction: float) -> "torch.Tensor":
+        """(1 - c) q + c hard(f)."""
         c = self.coefficient(step_fraction)
         if c == 0:
-            return cross_entropy(logits, soft_labels)
-        hard = hardened(logits.detach().softmax(dim=1), soft_labels)
-        return cross_entropy(logits, (1 - c) * soft_labels + c * hard)
+            return soft_labels
+        return (1 - c) * soft_labels + c * hardened(logits.detach().softmax(dim=1), soft_labels)
 
 
 @dataclass(frozen=True)
@@ -91,8 +99,12 @@ class Product:
 
     def __call__(self, logits: "torch.Tensor", soft_labels: "torch.Tensor", step_fraction: float) -> "torch.Tensor":
         """[n, k], [n, k] -> [n] nats; the step doesn't matter."""
+        return cross_entropy(logits, self.target(logits, soft_labels, step_fraction))
+
+    def target(self, logits: "torch.Tensor", soft_labels: "torch.Tensor", step_fraction: float) -> "torch.Tensor":
+        """f^beta q^alpha, made to sum to 1."""
         log_target = self.beta * logits.detach().log_softmax(dim=1) + self.alpha * soft_labels.log()
-        return cross_entropy(logits, log_target.softmax(dim=1))
+        return log_target.softmax(dim=1)
 
 
 SoftLoss = CrossEntropy | Confidence | Product
