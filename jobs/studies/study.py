@@ -107,7 +107,12 @@ class Study:
         if self.stage is None:
             return Chain(FEATURES, ())
         make, settings = self.stage, self.shared(quick=quick)
-        return Chain(FEATURES, tuple(Link(name, lambda own, _, name=name: make(settings, name, own)) for name in data))
+
+        def link(name: str) -> Link:
+            """Of one data set."""
+            return Link(name, lambda own, _: make(settings, name, own))
+
+        return Chain(FEATURES, tuple(link(name) for name in data))
 
     def identity(self) -> dict[str, Any]:
         """What can change a metric beside a trial's own settings: the code of the study and of what it imports."""

@@ -66,8 +66,8 @@ def fit_probe(
     mean, axes = _principal_axes(X, n_axes)
     Z = (X - mean) @ axes
     weights, intercept = _fit(Z, q, C)
-    for _ in range(0 if loss is None else n_turns):
-        target = _target(Z @ weights + intercept, q, loss)
+    for _ in range(n_turns):
+        target = q if loss is None else _target(Z @ weights + intercept, q, loss)
         if np.array_equal(target, q):
             break
         weights, intercept = _fit(Z, target, C)
@@ -77,7 +77,7 @@ def fit_probe(
 def _principal_axes(X: np.ndarray, n_axes: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean [d] and axes [d, a] of the standardised rows; along all axes together they have variance 1 an axis."""
     mean, spread = X.mean(axis=0), X.std(axis=0)
-    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9 * (np.abs(mean) + 1))
     _, sizes, V = np.linalg.svd((X - mean) * scale, full_matrices=False)
     kept = min(n_axes, int((sizes > 1e-9).sum()))
     if kept == 0:
@@ -94,7 +94,7 @@ def _fit(Z: np.ndarray, q: np.ndarray, C: float) -> tuple[np.ndarray, float]:
     n = len(Z)
     doubled, hard = np.concatenate([Z, Z]), np.repeat([0, 1], n)
     weight = np.concatenate([1 - q, q])
-    model = LogisticRegression(C=C, max_iter=1000).fit(doubled, hard, sample_weight=weight)
+    model = LogisticRegression(C=C, max_iter=1000, tol=1e-6).fit(doubled, hard, sample_weight=weight)
     return model.coef_[0], float(model.intercept_[0])
 
 

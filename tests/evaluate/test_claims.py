@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
 from raypipe.evaluate.claims import Claim, judge, share_shown_by_chance
+from raypipe.evaluate.recovered_gap import ratio_interval
 
 BETTER = Claim(sentence="a is better by .1", metric="accuracy", of="a", over="b", at_least=0.1)
 
@@ -70,3 +72,40 @@ def test_chance_shows_a_sound_claim_rarely_and_one_that_cant_fail_always():
 def test_a_claim_without_a_rival_or_with_two_bars_is_refused(more, words):
     with pytest.raises(ValueError, match=words):
         Claim(**{**BETTER.__dict__, **more})
+
+
+def of_gaps(low, at, high):
+    return {
+        ("a", "d"): {
+            s: {"x": x, "low": lo, "high": hi} for s, (lo, x, hi) in enumerate(zip(low, at, high, strict=True))
+        }
+    }
+
+
+def share(**more):
+    return Claim(**{"sentence": "", "metric": "x", "of": "a", "over": "a", "over_metric": "low", "share_of": "high",
+                    "at_least": 0.3, **more})  # fmt: skip
+
+
+def test_a_share_of_a_gap_is_of_mean_accuracies_with_the_interval_of_the_recovered_gap():
+    low, at, high = [0.6, 0.62, 0.58, 0.61], [0.75, 0.74, 0.73, 0.76], [0.9, 0.91, 0.9, 0.92]
+    outcome = judge(share(), of_gaps(low, at, high))
+    gains, gaps = np.array(at) - low, np.array(high) - low
+    assert outcome.effect.mean == pytest.approx(gains.mean() / gaps.mean())
+    assert (outcome.effect.low, outcome.effect.high) == ratio_interval(gains, gaps)
+    assert outcome.verdict == "shown"
+    assert outcome.effect.p < 0.05
+    assert judge(share(at_least=0.9), of_gaps(low, at, high)).verdict == "contradicted"
+    assert share().bar == "above 0.3 of the gap"
+
+
+@pytest.mark.parametrize("high", [[0.61, 0.6, 0.62, 0.57], [0.5, 0.51, 0.5, 0.5]])
+def test_a_share_of_a_gap_that_may_be_none_is_not_shown(high):
+    outcome = judge(share(), of_gaps([0.6, 0.62, 0.58, 0.61], [0.75, 0.74, 0.73, 0.76], high))
+    assert (outcome.verdict, outcome.effect, outcome.data) == ("not shown", None, ("d",))
+
+
+def test_a_share_is_shown_by_chance_rarely_and_has_no_other_bar():
+    assert share_shown_by_chance(share(), n_seeds=8) <= 0.03
+    with pytest.raises(ValueError, match="a share has a bar to be above"):
+        share(lower_is_better=True)

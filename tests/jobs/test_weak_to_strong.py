@@ -15,6 +15,7 @@ from jobs.parts.weak_to_strong.arms import Arm, arms_of
 from jobs.parts.weak_to_strong.rows import PREDICTIONS, documents_of, halves_of, load_rows, soft_labels
 from jobs.parts.weak_to_strong.training import task_of
 from jobs.weak_to_strong import Config, main
+from raypipe.lm import states
 from raypipe.run import trainer
 from raypipe.runs.card import IdentityChanged
 from tests.jobs.weak_to_strong_parts import Witness, settings, strong_model, texts, write_rows
@@ -172,18 +173,36 @@ def test_new_weights_are_a_function_of_the_seed_and_the_draw(whole):
         assert not torch.equal(first, weights(replace(arm, draw=1), 0))
 
 
-def test_adapters_and_probes_are_for_the_strong_model_and_layers_for_the_weak_one(whole):
+def test_adapters_are_for_the_strong_model_and_layers_for_the_weak_one(whole):
     def learnt(config, role):
         named = task_of(config, Arm("x", role), 0, 1).module.named_parameters()
         return {name for name, weight in named if weight.requires_grad}
 
-    probe, lora = replace(whole, probe=True), replace(whole, lora_rank=4)
-    assert learnt(probe, "strong") == {"classifier.score.weight"}
+    lora = replace(whole, lora_rank=4)
     assert all("lora_" in name or "score" in name for name in learnt(lora, "strong"))
-    assert learnt(probe, "weak") == learnt(lora, "weak") == learnt(whole, "weak")
+    assert learnt(lora, "weak") == learnt(whole, "weak")
     cut = replace(whole, weak=whole.strong, weak_layers=1)
     layers = {name.split(".")[3] for name in learnt(cut, "weak") if ".layers." in name}
     assert layers == {"0"}
+
+
+def test_with_probes_the_strong_model_runs_once_for_all_seeds_and_losses(whole, tmp_path, monkeypatch):
+    config, ran = replace(whole, output=str(tmp_path), probe=True, probe_layers=1, probe_axes=8), []
+    mean_states = states.mean_states
+    monkeypatch.setattr(states, "mean_states", lambda body, ids, **more: (
+        ran.append((len(body.layers), len(ids))), mean_states(body, ids, **more))[1])  # fmt: skip
+    seen = trained(monkeypatch)
+    assert main(config) == 0
+    assert seen == ["weak", "weak"]
+    assert ran == [(1, len(load_rows(config).rows.rows))]
+    assert set(results(config)["recovered"]) == {"strong-xent", "strong-logconf"}
+    card = json.loads((tmp_path / "weak_to_strong/seed-0/strong-xent/card.json").read_text())
+    assert (card["kind"], card["link"]) == ("probe", "seed-0/strong-xent")
+    assert {"reads states", "reads seed-0/weak"} <= card["identity"].keys()
+    assert main(replace(config, losses=("xent", "logconf", "product"))) == 0
+    assert (len(seen), len(ran)) == (2, 1)
+    with pytest.raises(IdentityChanged, match=r"'states' of weak_to_strong: .*probe_layers was 1 and is now None"):
+        main(replace(config, probe_layers=None))
 
 
 @pytest.mark.learns
@@ -233,7 +252,10 @@ def test_debates_of_other_rows_are_refused_before_any_training(world, tmp_path, 
         ({"aux_coef": 2.0}, r"aux_coef must be in \[0, 1\], got 2.0"),
         ({"alpha": 0.0}, "alpha must be above 0"),
         ({"batch_examples": 20}, "20 sequences must be a multiple of .*nearest is 16 or 32"),
-        ({"probe": True, "lora_rank": 4}, "probe trains the head only, but lora_rank is 4"),
+        ({"probe": True, "lora_rank": 4}, "probe trains no strong model, but lora_rank is 4"),
+        ({"probe_layers": 1}, "--probe-layers has no effect without --probe"),
+        ({"probe": True, "probe_layers": 9}, "probe_layers must be between 1 and the model's 2, got 9"),
+        ({"probe_axes": 0}, "probe_axes must be at least 1, got 0"),
         ({"weak_layers": 1}, "weak is the shape 'tiny'"),
         ({"weak": "small"}, "model must be a folder, .* got 'small'"),
         ({"length": 5000}, "length .*must be at most the 2048 tokens"),

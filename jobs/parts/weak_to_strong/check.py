@@ -28,7 +28,7 @@ def check(config: Any) -> int:
         With what to do.
     """
     check_engine(config)
-    for name in ("seeds", "length", "transcript_tokens"):
+    for name in ("seeds", "length", "transcript_tokens", "probe_axes"):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}.")
     for name in ("epochs", "weak_epochs"):
@@ -54,6 +54,8 @@ def _check_idle(config: Any) -> None:
         refuse_idle(config, ["aux_coef", "aux_warmup"], because="without logconf among --losses")
     if "product" not in config.losses:
         refuse_idle(config, ["alpha", "beta"], because="without product among --losses")
+    if not config.probe:
+        refuse_idle(config, ["probe_layers", "probe_axes"], because="without --probe")
     if config.debate is None:
         refuse_idle(config, ["transcript_tokens"], because="without --debate")
     if config.lora_rank == 0:
@@ -62,7 +64,10 @@ def _check_idle(config: Any) -> None:
 
 def _check_models(config: Any, n_transcripts: int) -> None:
     if config.probe and config.lora_rank:
-        raise ValueError(f"probe trains the head only, but lora_rank is {config.lora_rank}; give one of them.")
+        raise ValueError(f"probe trains no strong model, but lora_rank is {config.lora_rank}; give one of them.")
+    n_strong = open_model(config.strong).config().num_hidden_layers if config.probe_layers is not None else 0
+    if config.probe_layers is not None and not 1 <= config.probe_layers <= n_strong:
+        raise ValueError(f"probe_layers must be between 1 and the model's {n_strong}, got {config.probe_layers}.")
     sizes = {config.strong: config.length}
     if config.weak not in SHAPES:
         sizes[config.weak] = config.length + (config.transcript_tokens if n_transcripts else 0)

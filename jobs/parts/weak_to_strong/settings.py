@@ -35,7 +35,11 @@ class WeakToStrongSettings(Lora):
     weak_learning_rate: float | None = None
     """Of the weak model; None: as the strong one."""
     probe: bool = False
-    """Train the strong model's head only."""
+    """Train no strong model: fit a linear probe on its mean states, computed once for all seeds and losses."""
+    probe_layers: int | None = None
+    """Of --probe: the states after so many layers; None: after the last."""
+    probe_axes: int = 32
+    """Of --probe: principal axes of the states that it sees."""
     length: int = 1024
     """Rows with more tokens, of either model, are left out."""
     batch_examples: int = 32

@@ -41,7 +41,7 @@ def settings_of(config: Any, arm: Arm, seed: int) -> Any:
     if arm.role == "strong":
         return own
     rate = config.learning_rate if config.weak_learning_rate is None else config.weak_learning_rate
-    return replace(own, learning_rate=rate, lora_rank=0, probe=False)
+    return replace(own, learning_rate=rate, lora_rank=0)
 
 
 def plan_arm(config: Any, arm: Arm, seed: int, folder: Folder) -> Training:
@@ -87,9 +87,6 @@ def task_of(config: Any, arm: Arm, seed: int, steps: int) -> "SoftLabelHead":
         torch.manual_seed(own.seed)
         classifier = classifier_of(config, arm)
         part(Precision, own).apply(classifier)
-        if own.probe:
-            classifier.requires_grad_(False)
-            classifier.score.requires_grad_(True)
         return SoftLabelHead(part(Lora, own).apply(classifier, head="score"), arm.loss, n_steps=steps)
 
 
@@ -159,7 +156,6 @@ def _identity(config: Any, own: Any, arm: Arm, seed: int, rows: BinaryRows, step
         "layers": config.weak_layers if arm.role == "weak" else None,
         **{name: getattr(own, name) for name in names},
         **asdict(part(Lora, own)),
-        "probe": own.probe,
         "n_steps": steps,
         **training_identity(own),
     }

@@ -6,10 +6,12 @@ import pytest
 
 from jobs import study as job
 from jobs.parts import studying
+from jobs.studies import open_data, verdicts
 from jobs.studies import study as studies
-from jobs.studies import verdicts
 from jobs.studies.study import Study, code_hash
 from raypipe.evaluate.claims import Claim
+from raypipe.run.chain import Step
+from raypipe.runs.card import IdentityChanged
 
 CLAIM = Claim(sentence="a beats b", metric="accuracy", of="a", over="b", at_least=0.1)
 
@@ -127,3 +129,31 @@ def test_the_code_of_what_a_study_imports_counts(monkeypatch):
     before = code_hash("m")
     code["raypipe.score.text"] = "X = 2\n"
     assert code_hash("m") != before
+
+
+def test_what_trials_share_is_made_once_before_them(made, tmp_path, monkeypatch):
+    worked = []
+
+    def stage(settings, data, own):
+        def work(card, stopping):
+            worked.append(data)
+            own.write("offset", str(settings["offset"]).encode())
+
+        return Step({"offset": settings["offset"]}, work)
+
+    def shifted(settings, seed, folder):
+        kept = open_data.made(settings["data"])
+        assert kept is not None
+        return {"accuracy": trial(settings, seed, folder)["accuracy"] + float(kept.read("offset"))}
+
+    study = replace(made, trial=shifted, stage=stage, settings={"offset": 7.0})
+    monkeypatch.setattr(job, "load_study", lambda name: study)
+    monkeypatch.setenv(open_data.STAGE, "")
+    assert run(tmp_path) == 0
+    assert run(tmp_path) == 0
+    assert worked == ["made"]
+    found = json.loads((tmp_path / "results" / "made.json").read_text())
+    assert found["arms"]["made"]["a"]["accuracy"][0] == pytest.approx(7.9 + 3.5 / 100)
+    monkeypatch.setattr(job, "load_study", lambda name: replace(study, settings={"offset": 8.0}))
+    with pytest.raises(IdentityChanged, match=r"'made' of features: .* offset was 7.0 and is now 8.0"):
+        run(tmp_path)
