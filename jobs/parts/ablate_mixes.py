@@ -13,7 +13,7 @@ from raypipe.select.summary import Overlap
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import Listing, Mix, read_mix
 
-from .ablate_plan import FULL, RANDOM, Arm, selection_of
+from .ablate_plan import FULL, RANDOM, AblationArm, selection_of
 
 BLOCK_ROWS = 1 << 20
 
@@ -43,7 +43,9 @@ class Mixes:
         return found.result()
 
 
-def write_mixes(config: Any, arms: Sequence[Arm], run: Folder, stage: str, listing: Listing, *, n_tokens: int) -> Mixes:
+def write_mixes(
+    config: Any, arms: Sequence[AblationArm], run: Folder, stage: str, listing: Listing, *, n_tokens: int
+) -> Mixes:
     """Write the selection of every arm and seed into the stage, and count what they are.
 
     Raises
@@ -69,7 +71,7 @@ def write_mixes(config: Any, arms: Sequence[Arm], run: Folder, stage: str, listi
     return mixes
 
 
-def _every(config: Any, arms: Sequence[Arm]) -> Iterator[tuple[Arm, int]]:
+def _every(config: Any, arms: Sequence[AblationArm]) -> Iterator[tuple[AblationArm, int]]:
     """Every selection once: (arm, seed)."""
     for arm in arms:
         for seed in range(config.seed, config.seed + (config.seeds if arm.selector == RANDOM else 1)):
@@ -78,14 +80,14 @@ def _every(config: Any, arms: Sequence[Arm]) -> Iterator[tuple[Arm, int]]:
 
 def _fractions(config: Any, run: Folder, share: float) -> dict[str, float]:
     """The part of each group's tokens that all arms of this share take: what the best by the first scores hold."""
-    return token_fractions(run, selection_of(config, Arm("influence", config.scores[0], share)))
+    return token_fractions(run, selection_of(config, AblationArm("influence", config.scores[0], share)))
 
 
 def _chosen(config: Any, mix: Mix) -> np.ndarray:
     return mix.weight > (1 if config.mix == "upsample" else 0)
 
 
-def _figures(config: Any, arm: Arm, mix: Mix, n_tokens: int) -> Json:
+def _figures(config: Any, arm: AblationArm, mix: Mix, n_tokens: int) -> Json:
     """What an arm selected, in documents and in the trainee's tokens."""
     listing = mix.listing
     chosen = np.zeros(len(listing), bool) if arm.selector == FULL else _chosen(config, mix)
@@ -110,7 +112,7 @@ def _n_heldout(mix: Mix, config: Any) -> int:
     return n
 
 
-def _require_tokens(arm: Arm, figures: Json, n_tokens: int, max_passes: float) -> None:
+def _require_tokens(arm: AblationArm, figures: Json, n_tokens: int, max_passes: float) -> None:
     """Refuse a training that would repeat itself more than is allowed.
 
     Raises

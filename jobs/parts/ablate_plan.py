@@ -30,7 +30,7 @@ MIN_SEEDS = 2
 
 
 @dataclass(frozen=True)
-class Arm:
+class AblationArm:
     """One way of selecting, and what is trained on: a row of the ablation's tables."""
 
     selector: Selector
@@ -53,30 +53,33 @@ class Arm:
         return f"arms/{self.name}-seed-{seed}" if self.selector == RANDOM else f"arms/{self.name}"
 
 
-def arms_of(config: Any, run: Folder) -> list[Arm]:
+def arms_of(config: Any, run: Folder) -> list[AblationArm]:
     """Every arm: random at every share and the full corpus first, then each selector by each scores.
 
     What only lengths decide, or only the proxy's losses, isn't run again for scores that have the same of them.
     """
     proxies: dict[str, str] = {}
-    arms = [Arm(FULL, config.scores[0], 1.0), *(Arm(RANDOM, config.scores[0], share) for share in config.shares)]
+    arms = [
+        AblationArm(FULL, config.scores[0], 1.0),
+        *(AblationArm(RANDOM, config.scores[0], share) for share in config.shares),
+    ]
     for stage in config.scores:
         proxy = str(cards.finished_card(run, stage)["identity"].get("model_sha256"))
         is_first, is_new = stage == config.scores[0], proxies.setdefault(proxy, stage) == stage
         for selector in config.selectors:
             if is_first or selector in BY_SCORES or (selector in OF_LOSSES and is_new):
-                arms += [Arm(selector, stage, share, is_first) for share in config.shares]
+                arms += [AblationArm(selector, stage, share, is_first) for share in config.shares]
     return arms
 
 
-def pairs_of(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+def pairs_of(arms: Sequence[AblationArm]) -> list[tuple[str, str]]:
     """(arm, its control): the random selection of the same size; the full corpus against every one of them."""
     random = {arm.share: arm.name for arm in arms if arm.selector == RANDOM}
     others = [(arm.name, random[arm.share]) for arm in arms if arm.selector not in (RANDOM, FULL)]
     return [*others, *((FULL, name) for name in random.values())]
 
 
-def selection_of(config: Any, arm: Arm) -> Selection:
+def selection_of(config: Any, arm: AblationArm) -> Selection:
     """The settings that its rows are selected with."""
     names = ("share_of", "mix", "extra_copies", "adjust", "min_tokens", "min_domain_rows", "holdout")
     shared = {name: getattr(config, name) for name in names}
@@ -112,7 +115,7 @@ def check(config: Any) -> None:
         raise ValueError("adjust must name what the score is adjusted for, got nothing.")
     check_parts(config)
     for share in config.shares:
-        selection_of(config, Arm(RANDOM, "scores", share)).check()
+        selection_of(config, AblationArm(RANDOM, "scores", share)).check()
 
 
 def check_run(config: Any, run: Folder) -> Listing:

@@ -14,14 +14,14 @@ from raypipe.runs.trials import Result
 from raypipe.storage.folder import Folder
 
 from .ablate_plan import pairs_of
-from .ablate_work import Work
+from .ablate_work import Ablation
 from .training import commit
 from .tune_trial import HELDOUT
 
 RECORD = "ablation.json"
 
 
-def record(work: Work, results: Sequence[Result], *, run: Folder) -> Json:
+def record(work: Ablation, results: Sequence[Result], *, run: Folder) -> Json:
     """Everything that is shown of an ablation."""
     config, mixes, pairs = work.config, work.mixes, pairs_of(work.arms)
     finished = [result for result in results if result.status == "finished"]

@@ -14,10 +14,10 @@ from raypipe.runs.trials import Result, TrialFiles, run_here
 from raypipe.storage.folder import Folder
 
 from .ablate_results import RECORD, record, table_of
-from .ablate_work import Work
+from .ablate_work import Ablation
 
 
-def run_trials(config: Any, work: Work, files: TrialFiles, life: Life) -> list[Result]:
+def run_trials(config: Any, work: Ablation, files: TrialFiles, life: Life) -> list[Result]:
     """How all trials ended, those that ended before included."""
     retry = config.retry == "failed"
     if config.on == "tune":
@@ -31,7 +31,7 @@ def run_trials(config: Any, work: Work, files: TrialFiles, life: Life) -> list[R
     return results
 
 
-def conclude(work: Work, results: Sequence[Result], files: TrialFiles, run: Folder) -> str | None:
+def conclude(work: Ablation, results: Sequence[Result], files: TrialFiles, run: Folder) -> str | None:
     """Write the record and the report, and print the verdict; why there is none, None if there is."""
     for result in results:
         if result.status == "failed":

@@ -9,7 +9,7 @@ from raypipe.run.sweep import Need
 from raypipe.runs.trials import Metrics
 from raypipe.storage.folder import Folder
 
-from .ablate_plan import DOMAIN_MEAN, Arm
+from .ablate_plan import DOMAIN_MEAN, AblationArm
 from .tune_trial import HELDOUT, RUN, STAGES, JobTrial
 
 JOB = "pretrain"
@@ -23,7 +23,7 @@ class ArmTrial:
     """pretrain's settings that all trials share."""
     stage: str
     """Of the run, that holds the arms' selections."""
-    arms: tuple[Arm, ...]
+    arms: tuple[AblationArm, ...]
     need: Need
 
     def __call__(self, settings: dict[str, Any], seed: int, folder: Folder) -> Metrics:

@@ -12,18 +12,18 @@ from raypipe.train.data.index import Listing
 
 from .. import pretrain
 from .ablate_mixes import Mixes, write_mixes
-from .ablate_plan import Arm, base_of, identity_of
+from .ablate_plan import AblationArm, base_of, identity_of
 from .ablate_trial import ArmTrial
 
 
 @dataclass(frozen=True)
-class Work:
+class Ablation:
     """An ablation that can be run."""
 
     config: Any
     base: Any
     """pretrain's settings that all trials share."""
-    arms: tuple[Arm, ...]
+    arms: tuple[AblationArm, ...]
     stage: str
     listing: Listing
     identity: Json
@@ -40,7 +40,7 @@ class Work:
         """That every trial trains on."""
         return int(pretrain.n_steps(self.base) * self.base.batch_tokens)
 
-    def with_mixes(self, run: Folder) -> "Work":
+    def with_mixes(self, run: Folder) -> "Ablation":
         """The same once every arm's selection is written; raises as `write_mixes`."""
         mixes = write_mixes(self.config, self.arms, run, self.stage, self.listing, n_tokens=self.n_tokens)
         return replace(self, mixes=mixes)
@@ -56,7 +56,7 @@ class Work:
         return ArmTrial(self.base, self.stage, self.arms, need)
 
 
-def plan_work(config: Any, arms: list[Arm], listing: Listing, run: Folder, stage: str) -> Work:
+def plan_work(config: Any, arms: list[AblationArm], listing: Listing, run: Folder, stage: str) -> Ablation:
     """The work that checked settings ask for; nothing is written."""
     base = base_of(config, pretrain.Config)
-    return Work(config, base, tuple(arms), stage, listing, identity_of(base, listing), Mixes(listing))
+    return Ablation(config, base, tuple(arms), stage, listing, identity_of(base, listing), Mixes(listing))
