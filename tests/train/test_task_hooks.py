@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from raypipe.contracts.task import Models
 from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.train.engines import deepspeed_engine
+from raypipe.train.engines.optimiser import unique
 from raypipe.train.loop.checkpoint import Checkpoints
-from raypipe.train.tasks.next_token import NextToken
+from raypipe.train.tasks.next_token import LanguageModel, NextToken
 from tests.train import parts
-from tests.train.parts import Run, go, tiny_model, variant
+from tests.train.parts import Run, go, losses, tiny_model, variant
 from tests.train.synthetic import write_tokens
 
 DECAY = 0.8
@@ -54,6 +56,42 @@ class Masked(NextToken):
             self.by_hand[name].lerp_(weights.read(name), 1 - DECAY)
 
 
+class GradientMasked(NextToken):
+    """The same by gradients alone: where a gradient is always 0, so are AdamW's moments, and a weight of 0 stays."""
+
+    def __init__(self) -> None:
+        super().__init__(tiny_model())
+        with torch.no_grad():
+            for name, weight in self.module.named_parameters():
+                weight[is_masked(name, weight)] = 0
+
+    def after_backward(self, gradients):
+        gradients.map(lambda name, of: of.masked_fill(is_masked(name, of), 0.0))
+        for name in gradients.names():
+            found = gradients.read(name)
+            assert not found[is_masked(name, found)].any()
+            assert found.any()
+
+
+class Taught(NextToken):
+    """A loss that a frozen model has a say in."""
+
+    def __init__(self) -> None:
+        super().__init__(tiny_model())
+        self.teacher = LanguageModel(tiny_model(seed=1))
+
+    @property
+    def models(self) -> Models:
+        return Models(self.module, frozen={"teacher": self.teacher})
+
+    def loss(self, models, tensors):
+        found = super().loss(models, tensors)
+        taught = models.frozen["teacher"](tensors["batch"], tensors["sources"], tensors["targets"])
+        assert not taught.requires_grad
+        assert not self.teacher.training
+        return replace(found, losses=found.losses + (found.losses - taught.float()) ** 2)
+
+
 def run_it(run: Run, task: NextToken):
     """Train; the engine."""
     made = []
@@ -85,6 +123,21 @@ def require_masked(weights: dict[str, torch.Tensor]) -> None:
         masked = is_masked(name, value)
         assert not value[masked].any(), name
         assert value[~masked].any(), name
+
+
+def check_taught(run: Run) -> None:
+    """The frozen model has changed the loss, and nothing has changed it; it is no part of what is exported."""
+    task = Taught()
+    before = {name: weight.detach().clone() for name, weight in task.teacher.named_parameters()}
+    engine = run_it(run, task)
+    dtype = getattr(torch, run.dtype)
+    for name, weight in task.teacher.named_parameters():
+        assert torch.equal(weight, before[name].to(dtype)), name
+        assert not weight.requires_grad
+    exported = engine.exported()
+    if engine.workers.rank == 0:
+        assert exported.keys() == {name for name, _ in unique(task.module.named_parameters())}
+        assert losses(run)[0] > 0
 
 
 def spread_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +194,19 @@ def test_a_mask_and_an_average_hold_for_fifty_steps_and_over_a_restart_under_zer
     run = Run(tokens, str(tmp_path), engine="deepspeed", zero_stage=stage, n_steps=50, dtype="bfloat16")
     mp.spawn(masked_worker, args=(port, run), nprocs=2, join=True)
     assert max(Checkpoints(Folder(str(tmp_path)) / "checkpoints", parts.HERE, {"length": 32}).steps()) == 50
+
+
+def test_a_mask_of_gradients_holds_by_itself(tokens, tmp_path):
+    task = GradientMasked()
+    engine = run_it(Run(tokens, str(tmp_path), n_steps=8), task)
+    require_masked(engine.exported())
+
+
+def test_a_frozen_model_is_asked_without_gradients_and_stays_as_it_was(tokens, tmp_path):
+    check_taught(Run(tokens, str(tmp_path / "taught"), n_steps=3, dtype="bfloat16"))
+    plain = Run(tokens, str(tmp_path / "plain"), n_steps=3, dtype="bfloat16")
+    run_it(plain, NextToken(tiny_model()))
+    assert losses(variant(plain, tmp_path / "taught"))[0] > losses(plain)[0]  # what it says counts
 
 
 def test_an_average_is_in_checkpoints_and_is_exported(tokens, tmp_path):
