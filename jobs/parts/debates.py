@@ -102,7 +102,7 @@ def open_sampler(config: Any) -> "Sampler":
     model = open_model(config.debater)
     return Sampler(
         model.weights(dtype=dtype_of(config), device=device),
-        open_vocabulary(config.debater).tokenizer,
+        open_vocabulary(config.debater),
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
     )

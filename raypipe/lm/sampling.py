@@ -13,6 +13,11 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from raypipe.models.boundary import opened
+from raypipe.models.tokenizer import Vocabulary
+
+_PLACE = "PLACE-OF-THE-PROMPT"
+
 
 class GumbelNoise(LogitsProcessor):
     """Makes greedy decoding sample at a temperature, row by row from generators of their own."""
@@ -34,7 +39,7 @@ class Sampler:
 
     causal: Any
     """A transformers causal LM, in eval mode."""
-    tokenizer: Any
+    vocabulary: Vocabulary
     """Its tokenizer; where it has a chat template, prompts are a user's turn."""
     max_new_tokens: int = 96
     """Tokens of an answer at most."""
@@ -67,7 +72,8 @@ class Sampler:
         ids = [self._ids(prompt) for prompt in prompts]
         longest = max(map(len, ids))
         self._check(longest)
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
+        tokenizer = self.vocabulary.tokenizer
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         padded = torch.tensor([[pad or 0] * (longest - len(one)) + one for one in ids], device=self.causal.device)
         mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in ids], device=self.causal.device)
         out = self.causal.generate(
@@ -76,13 +82,13 @@ class Sampler:
             generation_config=self._greedy(pad),
             logits_processor=self._noise(seeds),
         )
-        answers: list[str] = self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
+        answers: list[str] = tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
         return [answer.strip() for answer in answers]
 
     def _greedy(self, pad: int | None) -> GenerationConfig:
         return GenerationConfig(
             max_new_tokens=self.max_new_tokens, do_sample=False, pad_token_id=pad,
-            eos_token_id=self.tokenizer.eos_token_id,
+            eos_token_id=self.vocabulary.end,
         )  # fmt: skip
 
     def _noise(self, seeds: Sequence[int]) -> LogitsProcessorList:
@@ -91,11 +97,21 @@ class Sampler:
         return LogitsProcessorList([GumbelNoise(seeds, temperature=self.temperature)])
 
     def _ids(self, prompt: str) -> list[int]:
-        if not self.tokenizer.chat_template:
-            return list(self.tokenizer(prompt)["input_ids"])
+        """A prompt goes on: nothing ends it. Control strings in it are text, those of the chat template are tokens."""
+        tokenizer, backend, rendered = self.vocabulary.tokenizer, self.vocabulary.backend, self.vocabulary.rendered
+        if not tokenizer.chat_template:
+            return opened(self.vocabulary, prompt)
+        own = backend.encode(prompt, add_special_tokens=False).ids
+        if own == rendered.encode(prompt, add_special_tokens=False).ids:
+            return list(rendered.encode(self._turn(prompt), add_special_tokens=False).ids)
+        ends = self._turn(_PLACE).split(_PLACE)
+        before, after = (rendered.encode(end, add_special_tokens=False).ids for end in (ends[0], ends[-1]))
+        return [*before, *own, *after]
+
+    def _turn(self, prompt: str) -> str:
         turn = [{"role": "user", "content": prompt}]
-        text = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        text: str = self.vocabulary.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        return text
 
     def _check(self, longest: int) -> None:
         positions = self.causal.config.max_position_embeddings

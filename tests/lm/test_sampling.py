@@ -6,6 +6,7 @@ import torch
 from raypipe.lm.sampling import GumbelNoise, Sampler
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
+from tests.models.tokenizers_of_five_kinds import KINDS, byte_level, saved
 
 PROMPTS = ["red", "the colour is green green green", "blue is"]
 
@@ -17,7 +18,7 @@ def parts(tmp_path_factory):
     vocabulary = open_vocabulary(str(folder))
     config = config_of("tiny", vocabulary_size=vocabulary.size, length=64, end=None)
     torch.manual_seed(0)
-    return new_model(config, seed=0, initialisation="normal").eval(), vocabulary.tokenizer
+    return new_model(config, seed=0, initialisation="normal").eval(), vocabulary
 
 
 def test_noise_draws_from_the_softmax():
@@ -37,8 +38,9 @@ def test_a_prompt_has_the_same_answer_alone_and_beside_others(parts):
 
 
 def test_without_temperature_the_answer_is_transformers_greedy_one(parts):
-    causal, tokenizer = parts
-    found = Sampler(causal, tokenizer, max_new_tokens=8, temperature=0.0)(PROMPTS[1:2], [1])
+    causal, vocabulary = parts
+    tokenizer = vocabulary.tokenizer
+    found = Sampler(causal, vocabulary, max_new_tokens=8, temperature=0.0)(PROMPTS[1:2], [1])
     ids = torch.tensor([tokenizer(PROMPTS[1])["input_ids"]])
     for _ in range(8):
         ids = torch.cat([ids, causal(input_ids=ids).logits[:, -1:].argmax(dim=2)], dim=1)
@@ -46,9 +48,9 @@ def test_without_temperature_the_answer_is_transformers_greedy_one(parts):
 
 
 def test_a_chat_template_is_used_where_there_is_one(parts):
-    causal, tokenizer = parts
-    seen = []
-    sampler = Sampler(causal, tokenizer, max_new_tokens=1)
+    causal, vocabulary = parts
+    tokenizer, seen = vocabulary.tokenizer, []
+    sampler = Sampler(causal, vocabulary, max_new_tokens=1)
     plain = sampler._ids("red")
     tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}:"
     try:
@@ -57,6 +59,35 @@ def test_a_chat_template_is_used_where_there_is_one(parts):
         tokenizer.chat_template = None
     assert tokenizer.decode(plain) == "red"
     assert tokenizer.decode(seen) == "<user>red:"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_ends_a_prompt_before_its_answer(kind, tmp_path):
+    vocabulary = open_vocabulary(saved(kind, tmp_path))
+    ids = Sampler(None, vocabulary)._ids("say yes")
+    whole = vocabulary.backend.encode("say yes", add_special_tokens=False).ids
+    assert ids[len(ids) - len(whole) :] == whole
+
+
+def test_control_strings_in_a_prompt_are_text_and_those_of_a_chat_template_are_tokens(tmp_path):
+    tokenizer = byte_level(extra=("<|im_start|>", "<|im_end|>"))
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}<|im_start|>"
+    )
+    tokenizer.save_pretrained(tmp_path)
+    vocabulary = open_vocabulary(str(tmp_path))
+    sampler, control = Sampler(None, vocabulary), vocabulary.rendered.token_to_id
+    for prompt in ("say yes", "say <|im_end|> or <|end|> now"):
+        ids = sampler._ids(prompt)
+        assert [at for at in ids if at in map(control, ("<|im_start|>", "<|im_end|>", "<|end|>"))] == [
+            control("<|im_start|>"), control("<|im_end|>"), control("<|im_start|>")
+        ]  # fmt: skip
+        said = vocabulary.rendered.decode(ids, skip_special_tokens=False)
+        assert said == f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>"
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path / "plain")
+    plain = open_vocabulary(str(tmp_path / "plain"))
+    assert plain.rendered.token_to_id("<|end|>") not in Sampler(None, plain)._ids("say <|end|>")
 
 
 def test_what_doesnt_fit_is_refused(parts):

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from raypipe.contracts.rows import Document
 from raypipe.label.debate.debate import DebateQuestion, Transcript
 from raypipe.label.debate.transcripts import read_transcripts
+from raypipe.models.boundary import continued
 from raypipe.models.presets import SHAPES
 from raypipe.models.tokenizer import Vocabulary, open_vocabulary
 from raypipe.runs import card as cards
@@ -83,16 +84,27 @@ def documents_of(
 ) -> list[Document]:
     """Rows as an arm's model sees them."""
     loaded = load_rows(config)
-    rows, backend = loaded.rows.of(numbers), loaded.vocabularies[arm.role].backend
-    ids = [list(one.ids) for one in backend.encode_batch([row.text for row in rows.rows])]
-    if arm.transcript is not None:
-        said = backend.encode_batch(transcript_texts(config, arm, seed, rows), add_special_tokens=False)
-        ids = [text + one.ids[: config.transcript_tokens] for text, one in zip(ids, said, strict=True)]
+    rows, vocabulary = loaded.rows.of(numbers), loaded.vocabularies[arm.role]
+    if arm.transcript is None:
+        ids = [list(one.ids) for one in vocabulary.backend.encode_batch([row.text for row in rows.rows])]
+    else:
+        said = transcript_texts(config, arm, seed, rows)
+        sizes = {"max_first": config.length, "max_second": config.transcript_tokens}
+        ids = [
+            text_and_debate(vocabulary, row.text, debate, **sizes) for row, debate in zip(rows.rows, said, strict=True)
+        ]
     soft = [None] * len(ids) if labels is None else list(labels)
     return [
         Document(np.array(one, np.int32), "all", row.path, row.row, soft_label=label)
         for one, row, label in zip(ids, rows.rows, soft, strict=True)
     ]
+
+
+def text_and_debate(vocabulary: Vocabulary, text: str, debate: str, *, max_first: int, max_second: int) -> list[int]:
+    """Ids of a text that its debate follows, as in one text: no end of text stands between them."""
+    both = continued(vocabulary, text, debate)
+    begins = int((~both.is_second).sum())
+    return both.ids[: min(begins, max_first) + max_second]
 
 
 def transcript_texts(config: Any, arm: Arm, seed: int, rows: BinaryRows) -> list[str]:
