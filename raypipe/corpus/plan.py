@@ -73,7 +73,7 @@ def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Know
         planner.condition.check_functions()
     files, ignored = find_files(corpus.sources)
     if ignored.n:
-        _warn(f"{ignored} are left out of {', '.join(redact(corpus.sources))}; {KNOWN_SUFFIXES}.")
+        _warn(f"left out of {', '.join(redact(corpus.sources))}: {ignored}; {KNOWN_SUFFIXES}.")
     shards = planner.shards(sorted(files, key=lambda file: planner.key(file) + "-"))
     planned = sorted(shards if corpus.limit is None else limited(corpus, shards), key=lambda shard: shard.key)
     if not planner.knows_columns:

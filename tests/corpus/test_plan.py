@@ -144,7 +144,7 @@ def test_files_of_other_formats_are_named_once(tmp_path: Path, caplog: pytest.Lo
         plan_shards(Corpus((str(tmp_path),)), shard_bytes=200, part_rows=10)
     said = [record.message for record in caplog.records if str(tmp_path) in record.message]
     assert len(said) == 1
-    assert "2 files of other formats (b.csv, part-00000) are left out of" in said[0]
+    assert f"left out of {tmp_path}: 2 files of other formats (b.csv, part-00000)" in said[0]
     assert "known are .parquet" in said[0]
 
 
