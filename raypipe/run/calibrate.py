@@ -70,6 +70,9 @@ def calibrate(ops: Sequence[Op], corpus: Corpus, plan: Plan, pool: Pool) -> list
 
     Without GPUs workers share a machine's caches and memory, so that as many are measured side by side as will run.
     The Ops share LIMIT_S. One whose batches don't fit into memory has a rate of 0 tokens/s.
+
+    What is scored here isn't kept: batches are a function of a shard and of the token budget, and both follow from
+    this very measurement. The same rows lie in other batches later, which round in other places.
     """
     import ray
 
