@@ -36,6 +36,18 @@ def test_a_run_folder_of_one_machine_is_refused_with_the_nodes_address(
         check_seen_by_all(Folder(str(tmp_path / "run")))
 
 
+def test_what_a_training_reads_must_be_seen_by_all_unless_it_is_no_path(
+    tmp_path: Path, two_nodes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, run = tmp_path / "rows.jsonl", Folder(str(tmp_path / "run"))
+    rows.write_text("{}")
+    check_seen_by_all(run, paths=[str(rows), "sample", "org/name", "s3://bucket/rows"])
+    rows.unlink()
+    monkeypatch.setattr("os.path.exists", lambda _: True)  # here it is, there it isn't
+    with pytest.raises(ValueError, match=r"rows\.jsonl must be shared by all nodes"):
+        check_seen_by_all(run, paths=[str(rows)])
+
+
 def test_a_corpus_of_one_machine_is_refused(tmp_path: Path, two_nodes: None, monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(tmp_path / "corpus")
     plan = plan_shards(Corpus((str(tmp_path / "corpus"),)), shard_bytes=400, part_rows=5)
