@@ -21,7 +21,7 @@ SELECTION_COLUMNS = (columns.TEXT_HASH, "rank", "split", "selected")
 MAX_PROGRESS_FILES = 300
 EVALUATIONS = ("evaluation.json", "results.json")
 SAMPLE, SAMPLE_MODEL = "sample", "SmolLM2-135M-Instruct"
-SEARCH, ABLATION = "search.json", "ablation.json"
+SEARCH, ABLATION, STUDY = "search.json", "ablation.json", "study.json"
 TRAINING = "train"
 """What the card of a training stage says under `kind`."""
 
@@ -46,6 +46,8 @@ class RunFiles:
     """What searches over settings came to, by the path of its file."""
     ablations: dict[str, Json] = field(default_factory=dict)
     """What comparisons of selections came to, by the path of its file."""
+    studies: dict[str, Json] = field(default_factory=dict)
+    """What studies of papers' claims came to, by the path of its file."""
     records: list[str] = field(default_factory=list)
     """Paths of the run's own JSON files: run file, cards, heads, evaluations."""
     now: Json = field(default_factory=dict)
@@ -89,9 +91,8 @@ class RunFiles:
     def is_scoring(self) -> bool:
         """Whether anything was scored here, or is to be: a run where only models were trained isn't about scores."""
         is_scored = any(_is_scores(stage, self) for stage in {*self.cards, *self.tables})
-        return (
-            is_scored or bool(self.heads) or not (self.training or self.evaluations or self.searches or self.ablations)
-        )
+        others = (self.training, self.evaluations, self.searches, self.ablations, self.studies)
+        return is_scored or bool(self.heads) or not any(others)
 
 
 def model_name(ref: str) -> str:
@@ -126,6 +127,7 @@ def list_run(folder: Folder) -> RunFiles:
     evaluations = [name for name, _, file in stages if file in EVALUATIONS]
     searches = [name for name, _, file in stages if file == SEARCH]
     ablations = [name for name, _, file in stages if file == ABLATION]
+    studies = [name for name, _, file in stages if file == STUDY]
     cards = {stage: name for name, stage, file in stages if file == "card.json"}
     if not (cards or tables or heads or "run.json" in names):
         raise FileNotFoundError(f"{folder.uri} holds no run: neither run.json nor a stage with a card.json.")
@@ -140,6 +142,7 @@ def list_run(folder: Folder) -> RunFiles:
         evaluations={name: read_json(folder, name) for name in evaluations},
         searches={name: read_json(folder, name) for name in searches},
         ablations={name: read_json(folder, name) for name in ablations},
+        studies={name: read_json(folder, name) for name in studies},
         records=[
             *(["run.json"] if "run.json" in names else []),
             *heads.values(),
@@ -147,6 +150,7 @@ def list_run(folder: Folder) -> RunFiles:
             *evaluations,
             *searches,
             *ablations,
+            *studies,
         ],
         now=read_json(folder, "progress/now.json") if "progress/now.json" in names else {},
         has_report="report.html" in names,

@@ -20,6 +20,7 @@ from raypipe.report.panels.rows import rows
 from raypipe.report.panels.scores import scores
 from raypipe.report.panels.search import search
 from raypipe.report.panels.selection import selection
+from raypipe.report.panels.study import study
 from raypipe.report.panels.summary import summary
 from raypipe.report.panels.training import training
 from raypipe.report.words import listed, moment
@@ -53,6 +54,7 @@ def _panels(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> li
         found += [documents(numbers, chosen), rows(numbers)]
     elif files.ablations:
         found += [ablation(files)]
+    found += [study(files)] if files.studies else []
     found += [search(files)] if files.searches else []
     found += [training(files)] if files.training else []
     found += [evaluation(files)] if files.evaluations else []
