@@ -1,5 +1,6 @@
 """A study from its data to its verdicts: which data there are, its trials, the results file."""
 
+import json
 import os
 import sys
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from raypipe.report import write_report
 from raypipe.run.chain import run_chain
 from raypipe.run.sweep import Need, Sweep, sweep
 from raypipe.runs.life import Life
@@ -20,6 +22,9 @@ from raypipe.storage.folder import Folder
 from ..studies.open_data import FOLDER, STAGE
 from ..studies.study import FEATURES, Study, load_study
 from ..studies.verdicts import identity_of, read_record, record, write_record, write_table
+
+RECORD = "verdicts/study.json"
+"""What the report is made of; the committed results lie beside the studies."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,13 @@ def run_study(study: Study, config: Any) -> int:
         life.begin()
         results = run_trials(study, config, life, data=data, seeds=seeds)
         found = record(study, results, data=data, left_out=left_out, seeds=seeds)
-        _show(found)
+        report = show(found, results, life)
         if config.seeds is None and not config.quick and not found["failed"]:
             print(f"Results: {write_record(found)}")
             write_table()
         for trial, error in found["failed"].items():
             print(f"failed: {trial}: {error}", file=sys.stderr)
+        print(f"Report: {report.removeprefix('file://')}")
         life.conclude(
             f"{len(found['failed'])} trials failed; --retry failed runs them again." if found["failed"] else None
         )
@@ -102,6 +108,17 @@ def _features(study: Study, config: Any, life: Life, folder: str | None, *, data
     with at_work(own, {"stage": FEATURES, "kind": "chain", "identity": {}}):
         run_chain(study.features(data=data, quick=config.quick), own, life.stopping)
     return own.uri
+
+
+def show(found: dict[str, Any], results: list[Result], life: Life) -> str:
+    """The verdicts on the terminal, and in the run's report, whose URI comes back."""
+    _show(found)
+    seconds: dict[str, float] = {}
+    for result in results:
+        arm = str(result.trial.settings["arm"])
+        seconds[arm] = seconds.get(arm, 0.0) + result.seconds
+    life.run.write(RECORD, json.dumps({**found, "arm_seconds": seconds}, indent=1).encode())
+    return write_report(life.run)
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -47,7 +47,8 @@ def charts(claims: list[Numbered]) -> list[tuple[str, Markup]]:
     for number, claim in claims:
         if claim["effect"] and claim["within"] is None:
             ends = (claim["effect"][end] - claim["at_least"] for end in ENDS)
-            by_metric.setdefault(claim["metric"], []).append(ForestRow(f"claim {number}", *ends))
+            axis = f"{claim['metric']}, share of the gap" if claim.get("share_of") else claim["metric"]
+            by_metric.setdefault(axis, []).append(ForestRow(f"claim {number}", *ends))
     return [
         (metric, forest_chart(rows, x_name=f"{metric}: effect less its bar", label=f"claims about {metric}"))
         for metric, rows in by_metric.items()
@@ -70,7 +71,8 @@ def claims_table(claims: list[Numbered]) -> Markup:
 
 def _interval(row: Numbered) -> str:
     effect = row[1]["effect"]
-    return f"{value(effect['low'])} to {value(effect['high'])}" if effect else "–"
+    without = "unbounded" if row[1].get("is_unbounded") else "–"
+    return f"{value(effect['low'])} to {value(effect['high'])}" if effect else without
 
 
 def arms_table(found: Json, data: str) -> Markup:

@@ -52,7 +52,13 @@ def test_a_study_ends_as_a_results_file_and_a_table(made, tmp_path, capsys):
     assert found["arms"]["made"]["a"]["accuracy"][2] == made.seeds
     assert found["left_out"] == ["far_away"]
     assert "| a beats b | **shown** | 0.4 |" in (tmp_path / "RESULTS.md").read_text()
-    assert "left out: far_away" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "left out: far_away" in said.err
+    assert "Report: " in said.out
+    assert '<section id="study">' in (tmp_path / "runs/made/report.html").read_text()
+    told = json.loads((tmp_path / "runs/made/verdicts/study.json").read_text())
+    assert told.items() >= found.items()
+    assert set(told["arm_seconds"]) == {"a", "b"}
 
 
 def test_results_with_other_seeds_are_not_for_committing(made, tmp_path):

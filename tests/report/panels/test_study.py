@@ -25,6 +25,8 @@ STUDY = {
         claim("so they do by length", "not shown", 0.11),
         claim("the two are alike", "contradicted", 0.4, metric="tpr", within=0.1, bar="within ±0.1"),
         {**claim("nobody ran this", "not shown", 0), "effect": {}},
+        claim("half of the gap is closed", "shown", 0.6, share_of="ceiling"),
+        {**claim("there was hardly a gap", "not shown", 0), "effect": {}, "share_of": "ceiling", "is_unbounded": True},
     ],
     "arms": {"made": {"min-k": {"auroc": [0.8, 0.01, 8]}, "null": {"auroc": [0.5, 0.02, 8], "tpr": [0.1, 0.0, 8]}}},
 }  # fmt: skip
@@ -41,9 +43,11 @@ def report(tmp_path, found) -> str:
 def test_a_study_has_its_claims_their_effects_against_the_bars_and_its_arms(tmp_path):
     page = report(tmp_path, STUDY)
     assert '<a href="#study">Study</a>' in page
-    assert "1 shown, 2 not shown, 1 contradicted" in page
+    assert "2 shown, 3 not shown, 1 contradicted" in page
     forest = page[page.index('aria-label="claims about auroc"') :].split("</svg>")[0]
     assert re.findall(r">(claim \d)<", forest) == ["claim 1", "claim 2"]
+    assert 'aria-label="claims about auroc, share of the gap"' in page
+    assert "unbounded" in page[page.index("there was hardly a gap") :]
     assert 'aria-label="claims about tpr"' not in page  # a claim of likeness has no side to be beyond
     assert page.index("members stand out") < page.index("nobody ran this")
     assert "0.800 ± 0.010" in page
