@@ -14,6 +14,7 @@ import psutil
 from raypipe.contracts.op import Pool
 from raypipe.corpus import Shard
 from raypipe.run import local
+from raypipe.run.admission import check_admitted
 from raypipe.run.local import READERS_BESIDE
 from raypipe.runs.signals import kept_handlers
 from raypipe.storage.folder import TEMPORARY, Folder
@@ -72,7 +73,13 @@ class Resources:
 
 
 def connect() -> Resources:
-    """Join the cluster of $RAY_ADDRESS, or start one on this machine for as long as the job lasts."""
+    """Join the cluster of $RAY_ADDRESS, or start one on this machine for as long as the job lasts.
+
+    Raises
+    ------
+    OSError
+        If that cluster doesn't answer, or refuses our token.
+    """
     os.environ.setdefault("RAY_grpc_client_keepalive_timeout_ms", str(SILENT_S * 1000))  # Ray reads it when imported
     import ray
 
@@ -82,6 +89,8 @@ def connect() -> Resources:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # a worker that dies is our business, not a page of C++
         started = {} if "RAY_ADDRESS" in os.environ else local.options()
         with kept_handlers(), local.silenced_stderr():  # Ray's own handlers would end us at once
+            if not started:
+                check_admitted()
             ray.init(
                 log_to_driver=False, logging_level=logging.WARNING, runtime_env={"env_vars": environment}, **started
             )
