@@ -86,7 +86,7 @@ class DiesOnce:
         steps = iter(range(1000))
         marker = Path(self.marker)
 
-        def after_step():
+        def after_step(weights, step):
             if workers.rank == 1 and next(steps) == 4 and not marker.exists():
                 marker.touch()
                 os._exit(9)
