@@ -161,7 +161,11 @@ def test_a_trial_in_a_thread_that_its_scheduler_stops_leaves_no_lock_and_goes_on
         seen.append((step, sorted(metrics)))
         sys.exit(0)
 
-    thread = threading.Thread(target=lambda: run_trial(function, trial, files, on_report=stop))
+    def run():
+        with pytest.raises(SystemExit):
+            run_trial(function, trial, files, on_report=stop)
+
+    thread = threading.Thread(target=run)
     thread.start()
     thread.join()
     assert seen == [(2, ["heldout_loss", "heldout_loss/all"])]
