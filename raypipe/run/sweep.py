@@ -2,12 +2,14 @@
 
 Tune places trials, starts dead ones again and carries what they report to searcher and scheduler. What it writes of its
 own is thrown away at the end and never read: searcher and scheduler are told anew of the trials that ended before.
+Trials that it gave up too early (Ray 2.60 does, where a process dies between two trials) are given to it once more.
 """
 
 import logging
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from threading import Event
 from typing import Any
 
 import ray.tune
+from ray.tune.schedulers import TrialScheduler
 
 from raypipe.run.cluster import Node, Resources, connect
 from raypipe.run.exits import end_in_time
@@ -35,6 +38,9 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+RELEASED_IN_S = "60"
+"""A trial that was stopped may take so long to leave its process, which the next one then takes over; Tune's 2 s lose
+that next one where the machine is busy."""
 
 
 @dataclass(frozen=True)
@@ -119,29 +125,40 @@ def sweep(plan: Sweep, run: Folder, *, stopping: Event, resources: Resources | N
     n_concurrent = max_concurrent(plan.need, resources or connect())
     log.info("%d trials, %d at a time", left, min(left, n_concurrent))
     with Table(run, before, left) as table, _tune_environment():
-        searching = _searching(plan, left, before)
-        storage = run / "tune"
-        try:
-            ray.tune.Tuner(
-                ray.tune.with_resources(_trainable(plan, searching.trial_of), _placement(plan.need)),
-                tune_config=ray.tune.TuneConfig(
-                    max_concurrent_trials=n_concurrent, scheduler=scheduler(plan.asha, plan.goal, before),
-                    reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id,
-                    **searching.tune,
-                ),
-                param_space=searching.space,
-                run_config=ray.tune.RunConfig(
-                    name=f"attempt-{time.time_ns()}", storage_path=storage.uri, verbose=0,
-                    failure_config=ray.tune.FailureConfig(max_failures=MAX_DEATHS),
-                    callbacks=[Keeper(plan.files, plan.metric, searching.trial_of, table, stopping)],
-                    stop=Stopper(stopping),
-                ),
-            ).fit()  # fmt: skip
-        finally:
-            _throw_away(storage)
+        searching, deaths = _searching(plan, left, before), Counter[str]()
+        while True:
+            keeper = Keeper(plan.files, plan.metric, searching.trial_of, table, stopping, deaths)
+            _run_all(plan, run, searching, keeper, scheduler(plan.asha, plan.goal, before), n_concurrent)
+            if stopping.is_set() or not keeper.lost:
+                break
+            searching, before = listed(keeper.lost), _results(plan)
     if stopping.is_set():
         raise Stopped(f"stopped; {len(plan.files.all())} trials are done, go on with the same command.")
     return _results(plan)
+
+
+def _run_all(
+    plan: Sweep, run: Folder, searching: Searching, keeper: Keeper, told: TrialScheduler, n_concurrent: int
+) -> None:
+    """Have Tune run the trials, each to its end or until Tune gives it up."""
+    storage = run / "tune"
+    try:
+        ray.tune.Tuner(
+            ray.tune.with_resources(_trainable(plan, searching.trial_of), _placement(plan.need)),
+            tune_config=ray.tune.TuneConfig(
+                max_concurrent_trials=n_concurrent, scheduler=told,
+                reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id,
+                **searching.tune,
+            ),
+            param_space=searching.space,
+            run_config=ray.tune.RunConfig(
+                name=f"attempt-{time.time_ns()}", storage_path=storage.uri, verbose=0,
+                failure_config=ray.tune.FailureConfig(max_failures=MAX_DEATHS),
+                callbacks=[keeper], stop=Stopper(keeper.stopping),
+            ),
+        ).fit()  # fmt: skip
+    finally:
+        _throw_away(storage)
 
 
 def _left(plan: Sweep) -> tuple[int, list[Result]]:
@@ -183,6 +200,7 @@ def _trainable(plan: Sweep, trial_of: Callable[[dict[str, Any]], Trial]) -> Call
     def trainable(config: dict[str, Any]) -> dict[str, Any]:
         """Run a trial; what it is judged by, at its end."""
         end_in_time()
+        os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", RELEASED_IN_S)
 
         def on_report(step: int, metrics: Metrics) -> None:
             """Tell Tune, which may stop the trial here: then this doesn't return."""

@@ -88,6 +88,24 @@ def test_trials_on_tune_end_as_files_and_none_is_run_again(tmp_path):
     assert counts == {"finished": 3, "failed": 2}
 
 
+def leaves_no_process(settings, seed, folder):
+    """The next trial can't have this one's process: it dies as it is handed over, or isn't released in time."""
+    from ray.tune.trainable.function_trainable import FunctionTrainable
+
+    hands_over = (lambda *_: os._exit(9)) if settings["x"] % 2 else (lambda *_: False)
+    FunctionTrainable.reset_config = hands_over
+    return {"loss": settings["x"]}
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_a_trial_that_gets_no_process_from_the_one_before_is_not_given_up(tmp_path):
+    files = TrialFiles(Folder(str(tmp_path / "trials")), {})
+    plan, two = Sweep(leaves_no_process, files, [Trial({"x": x}) for x in range(6)]), Resources((Node(4),))
+    results = sweep(plan, Folder(str(tmp_path)), stopping=threading.Event(), resources=two)
+    assert [(result.status, result.metrics) for result in results] == [("finished", {"loss": x}) for x in range(6)]
+
+
 def scripted(settings, seed, folder):
     """A curve that falls to its setting: good trials are good from the start."""
     for step in range(1, N_STEPS + 1):
