@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from raypipe.models.presets import new_model
 from raypipe.storage.folder import Folder
@@ -31,6 +30,7 @@ from raypipe.train.loop.meter import Meter
 from raypipe.train.loop.plan import TrainingPlan
 from raypipe.train.loop.schedule import Schedule
 from raypipe.train.tasks.next_token import NextToken
+from tests.train.processes import run_workers
 from tests.train.synthetic import VOCABULARY
 
 
@@ -154,7 +154,7 @@ def on_workers(world: int, *runs: Run) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    mp.spawn(_worker, args=(world, port, runs), nprocs=world, join=True)
+    run_workers(_worker, (world, port, runs), world=world)
 
 
 def _worker(rank: int, world: int, port: int, runs: tuple[Run, ...]) -> None:

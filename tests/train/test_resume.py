@@ -1,7 +1,6 @@
 """Kill at any step, go on with as many or other workers: the same order, the same curve."""
 
 import json
-import multiprocessing
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +17,7 @@ from raypipe.train.loop.loop import Stopped
 from raypipe.train.tasks.next_token import NextToken
 from tests.learning import require
 from tests.train.parts import HERE, Run, engine_of, go, loader_of, losses, on_workers, order, tiny_model, variant
+from tests.train.processes import process
 from tests.train.synthetic import write_tokens
 
 
@@ -36,10 +36,10 @@ def whole(base):
 
 def killed(run: Run, *, at: int) -> None:
     """Train in a process that ends at a step as though by kill -9."""
-    process = multiprocessing.get_context("spawn").Process(target=_quietly, args=(variant(run, run.output, die_at=at),))
-    process.start()
-    process.join(120)
-    assert process.exitcode == 9
+    victim = process(_quietly, variant(run, run.output, die_at=at))
+    victim.start()
+    victim.join(120)
+    assert victim.exitcode == 9
 
 
 def _quietly(run: Run) -> None:
@@ -94,16 +94,17 @@ def test_two_workers_go_on_where_one_was_and_back(base, whole, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [1, 2, 3])
-def test_deepspeed_goes_on_after_a_change_of_workers(base, whole, tmp_path, stage):
-    run = variant(base, tmp_path, engine="deepspeed", zero_stage=stage)
-    halfway = variant(run, tmp_path, n_steps=9, die_at=None)
-    on_workers(2, variant(halfway, tmp_path, stop_at=6))
-    on_workers(2, variant(halfway, tmp_path, stop_at=8))  # the same number: DeepSpeed's own format
-    assert losses(run) == pytest.approx(whole[0][:8], abs=1e-4)
-    on_workers(1, run)  # another: the universal one
-    assert losses(run) == pytest.approx(whole[0], abs=1e-3)
-    assert order(run) == whole[1]
+def test_deepspeed_goes_on_after_a_change_of_workers(base, whole, tmp_path):
+    runs = [variant(base, tmp_path / f"zero{n}", engine="deepspeed", zero_stage=n) for n in (1, 2, 3)]
+    halfway = [variant(run, run.output, n_steps=9, die_at=None) for run in runs]
+    on_workers(2, *(variant(run, run.output, stop_at=6) for run in halfway))
+    on_workers(2, *(variant(run, run.output, stop_at=8) for run in halfway))  # DeepSpeed's own format
+    for run in runs:
+        assert losses(run) == pytest.approx(whole[0][:8], abs=1e-4), run.output
+    on_workers(1, *runs)  # another number: the universal one
+    for run in runs:
+        assert losses(run) == pytest.approx(whole[0], abs=1e-3), run.output
+        assert order(run) == whole[1]
 
 
 def test_a_half_written_checkpoint_is_no_checkpoint(base, whole, tmp_path):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from raypipe.contracts.rows import Pair
 from raypipe.losses.info_nce import info_nce
@@ -19,6 +18,7 @@ from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.whole_step import backward_whole
 from raypipe.train.tasks.contrastive import Contrastive
 from tests.train.parts import HERE, tiny_model
+from tests.train.processes import run_workers
 
 
 def pairs(n: int = 8) -> list[Pair]:
@@ -77,7 +77,7 @@ def test_two_workers_have_the_gradients_of_one(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    mp.spawn(worker, args=(port, str(tmp_path)), nprocs=2, join=True)
+    run_workers(worker, (port, str(tmp_path)), world=2)
     right, terms = by_hand()
     for rank in range(2):
         found, losses = torch.load(tmp_path / f"{rank}.pt")
