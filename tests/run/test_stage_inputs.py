@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -102,9 +103,23 @@ def scored(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path, scored: Path) -> Path:
-    import shutil
-
     shutil.copytree(scored, tmp_path / "copy")  # with times
+    return tmp_path / "copy"
+
+
+@pytest.fixture(scope="module")
+def doubled_once(tmp_path_factory: pytest.TempPathFactory, scored: Path) -> Path:
+    """The same with stage doubles, made once."""
+    root = tmp_path_factory.mktemp("doubled") / "copy"
+    shutil.copytree(scored, root)
+    assert is_complete(doubles(root)())
+    return root
+
+
+@pytest.fixture
+def doubled(tmp_path: Path, doubled_once: Path) -> Path:
+    """A copy of that."""
+    shutil.copytree(doubled_once, tmp_path / "copy")
     return tmp_path / "copy"
 
 
@@ -159,9 +174,9 @@ def lose_an_own_file(root: Path) -> None:
     ids=lambda value: "+".join(one.__name__ for one in value) if isinstance(value, tuple) else None,
 )
 def test_what_changed_is_redone_and_nothing_else(
-    root: Path, changes: tuple[Callable[[Path], None], ...], redone: str, n_redone: int
+    doubled: Path, changes: tuple[Callable[[Path], None], ...], redone: str, n_redone: int
 ) -> None:
-    doubles(root)()
+    root = doubled
     before = stamps(root, "doubles")
     for change in changes:
         change(root)
@@ -180,8 +195,8 @@ def test_a_source_that_changed_since_must_be_scored_first(root: Path) -> None:
     assert not (root / "run/doubles/card.json").exists()
 
 
-def test_another_identity_of_what_it_reads_is_one_of_its_own(root: Path) -> None:
-    doubles(root)()
+def test_another_identity_of_what_it_reads_is_one_of_its_own(doubled: Path) -> None:
+    root = doubled
     for path in (root / "run/scores").iterdir():
         path.unlink()
     make_stage(root, FakeOp(salt=5), identity={"op": "fake", "salt": 5})()
@@ -232,8 +247,8 @@ def test_a_stage_that_is_not_finished_is_not_read(root: Path) -> None:
         doubles(root)()
 
 
-def test_a_stage_may_read_a_stage_that_reads_a_stage(root: Path) -> None:
-    doubles(root)()
+def test_a_stage_may_read_a_stage_that_reads_a_stage(doubled: Path) -> None:
+    root = doubled
     again = make_stage(root, Doubled(("doubles.double",)), stage="third", stages=("scores", "doubles"), identity={})
     assert is_complete(again())
     seen = [json.loads(row)[0] for row in output(root, "third")["seen"].to_pylist() if row]
