@@ -32,12 +32,14 @@ ablation: demo  ## whether what the demo selected helps a tiny model: three arms
 check: install  ## lint, types, import contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
+# worksteal: neighbours stay on one process, which sets up once what a module's tests share
 test: install  ## without Ray on all cores, then with it
-	$(BIN)/pytest -m 'not slow and not ray and not cluster' -n auto
+	$(BIN)/pytest -m 'not slow and not ray and not cluster' -n auto --dist worksteal
 	$(BIN)/pytest -m 'ray and not slow and not cluster'
 
-test-slow: install
-	$(BIN)/pytest -m 'slow and not cluster'
+test-slow: install  ## the same; what injects faults into Ray has the machine to itself
+	$(BIN)/pytest -m 'slow and not ray and not cluster' -n 2 --dist worksteal
+	$(BIN)/pytest -m 'slow and ray and not cluster'
 
 test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root, with the packages that the README names
 	$(BIN)/pytest -m cluster
