@@ -16,6 +16,7 @@ from raypipe.storage.folder import Folder
 from .parts import settings
 from .parts.classifiers import ClassifierName, classifier_of, fit, gathered, read_labels
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .parts.idle import refuse_idle
 
 STAGE, LABELLED, CLASSIFIER = "classes", "labelled", "classifier"
 
@@ -45,6 +46,8 @@ def main(config: Config) -> int:
     stage = stage_name(STAGE, config)
     if (config.labels is None) == (config.fitted is None):
         raise ValueError("give either --labels or --fitted.")
+    if config.fitted:
+        refuse_idle(config, ["max_labelled", "seed"], because="with --fitted")
     if config.max_labelled < 1:
         raise ValueError(f"max_labelled must be at least 1, got {config.max_labelled}.")
     with life_of(config, "predict", stages=[stage], has_shards=True) as life:

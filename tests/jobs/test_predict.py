@@ -83,6 +83,7 @@ def check_classes(config: Config) -> list[dict]:
         ({"labels": "{root}/nowhere.jsonl"}, FileNotFoundError, "nowhere.jsonl"),
         ({"columns": ("embeddings.emebdding",)}, KeyError, "did you mean 'embeddings.embedding'"),
         ({"columns": ("text",)}, ValueError, "columns are named STAGE.COLUMN, got 'text'"),
+        ({"labels": None, "fitted": "x", "max_labelled": 9}, ValueError, "--max-labelled has no effect with --fitted"),
         ({"max_labelled": 0}, ValueError, "max_labelled must be at least 1, got 0"),
     ],
 )
