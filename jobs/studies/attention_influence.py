@@ -22,7 +22,7 @@ from raypipe.models.tokenizer import open_vocabulary
 from raypipe.runs.trials import Metrics
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.heads.causal_check import answers_of, draw_heads, effects_of, prose_losses
-from raypipe.score.heads.probes import Probe, make_probes, sentences
+from raypipe.score.heads.probes import RetrievalProbe, make_probes, sentences
 from raypipe.score.heads.retrieval_heads import score_heads, top_heads
 from raypipe.score.statistics.influence import Influence
 from raypipe.storage.folder import Folder
@@ -60,7 +60,7 @@ def trial(settings: dict[str, Any], seed: int, folder: Folder) -> Metrics:
 
 
 @cache
-def _chosen(model: str, n_probes: int, n_fresh: int, seed: int) -> tuple[list[Head], list[Probe]]:
+def _chosen(model: str, n_probes: int, n_fresh: int, seed: int) -> tuple[list[Head], list[RetrievalProbe]]:
     """Retrieval heads, found on probes, and fresh probes with other values; the same for all arms of a seed."""
     tokenizer, values = open_vocabulary(sample.SAMPLE).backend, sentences(_texts())
     np.random.default_rng(seed).shuffle(values)

@@ -12,7 +12,7 @@ from raypipe.lm.heads import Head
 from raypipe.lm.loss import token_hits, token_losses
 from raypipe.lm.packing import pack
 from raypipe.lm.plan import plan_batches
-from raypipe.score.heads.probes import Probe
+from raypipe.score.heads.probes import RetrievalProbe
 from raypipe.score.heads.verdict import MAX_DRAWS, Answers, ProbeResult, judge_draws, judge_task
 
 WRECKS_PROSE = 0.3
@@ -23,7 +23,7 @@ _VARIANTS = 8  # at once: memory holds so many streams
 def causal_check(
     decoder: Decoder,
     chosen: list[Head],
-    probes: Sequence[Probe],
+    probes: Sequence[RetrievalProbe],
     prose: Sequence[np.ndarray],
     *,
     n_draws: int,
@@ -83,7 +83,7 @@ def draw_heads(chosen: Sequence[Head], *, n_heads: int, n_draws: int, seed: int)
     return draws
 
 
-def effects_of(answers: Answers, prose: np.ndarray, probes: Sequence[Probe]) -> list[ProbeResult]:
+def effects_of(answers: Answers, prose: np.ndarray, probes: Sequence[RetrievalProbe]) -> list[ProbeResult]:
     """Each variant's effect from its answers [v, n] and its losses of prose [v]; every token of an answer counts."""
     tokens = np.array([len(probe.answer) for probe in probes])
     losses, said = (np.average(of, axis=1, weights=tokens) for of in (answers.losses, answers.said))
@@ -107,7 +107,7 @@ def prose_losses(
 
 @torch.inference_mode()
 def answers_of(
-    decoder: Decoder, variants: Sequence[Iterable[Head]], probes: Sequence[Probe], *, token_budget: int
+    decoder: Decoder, variants: Sequence[Iterable[Head]], probes: Sequence[RetrievalProbe], *, token_budget: int
 ) -> Answers:
     """What the intact model says on each probe, then each variant, [1 + v, n]."""
     losses, said = (np.zeros((1 + len(variants), len(probes))) for _ in range(2))

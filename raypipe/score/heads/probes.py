@@ -24,7 +24,7 @@ _INSTRUCTION = (
 
 
 @dataclass(frozen=True)
-class Probe:
+class RetrievalProbe:
     """A prompt with its answer: token ids, where the answer stands, and where in the context it is found."""
 
     ids: np.ndarray  # [t] int64
@@ -34,7 +34,7 @@ class Probe:
     other: np.ndarray | None = None
     """[stop - start] tokens of another value, for the same probe without an answer in its context."""
 
-    def without_answer(self) -> "Probe":
+    def without_answer(self) -> "RetrievalProbe":
         """The probe with another value under the key that is asked for: what it says now, it doesn't retrieve.
 
         Raises
@@ -46,7 +46,7 @@ class Probe:
             raise ValueError("a probe without an answer needs another value, got none.")
         ids = self.ids.copy()
         ids[slice(*self.span)] = self.other
-        return Probe(ids, self.answer, self.span)
+        return RetrievalProbe(ids, self.answer, self.span)
 
 
 def sentences(texts: Sequence[str]) -> list[str]:
@@ -59,7 +59,7 @@ def sentences(texts: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def make_probes(tokenizer: Any, values: Sequence[str], *, n: int, max_tokens: int, seed: int) -> list[Probe]:
+def make_probes(tokenizer: Any, values: Sequence[str], *, n: int, max_tokens: int, seed: int) -> list[RetrievalProbe]:
     """`n` probes, each as close to max_tokens as whole pairs allow, prompt plus answer.
 
     `tokenizer` is the engine of a Vocabulary, its `backend`.
@@ -85,7 +85,7 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def _probe(tokenizer: Any, pieces: list[list[int]], rng: np.random.Generator, max_tokens: int) -> Probe:
+def _probe(tokenizer: Any, pieces: list[list[int]], rng: np.random.Generator, max_tokens: int) -> RetrievalProbe:
     order = rng.permutation(len(pieces))
     bos: list[int] = tokenizer.encode("", add_special_tokens=True).ids
     head = bos + encode(tokenizer, _INSTRUCTION + "{")
@@ -110,7 +110,7 @@ def _probe(tokenizer: Any, pieces: list[list[int]], rng: np.random.Generator, ma
 
 def _assemble(
     tokenizer: Any, head: list[int], entries: list[tuple[str, list[int], list[int]]], rng: np.random.Generator
-) -> Probe:
+) -> RetrievalProbe:
     ids, spans = list(head), []
     for _, before, value in entries:
         ids += before
@@ -129,4 +129,4 @@ def _assemble(
     unasked = next(at for at in range(len(entries)) if at not in asked)
     start, stop = spans[asked[-1]]
     other = np.resize(np.array(entries[unasked][2], dtype=np.int64), stop - start)
-    return Probe(np.array(ids, dtype=np.int64), answer, (start, stop), other)
+    return RetrievalProbe(np.array(ids, dtype=np.int64), answer, (start, stop), other)

@@ -19,7 +19,7 @@ from raypipe.lm.heads import Head
 from raypipe.lm.packing import pack
 from raypipe.lm.plan import plan_batches
 from raypipe.lm.shape import Shape
-from raypipe.score.heads.probes import Probe
+from raypipe.score.heads.probes import RetrievalProbe
 
 
 @dataclass
@@ -32,7 +32,7 @@ class HeadScores:
 
 
 @torch.inference_mode()
-def score_heads(decoder: Decoder, probes: Sequence[Probe], *, token_budget: int) -> HeadScores:
+def score_heads(decoder: Decoder, probes: Sequence[RetrievalProbe], *, token_budget: int) -> HeadScores:
     """The retrieval score of every head, averaged over the probes."""
     shape = decoder.shape
     strict, lax = (np.zeros((shape.n_layers, shape.n_heads)) for _ in range(2))
@@ -50,7 +50,7 @@ class _Copies:
     """Adds up, layer by layer, which heads look at the token that is about to be said."""
 
     shape: Shape
-    probes: Sequence[Probe]
+    probes: Sequence[RetrievalProbe]
     cuts: np.ndarray
     tokens: torch.Tensor
     strict: np.ndarray

@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from raypipe.lm.decoder import Decoder
 from raypipe.score.heads.causal_check import answers_of, draw_heads, effects_of, prose_losses
-from raypipe.score.heads.probes import Probe, make_probes, sentences
+from raypipe.score.heads.probes import RetrievalProbe, make_probes, sentences
 from raypipe.score.heads.retrieval_heads import score_heads, top_heads
 from tests.tiny import random_documents, reference_losses, tiny_model
 
@@ -87,7 +87,7 @@ def test_head_scores_equal_a_loop_over_explicit_attention_weights():
     for _ in range(6):
         ids = rng.integers(0, 6, 40)  # few tokens: many accidental hits
         ids[30:36] = ids[10:16]
-        probes.append(Probe(ids, np.arange(30, 36), (10, 16)))
+        probes.append(RetrievalProbe(ids, np.arange(30, 36), (10, 16)))
     expected = slow_scores(tiny_model(), probes)
     found = score_heads(Decoder(tiny_model(), max_tokens=64), probes, token_budget=100)
     np.testing.assert_allclose(found.strict, expected[0], atol=1e-9)
@@ -118,7 +118,7 @@ def test_draws_are_of_the_same_layers_and_hold_no_chosen_head():
 def test_effects_equal_the_slow_reference():
     model, heads = tiny_model(), [(1, 2), (3, 0)]
     documents = random_documents([40, 30])
-    probes = [Probe(one.numpy(), np.arange(20, 26), (3, 9)) for one in documents]
+    probes = [RetrievalProbe(one.numpy(), np.arange(20, 26), (3, 9)) for one in documents]
     decoder = Decoder(tiny_model(), max_tokens=64)
     answers = answers_of(decoder, [heads], probes, token_budget=64)
     prose = prose_losses(decoder, [heads], [one.numpy() for one in documents], token_budget=64)

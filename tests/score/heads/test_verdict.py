@@ -5,7 +5,7 @@ import pytest
 
 from raypipe.lm.decoder import Decoder
 from raypipe.score.heads.causal_check import causal_check
-from raypipe.score.heads.probes import Probe
+from raypipe.score.heads.probes import RetrievalProbe
 from raypipe.score.heads.retrieval_heads import score_heads, top_heads
 from raypipe.score.heads.verdict import Answers, ProbeResult, judge_draws, judge_task
 from tests.tiny import random_documents, tiny_model
@@ -100,4 +100,4 @@ def planted(rng):
     """A probe of random tokens whose answer stands in its context, and another value that doesn't."""
     ids = rng.integers(0, 200, 60)
     ids[50:56] = ids[10:16]
-    return Probe(ids, np.arange(50, 56), (10, 16), rng.integers(0, 200, 6))
+    return RetrievalProbe(ids, np.arange(50, 56), (10, 16), rng.integers(0, 200, 6))
