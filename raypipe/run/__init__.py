@@ -13,6 +13,6 @@ if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 # A Ray of this job's own listens on the loopback address alone, its metrics, which ask for no token, included: with
 # this setting, made for machines without clusters, Ray takes 127.0.0.1 for the machine's address. A cluster's nodes
-# must reach one another; there who may reach the ports of the metrics is for its network to say (README, On a cluster).
+# must reach one another; there who may reach the ports of the metrics is for its network to say (cluster/README.md).
 if "RAY_ADDRESS" not in os.environ:
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
