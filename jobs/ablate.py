@@ -14,20 +14,19 @@ from raypipe.runs import card as cards
 from raypipe.runs.stage import at_work
 from raypipe.runs.trials import TrialFiles
 
-from . import pretrain
 from .parts import settings
 from .parts.ablate_settings import AblateSettings
 from .parts.common import life_of, run_job, stage_name
+from .parts.pretraining import Sequences
 
 STAGE = "ablation"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(AblateSettings, pretrain.Config):
+class Config(AblateSettings):
     """Settings of ablate: its own, and those of pretrain that all trials share."""
 
-    heldout_documents: int = 2000
-    """Held-out documents that the loss is measured on, at most; the same ones for every arm and seed."""
+    sequences: Sequences = Sequences(heldout_documents=2000)  # the same ones for every arm and seed
 
 
 def main(config: Config) -> int:
@@ -37,14 +36,14 @@ def main(config: Config) -> int:
     from .parts.ablate_work import plan_work
 
     check(config)
-    pretrain.check(config)
+    config.check()
     if config.plan:
         from .parts.ablate_forecast import forecast
 
         print("\n".join(forecast(config)))
         return 0
-    stage = stage_name(STAGE, config)
-    with life_of(config, "ablate", stages=[stage], has_shards=True) as life:
+    stage = stage_name(STAGE, config.run)
+    with life_of(config.run, "ablate", recipe=config, stages=[stage], has_shards=True) as life:
         folder, listing = life.run / stage, check_run(config, life.run)
         work = plan_work(config, arms_of(config, life.run), listing, life.run, stage)
         if not life.is_restarting(stage):

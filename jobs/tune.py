@@ -19,12 +19,12 @@ from raypipe.runs.stage import at_work
 from raypipe.runs.trials import TrialFiles
 
 from .parts import settings
-from .parts.common import RunSettings, life_of, run_job, stage_name
-from .parts.tune_settings import SearchSettings, refuse_searches_without_effect
+from .parts.common import life_of, run_job, stage_name
+from .parts.tune_settings import TuneSettings, refuse_searches_without_effect
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(SearchSettings, RunSettings):
+class Config(TuneSettings):
     """Settings of tune."""
 
 

@@ -11,9 +11,8 @@ from raypipe.run.chain import run_chain
 from raypipe.runs.stage import at_work
 
 from .parts import settings
-from .parts.binary_data import BinarySettings, say_skipped
-from .parts.common import RunSettings, life_of, run_job, stage_name
-from .parts.training import TrainSettings
+from .parts.binary_data import say_skipped
+from .parts.common import life_of, run_job, stage_name
 from .parts.weak_to_strong.arms import arms_of, seeds_of
 from .parts.weak_to_strong.check import check
 from .parts.weak_to_strong.links import chain_of
@@ -23,14 +22,14 @@ from .parts.weak_to_strong.settings import WeakToStrongSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(WeakToStrongSettings, BinarySettings, TrainSettings, RunSettings):
+class Config(WeakToStrongSettings):
     """Settings of weak_to_strong."""
 
 
 def main(config: Config) -> int:
     """Train what isn't trained yet, then write RUN/weak_to_strong/results.json and table.txt."""
-    stage = stage_name(STAGE, config)
-    with life_of(config, "weak_to_strong", stages=[stage]) as life:
+    stage = stage_name(STAGE, config.run)
+    with life_of(config.run, "weak_to_strong", recipe=config, stages=[stage]) as life:
         folder = life.run / stage
         load_rows.cache_clear()  # files may have changed since this process last looked
         arms = arms_of(config, check(config))

@@ -14,13 +14,13 @@ from raypipe.models.tokenizer import open_vocabulary
 from raypipe.train.loop.flops import matrix_parameters, step_flops
 from raypipe.train.tasks.next_token import NextToken
 
-from .. import pretrain
 from .ablate_plan import BY_SCORES, FULL, RANDOM
+from .ablate_settings import AblateSettings
 
 MEASURED_S = 5.0
 
 
-def forecast(config: Any) -> list[str]:
+def forecast(config: AblateSettings) -> list[str]:
     """Arms, trials, tokens, FLOPs and device-hours, a line each.
 
     The arms are counted as if all scores were of one proxy, documents as if all were as long as a sequence.
@@ -29,8 +29,9 @@ def forecast(config: Any) -> list[str]:
     named = [FULL, RANDOM, *config.selectors]
     by_each = [len(config.scores) if selector in BY_SCORES else 1 for selector in config.selectors]
     n_arms = 1 + len(config.shares) * (1 + sum(by_each))
-    n_tokens = pretrain.n_steps(config) * config.batch_tokens
-    flops = step_flops(matrix_parameters(causal), causal.config, [_document(config)]) / config.length * n_tokens
+    n_tokens = config.sequences.n_steps * config.sequences.batch_tokens
+    one = step_flops(matrix_parameters(causal), causal.config, [_document(config)])
+    flops = one / config.sequences.length * n_tokens
     n_trials = n_arms * config.seeds
     rate, how = (config.flops_per_s, "as given") if config.flops_per_s else (_measured(config), "measured here")
     return [
@@ -43,7 +44,7 @@ def forecast(config: Any) -> list[str]:
     ]
 
 
-def _model(config: Any) -> Any:
+def _model(config: AblateSettings) -> Any:
     """The model without memory for its weights."""
     from transformers import AutoModelForCausalLM
 
@@ -51,25 +52,27 @@ def _model(config: Any) -> Any:
         return AutoModelForCausalLM.from_config(_sizes(config))
 
 
-def _sizes(config: Any) -> Any:
-    if config.model is not None:
-        return open_model(config.model).config()
-    vocabulary = open_vocabulary(config.tokenizer)
-    return config_of(config.shape, vocabulary_size=vocabulary.size, length=config.length, end=vocabulary.end)
+def _sizes(config: AblateSettings) -> Any:
+    if config.start.model is not None:
+        return open_model(config.start.model).config()
+    vocabulary = open_vocabulary(config.source.tokenizer)
+    return config_of(
+        config.start.shape, vocabulary_size=vocabulary.size, length=config.sequences.length, end=vocabulary.end
+    )
 
 
-def _document(config: Any, ids: np.ndarray | None = None) -> Document:
-    return Document(np.zeros(config.length, np.int32) if ids is None else ids, "", "", 0)
+def _document(config: AblateSettings, ids: np.ndarray | None = None) -> Document:
+    return Document(np.zeros(config.sequences.length, np.int32) if ids is None else ids, "", "", 0)
 
 
-def _measured(config: Any) -> float:
+def _measured(config: AblateSettings) -> float:
     """FLOPs a second that training of this very model reaches here, in passes of its own size, on its threads."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(max(1, int(config.cpus_per_worker or 1)))
+    torch.set_num_threads(max(1, int(config.training.cpus_per_worker or 1)))
     sizes = _sizes(config)
     task = NextToken(new_model(sizes, seed=0, initialisation="normal").to(device))
-    ids = np.random.default_rng(0).integers(sizes.vocab_size, size=config.length, dtype=np.int32)
-    rows = [_document(config, ids)] * config.micro_batch
+    ids = np.random.default_rng(0).integers(sizes.vocab_size, size=config.sequences.length, dtype=np.int32)
+    rows = [_document(config, ids)] * config.sequences.micro_batch
     tensors, models = task.collate(rows, device), Placed(task.module)
     passes, started = -1, 0.0
     while passes < 1 or time.perf_counter() - started < MEASURED_S:

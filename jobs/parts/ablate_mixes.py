@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from raypipe.storage.folder import Folder
 from raypipe.train.data.index import Listing, Mix, read_mix
 
 from .ablate_plan import FULL, RANDOM, AblationArm, selection_of
+from .ablate_settings import AblateSettings
 
 BLOCK_ROWS = 1 << 20
 
@@ -44,7 +44,7 @@ class Mixes:
 
 
 def write_mixes(
-    config: Any, arms: Sequence[AblationArm], run: Folder, stage: str, listing: Listing, *, n_tokens: int
+    config: AblateSettings, arms: Sequence[AblationArm], run: Folder, stage: str, listing: Listing, *, n_tokens: int
 ) -> Mixes:
     """Write the selection of every arm and seed into the stage, and count what they are.
 
@@ -66,28 +66,28 @@ def write_mixes(
         mixes.arms.setdefault(arm.name, figures)
         if arm.selector != FULL:
             mixes.chosen.setdefault(arm.name, _chosen(config, mix))
-    seeds = range(config.seed, config.seed + config.seeds)
+    seeds = range(config.training.seed, config.training.seed + config.seeds)
     mixes.trials += [Trial({"arm": arm.name, "mix": shas[arm.folder(seed)]}, seed) for seed in seeds for arm in arms]
     return mixes
 
 
-def _every(config: Any, arms: Sequence[AblationArm]) -> Iterator[tuple[AblationArm, int]]:
+def _every(config: AblateSettings, arms: Sequence[AblationArm]) -> Iterator[tuple[AblationArm, int]]:
     """Every selection once: (arm, seed)."""
     for arm in arms:
-        for seed in range(config.seed, config.seed + (config.seeds if arm.selector == RANDOM else 1)):
+        for seed in range(config.training.seed, config.training.seed + (config.seeds if arm.selector == RANDOM else 1)):
             yield arm, seed
 
 
-def _fractions(config: Any, run: Folder, share: float) -> dict[str, float]:
+def _fractions(config: AblateSettings, run: Folder, share: float) -> dict[str, float]:
     """The part of each group's tokens that all arms of this share take: what the best by the first scores hold."""
     return token_fractions(run, selection_of(config, AblationArm("influence", config.scores[0], share)))
 
 
-def _chosen(config: Any, mix: Mix) -> np.ndarray:
+def _chosen(config: AblateSettings, mix: Mix) -> np.ndarray:
     return mix.weight > (1 if config.mix == "upsample" else 0)
 
 
-def _figures(config: Any, arm: AblationArm, mix: Mix, n_tokens: int) -> Json:
+def _figures(config: AblateSettings, arm: AblationArm, mix: Mix, n_tokens: int) -> Json:
     """What an arm selected, in documents and in the trainee's tokens."""
     listing = mix.listing
     chosen = np.zeros(len(listing), bool) if arm.selector == FULL else _chosen(config, mix)
@@ -102,7 +102,7 @@ def _figures(config: Any, arm: AblationArm, mix: Mix, n_tokens: int) -> Json:
     }  # fmt: skip
 
 
-def _n_heldout(mix: Mix, config: Any) -> int:
+def _n_heldout(mix: Mix, config: AblateSettings) -> int:
     n = int((mix.is_heldout & (mix.listing.n_tokens > 1)).sum())
     if not n:
         raise ValueError(

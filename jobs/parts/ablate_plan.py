@@ -1,6 +1,5 @@
 """What `ablate` is to do: its arms, what each is compared with, and whether the run has what they need."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +10,16 @@ from raypipe.runs import card as cards
 from raypipe.runs.names import nearest
 from raypipe.select.rivals import OF_LOSSES, Selector
 from raypipe.select.selection import Selection
+from raypipe.settings.nested import changed, flat
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import Listing, read_listing
 
-from ..pretrain import check_tokens
+from .ablate_settings import AblateSettings
 from .idle import refuse_idle
+from .pretraining import PretrainSettings
+from .training import part
 from .tune_plan import RUNNING
-from .tune_space import NOT_SEARCHED, check_parts
+from .tune_space import NOT_SEARCHED
 from .tune_trial import HELDOUT
 
 RANDOM: Selector = "random"
@@ -53,7 +55,7 @@ class AblationArm:
         return f"arms/{self.name}-seed-{seed}" if self.selector == RANDOM else f"arms/{self.name}"
 
 
-def arms_of(config: Any, run: Folder) -> list[AblationArm]:
+def arms_of(config: AblateSettings, run: Folder) -> list[AblationArm]:
     """Every arm: random at every share and the full corpus first, then each selector by each scores.
 
     What only lengths decide, or only the proxy's losses, isn't run again for scores that have the same of them.
@@ -79,14 +81,14 @@ def pairs_of(arms: Sequence[AblationArm]) -> list[tuple[str, str]]:
     return [*others, *((FULL, name) for name in random.values())]
 
 
-def selection_of(config: Any, arm: AblationArm) -> Selection:
+def selection_of(config: AblateSettings, arm: AblationArm) -> Selection:
     """The settings that its rows are selected with."""
     names = ("share_of", "mix", "extra_copies", "adjust", "min_tokens", "min_domain_rows", "holdout")
     shared = {name: getattr(config, name) for name in names}
     return Selection(scores=arm.scores, score=config.score, share=arm.share, arms=(), seed=config.split_seed, **shared)
 
 
-def check(config: Any) -> None:
+def check(config: AblateSettings) -> None:
     """Refuse settings that leave nothing to compare, or that a trial takes from its arm.
 
     Raises
@@ -106,19 +108,18 @@ def check(config: Any) -> None:
         raise ValueError(f"seeds must be at least {MIN_SEEDS} for an interval, got {config.seeds}.")
     if not config.max_passes > 0:
         raise ValueError(f"max_passes must be above 0, got {config.max_passes}.")
-    if config.workers != 1:
-        raise ValueError(f"workers must be 1, a trial trains in one process; got {config.workers}.")
-    refuse_idle(config, ["selection", "read_from"], because="in ablate, where each arm has its own selection")
+    if config.training.workers != 1:
+        raise ValueError(f"workers must be 1, a trial trains in one process; got {config.training.workers}.")
+    refuse_idle(config.source, ["selection", "read_from"], because="in ablate, where each arm has its own selection")
     if "adjusted" not in config.selectors:
         refuse_idle(config, ["adjust"], because="without adjusted among --selectors")
     elif not config.adjust:
         raise ValueError("adjust must name what the score is adjusted for, got nothing.")
-    check_parts(config)
     for share in config.shares:
         selection_of(config, AblationArm(RANDOM, "scores", share)).check()
 
 
-def check_run(config: Any, run: Folder) -> Listing:
+def check_run(config: AblateSettings, run: Folder) -> Listing:
     """What was tokenised, once the run has all that the arms need and the metric is one that trials give.
 
     Raises
@@ -130,8 +131,8 @@ def check_run(config: Any, run: Folder) -> Listing:
     """
     for stage in config.scores:
         cards.finished_card(run, stage)
-    check_tokens(run, config.tokens, open_vocabulary(config.tokenizer), config.tokenizer)
-    listing = read_listing(run / config.tokens)
+    config.source.check(run, open_vocabulary(config.source.tokenizer))
+    listing = read_listing(run / config.source.tokens)
     known = [HELDOUT, DOMAIN_MEAN, *(f"{HELDOUT}/{domain}" for domain in listing.domains)]
     if config.metric not in known:
         raise ValueError(
@@ -140,14 +141,14 @@ def check_run(config: Any, run: Folder) -> Listing:
     return listing
 
 
-def base_of(config: Any, kind: type) -> Any:
+def base_of(config: AblateSettings) -> PretrainSettings:
     """The settings of pretrain that all trials share."""
-    own = {field.name: getattr(config, field.name) for field in dataclasses.fields(kind)}
-    return kind(**{**own, "name": None, "restart": None, "yes": False, "retry": "nothing", "read_from": config.output})
+    base = part(PretrainSettings, config)
+    return changed(base, name=None, restart=None, yes=False, retry="nothing", read_from=config.run.output)
 
 
-def identity_of(base: Any, listing: Listing) -> dict[str, Any]:
+def identity_of(base: PretrainSettings, listing: Listing) -> dict[str, Any]:
     """What can change a trial's metrics beside its arm's mix and its seed."""
     left_out = (*NOT_SEARCHED, *RUNNING, "selection", "read_from")
-    shared = {name: value for name, value in dataclasses.asdict(base).items() if name not in left_out}
+    shared = {name: value for name, value in flat(base).items() if name not in left_out}
     return dict(json.loads(json.dumps({"job": "pretrain", **shared, "tokens_sha256": listing.sha256})))

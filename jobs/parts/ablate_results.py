@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from raypipe.runs.trials import Result
 from raypipe.storage.folder import Folder
 
 from .ablate_plan import pairs_of
+from .ablate_settings import AblateSettings
 from .ablate_work import Ablation
 from .training import commit
 from .tune_trial import HELDOUT
@@ -35,7 +35,7 @@ def record(work: Ablation, results: Sequence[Result], *, run: Folder) -> Json:
         "comparisons": [asdict(one) for one in found],
         "winner": best.arm if best else None,
         "domains": by_domain(finished, pairs, mixes.listing.domains),
-        "heldout_documents": min(config.heldout_documents, mixes.n_heldout),
+        "heldout_documents": min(config.sequences.heldout_documents, mixes.n_heldout),
         "trained_tokens": work.n_tokens,
         "trials": [_told(result, work.identity) for result in results],
         "seconds": round(sum(result.seconds for result in results), 3),
@@ -115,16 +115,16 @@ def conclusion(found: Json) -> str:
     return "No difference shown: no arm is better than a random selection of its size."
 
 
-def lineage(config: Any, run: Folder, stage: str) -> list[Json]:
+def lineage(config: AblateSettings, run: Folder, stage: str) -> list[Json]:
     """From the figures back to the corpus: where each thing lies, and what its card says that it was made of."""
     jobs = ((read_run_file(run) or {}).get("jobs") or {}).values()
     sources = [uri for job in jobs for uri in job.get("recipe", {}).get("corpus") or ()]
-    tokens = (read_card(run / config.tokens) or {}).get("identity", {})
+    tokens = (read_card(run / config.source.tokens) or {}).get("identity", {})
     split = {name: getattr(config, name) for name in ("share_of", "mix", "holdout", "split_seed")}
     found = [
         _origin("figures", f"{stage}/{RECORD}", "the trials' files beside it", {"commit": commit()}),
         _origin("models", f"{stage}/TRIAL/run/train/model", "tokens and an arm's selection; TRIAL as in the table", {}),
-        _origin("tokens", config.tokens, "corpus", _some(tokens, "tokenizer_sha256", "vocabulary_size")),
+        _origin("tokens", config.source.tokens, "corpus", _some(tokens, "tokenizer_sha256", "vocabulary_size")),
         _origin("selections", f"{stage}/arms/ARM", "scores", split),
     ]
     for scores in config.scores:

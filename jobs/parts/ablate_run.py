@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from raypipe.report import write_report
 from raypipe.run.sweep import Sweep, sweep
@@ -14,12 +13,13 @@ from raypipe.runs.trials import Result, TrialFiles, run_here
 from raypipe.storage.folder import Folder
 
 from .ablate_results import RECORD, record, table_of
+from .ablate_settings import AblateSettings
 from .ablate_work import Ablation
 
 
-def run_trials(config: Any, work: Ablation, files: TrialFiles, life: Life) -> list[Result]:
+def run_trials(config: AblateSettings, work: Ablation, files: TrialFiles, life: Life) -> list[Result]:
     """How all trials ended, those that ended before included."""
-    retry = config.retry == "failed"
+    retry = config.run.retry == "failed"
     if config.on == "tune":
         need = work.need()
         plan = Sweep(work.trial(need), files, work.trials, need=need, goal=Goal(config.metric), retry=retry)

@@ -6,10 +6,12 @@ from typing import Literal
 from raypipe.select.rivals import Selector
 from raypipe.select.selection import Regressor
 
+from .pretraining import PretrainSettings
+
 
 @dataclass(frozen=True, kw_only=True)
-class AblateSettings:
-    """Which selections are compared, and how."""
+class AblateSettings(PretrainSettings):
+    """Those of pretrain that all trials share; which selections are compared, and how."""
 
     selectors: tuple[Selector, ...] = ("influence",)
     """Beside random and full, which are always run."""

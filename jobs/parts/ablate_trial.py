@@ -10,6 +10,7 @@ from raypipe.runs.trials import Metrics
 from raypipe.storage.folder import Folder
 
 from .ablate_plan import DOMAIN_MEAN, AblationArm
+from .pretraining import PretrainSettings
 from .tune_trial import HELDOUT, RUN, STAGES, JobTrial
 
 JOB = "pretrain"
@@ -19,7 +20,7 @@ JOB = "pretrain"
 class ArmTrial:
     """Trains on what an arm selected; selections and tokens are there, nothing is scored or tokenised."""
 
-    base: Any
+    base: PretrainSettings
     """pretrain's settings that all trials share."""
     stage: str
     """Of the run, that holds the arms' selections."""

@@ -12,12 +12,14 @@ from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.storage.uris import local_path
 
-from .training import pool_of
+from .training import TrainSettings
 
 T = TypeVar("T")
 
 
-def where_it_trained(config: Any, function: Callable[..., T], *arguments: Any, stopping: threading.Event) -> T:
+def where_it_trained(
+    training: TrainSettings, function: Callable[..., T], *arguments: Any, stopping: threading.Event
+) -> T:
     """What a function makes of its arguments: in this process, or on a worker where several trained.
 
     Its last argument, `is_stopping`, is given to it.
@@ -27,10 +29,10 @@ def where_it_trained(config: Any, function: Callable[..., T], *arguments: Any, s
     Stopped
         If `stopping` was set.
     """
-    if config.workers == 1:
+    if training.workers == 1:
         return function(*arguments, stopping.is_set)
     try:
-        return on_a_worker(pool_of(config), function, *arguments, is_stopping=stopping.is_set)
+        return on_a_worker(training.pool(), function, *arguments, is_stopping=stopping.is_set)
     except Interrupted as interrupted:
         raise Stopped(str(interrupted)) from interrupted
 

@@ -1,10 +1,10 @@
-"""What `finetune --learn choices` adds: its settings, its rows, and the evaluation before and after training."""
+"""What `finetune --learn choices` adds: the evaluation before and after training."""
 
 import json
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -17,55 +17,25 @@ from raypipe.report.escape import terminal_text
 from raypipe.storage.folder import Folder
 from raypipe.train.choices.labels import Labels
 from raypipe.train.choices.majority import majority_answers
-from raypipe.train.choices.prepare import ChoiceSettings, Prepared, prepare
+from raypipe.train.choices.prepare import Prepared
 from raypipe.train.choices.question import Question
-from raypipe.train.choices.read import ChoiceColumns, read_questions
 from raypipe.train.choices.tf_idf import tf_idf_answers
-from raypipe.train.data.examples import Examples
-from raypipe.train.data.loader import BatchLayout, ExampleLoader
 
 from .answering import here, start_device, where_it_trained
-from .training import engine_settings, part
+from .training import TrainSettings
 
 EVALUATION = "evaluation.json"
 START, OURS = "zero-shot", "finetuned"
 INTERVAL = "intervals hold 95 % of the resamples of cases"
 
 
-def load_choices(config: Any) -> Prepared:
-    """The questions of the settings' files, split and written out."""
-    return prepare(
-        read_questions(config.data, part(ChoiceColumns, config), where=config.where),
-        open_vocabulary(config.model),
-        part(ChoiceSettings, config),
-        length=config.length,
-        validation_share=config.heldout_share,
-        seed=config.seed,
-    )
-
-
-def as_examples(choices: Prepared) -> Examples:
-    """What is trained on and validated with; the test isn't among them."""
-    return Examples(choices.train, choices.validation, choices.left_out, [], [], [])
-
-
-def mixed_loader(
-    config: Any, choices: Prepared, layout: BatchLayout, count: Callable[[Document], int]
-) -> ExampleLoader[Document]:
-    """Examples of all tasks, mixed as the settings say."""
-    return ExampleLoader(choices.train, choices.validation, layout, config.seed, count, choices.order)
-
-
-def choices_identity(config: Any, choices: Prepared) -> dict[str, Any]:
-    """What of these settings can change a weight, beside the examples themselves."""
-    return {**asdict(part(ChoiceSettings, config)), "label_ids": choices.labels.ids.tolist()}
-
-
 @dataclass(frozen=True)
-class Evaluation:
+class ChoiceEvaluation:
     """Answers of the starting model and of the finetuned one, and what they are worth."""
 
-    config: Any
+    model: str
+    """What training starts from."""
+    training: TrainSettings
     choices: Prepared
     folder: Folder
     """Of the stage."""
@@ -73,7 +43,7 @@ class Evaluation:
 
     def start(self) -> None:
         """Let the starting model answer, before anything is learnt."""
-        self._answers(START, self.config.model)
+        self._answers(START, self.model)
 
     def finish(self) -> None:
         """Let the finetuned model answer, write evaluation.json and print the table."""
@@ -83,7 +53,7 @@ class Evaluation:
         given = {
             "majority": majority_answers(choices.all_train, choices.test),
             "tf-idf": tf_idf_answers(*_pairs(choices.learnt), choices.test),
-            START: self._answers(START, self.config.model),
+            START: self._answers(START, self.model),
             OURS: ours,
         }
         asked = choices.test
@@ -97,7 +67,7 @@ class Evaluation:
             ours=OURS,
         )
         known = {"steps": lineage["steps"], "validation_loss": lineage["heldout_loss"], "questions": choices.counts,
-                 "left_out": dict(choices.left_out.counts), "model": self.config.model,
+                 "left_out": dict(choices.left_out.counts), "model": self.model,
                  "interval": INTERVAL}  # fmt: skip
         self.folder.write(EVALUATION, json.dumps({**known, **found}, indent=1).encode())
         print(table_of(found))
@@ -108,10 +78,12 @@ class Evaluation:
         if self.folder.exists(file) and (known := json.loads(self.folder.read(file)))["key"] == key:
             return [response["answer"] for response in known["responses"]]
         print(f"{name}: {len(self.choices.test):,} test questions", file=sys.stderr)
-        choices, config = self.choices, self.config
-        n_threads = engine_settings(config)["n_threads"]
-        arguments = (model, config.model, config.dtype, n_threads, choices.labels, choices.test, choices.prompts)
-        given = where_it_trained(config, respond, *arguments, stopping=self.stopping)
+        choices, training = self.choices, self.training
+        arguments = (
+            model, self.model, training.precision.dtype, training.n_threads, choices.labels, choices.test,
+            choices.prompts,
+        )  # fmt: skip
+        given = where_it_trained(training, respond, *arguments, stopping=self.stopping)
         responses = [
             {"path": q.path, "row": q.row, "task": q.task, "answer": answer, "accepted": q.answers}
             for q, answer in zip(choices.test, given, strict=True)
@@ -122,7 +94,7 @@ class Evaluation:
     def _key(self, model: str | Folder) -> str:
         """Of everything that an answer depends on."""
         with here(model) as local:
-            digest = sha256(f"{open_model(local).sha256()} {self.config.dtype}".encode())
+            digest = sha256(f"{open_model(local).sha256()} {self.training.precision.dtype}".encode())
         digest.update(self.choices.labels.ids.tobytes())
         for question, prompt in zip(self.choices.test, self.choices.prompts, strict=True):
             digest.update(prompt.ids.tobytes() + json.dumps(question.choices).encode())

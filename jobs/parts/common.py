@@ -4,11 +4,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal
 
 from raypipe import sample
 from raypipe.corpus import Corpus
+from raypipe.corpus.shards import Reading
 from raypipe.models.causal import open_model
 from raypipe.run.cluster import Wanted
 from raypipe.run.event_loop import StageFailed
@@ -19,8 +20,12 @@ from raypipe.runs.life import REFUSED, Life
 from raypipe.runs.lock import Locked, LockLost
 from raypipe.runs.names import checked_stage
 from raypipe.runs.signals import Stopped
+from raypipe.settings.nested import flat
 from raypipe.storage.folder import Folder
 from raypipe.storage.uris import redact_text
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NETWORK = (
     "httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "huggingface_hub", "botocore", "boto3", "fsspec",
@@ -31,28 +36,16 @@ QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 """Standard error is for what the job has to say; whoever wants the libraries' own words sets these."""
 WORKER_BYTES = 2 << 30
 """What a worker needs beside its model: libraries, and the activations of a batch."""
+SAMPLE_COLUMNS = {"id_column": "id", "domain_column": "domain"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusSettings:
-    """Which rows, and where their columns are."""
+class CorpusSettings(Reading):
+    """Which files and rows, and where their columns are."""
 
     corpus: tuple[str, ...]
-    """[NAME=]URI of a folder, glob or file: Parquet or JSON (.gz, .zst, .bz2, .xz); NAME is the domain. Repeatable."""
-    text_column: str = "text"
-    """Column of the text; dotted where nested."""
-    id_column: str | None = None
-    """Column of the id; without one an id is PATH:ROW."""
-    domain_column: str | None = None
-    """Column of the domain, or of its path (`lang=en/`); dotted where nested."""
-    domain_from_path: str | None = None
-    """Regular expression whose first group, found in a file's path, is the domain."""
-    where: str | None = None
-    """SQL condition on a row's columns and its path's; rows that fail it are skipped as "filtered". NaN is null."""
-    limit: int | None = None
-    """Only the first N rows."""
-    max_line_bytes: int = 64 << 20
-    """A longer line of JSON is one skipped row, never held whole."""
+    """[NAME=]URI of a folder, glob or file of Parquet or JSON (.gz, .zst, .bz2, .xz), or `sample`; NAME is the domain.
+    Repeatable."""
 
     def to_corpus(self) -> Corpus:
         """The corpus that these settings describe; `sample` is the embedded one.
@@ -62,21 +55,12 @@ class CorpusSettings:
         ValueError
             If columns are named for the embedded one, which has its own.
         """
-        if self.corpus == (sample.SAMPLE,):
-            if self.text_column != "text" or self.id_column or self.domain_column or self.domain_from_path:
-                raise ValueError("corpus sample has its own columns; leave out the settings of columns and domains.")
-            folder = str(sample.corpus_folder())
-            return Corpus(sources=(folder,), id_column="id", domain_column="domain", where=self.where, limit=self.limit)
-        return Corpus(
-            sources=self.corpus,
-            text_column=self.text_column,
-            id_column=self.id_column,
-            domain_column=self.domain_column,
-            domain_from_path=self.domain_from_path,
-            where=self.where,
-            limit=self.limit,
-            max_line_bytes=self.max_line_bytes,
-        )
+        reading = {field.name: getattr(self, field.name) for field in fields(Reading)}
+        if self.corpus != (sample.SAMPLE,):
+            return Corpus(sources=self.corpus, **reading)
+        if self.text_column != "text" or self.id_column or self.domain_column or self.domain_from_path:
+            raise ValueError("corpus sample has its own columns; leave out the settings of columns and domains.")
+        return Corpus(sources=(str(sample.corpus_folder()),), **{**reading, **SAMPLE_COLUMNS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,25 +113,28 @@ class RunSettings:
     """failed: take up again the shards that were set aside."""
 
 
-def life_of(config: Any, job: str, *, stages: Sequence[str], has_shards: bool = False, is_main: bool = False) -> Life:
-    """The life of a job whose settings are RunSettings; `stages` are those that --restart may name.
+def life_of(
+    run: RunSettings, job: str, *, recipe: "DataclassInstance | None" = None, stages: Sequence[str],
+    has_shards: bool = False, is_main: bool = False,
+) -> Life:  # fmt: skip
+    """The life of a job on its run; `recipe` are all of its settings, `stages` those that --restart may name.
 
     Raises
     ------
     ValueError
         If --retry is given to a job that sets no shards aside.
     """
-    if config.retry != "nothing" and not has_shards:
-        raise ValueError(f"--retry {config.retry} has no effect in {job}, which sets no shards aside; leave it out.")
+    if run.retry != "nothing" and not has_shards:
+        raise ValueError(f"--retry {run.retry} has no effect in {job}, which sets no shards aside; leave it out.")
     return Life(
-        Folder(config.output), job, recipe=asdict(config), stages=stages, restart=config.restart, yes=config.yes,
+        Folder(run.output), job, recipe=flat(recipe or run), stages=stages, restart=run.restart, yes=run.yes,
         is_main=is_main,
     )  # fmt: skip
 
 
-def stage_name(stage: str, config: Any) -> str:
+def stage_name(stage: str, run: RunSettings) -> str:
     """The folder of a job's stage: its own name, and the suffix of --name."""
-    return checked_stage(f"{stage}-{config.name}") if config.name else stage
+    return checked_stage(f"{stage}-{run.name}") if run.name else stage
 
 
 def why_incomplete(card: Json) -> str | None:

@@ -20,7 +20,7 @@ from raypipe.train.data.examples import Examples
 
 from .answering import here, start_device, where_it_trained
 from .choices import EVALUATION, INTERVAL
-from .training import engine_settings
+from .finetuning import FinetuneSettings
 
 OURS = "finetuned"
 CHOSEN = "the weights were chosen by the {by} on these rows (--take best): the model's figures are a little too good"
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 class LabelEvaluation:
     """The finetuned model on the held-out rows, beside what word counts and the labels alone can do."""
 
-    config: Any
+    config: FinetuneSettings
     examples: Examples
     folder: Folder
     """Of the stage."""
@@ -43,21 +43,22 @@ class LabelEvaluation:
         if not examples.heldout:
             print("no held-out rows to evaluate on; raise --heldout-share.")
             return
-        known = {
-            "learn": self.config.learn, "model": self.config.model, "labels": examples.labels,
+        taking = self.config.taking
+        known: Json = {
+            "learn": self.config.examples.learn, "model": self.config.model, "labels": examples.labels,
             "n_train": len(examples.train), "left_out": examples.left_out.to_json(), "interval": INTERVAL,
-            "note": CHOSEN.format(by=self.config.best_by.replace("_", " ")) if self.config.take == "best" else None,
+            "note": CHOSEN.format(by=taking.best_by.replace("_", " ")) if taking.take == "best" else None,
         }  # fmt: skip
         outputs = self._outputs()
-        found = self._classes(outputs) if self.config.learn == "class" else self._numbers(outputs[:, 0])
+        found = self._classes(outputs) if self.config.examples.learn == "class" else self._numbers(outputs[:, 0])
         self.folder.write(EVALUATION, json.dumps({**known, **found}, indent=1).encode())
         print(table_of(found, note=known["note"]))
 
     def _outputs(self) -> np.ndarray:
         """The head's outputs for the held-out rows [n, k]."""
-        config, documents = self.config, self.examples.heldout
-        arguments = (self.folder / "model", config.dtype, engine_settings(config)["n_threads"], documents)
-        return where_it_trained(config, head_of_export, *arguments, stopping=self.stopping)
+        training, documents = self.config.training, self.examples.heldout
+        arguments = (self.folder / "model", training.precision.dtype, training.n_threads, documents)
+        return where_it_trained(training, head_of_export, *arguments, stopping=self.stopping)
 
     def _classes(self, outputs: np.ndarray) -> Json:
         y_train, y = (_labels(of).astype(int) for of in (self.examples.train, self.examples.heldout))

@@ -4,9 +4,10 @@ import dataclasses
 import json
 import subprocess
 import threading
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from raypipe.contracts.op import Pool
@@ -17,6 +18,8 @@ from raypipe.runs import card as cards
 from raypipe.runs.life import Life
 from raypipe.runs.signals import Stopped
 from raypipe.runs.stage import at_work
+from raypipe.settings.identity import RUNNING, identity_of
+from raypipe.settings.nested import flat
 from raypipe.storage.folder import Folder
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.optimiser import Optimiser
@@ -25,42 +28,99 @@ from raypipe.train.loop.journal import busy_s
 from raypipe.train.loop.plan import TrainingPlan
 from raypipe.train.loop.schedule import Schedule
 
-from .idle import names_of, refuse_idle
+from .idle import refuse_idle
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from raypipe.train.loop.checkpoint import State
 
-P = TypeVar("P")
+P = TypeVar("P", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(Schedule, Optimiser, Precision, Zero):
+class TrainSettings:
     """How training runs, whatever is trained."""
 
+    schedule: Schedule = Schedule()
+    optimiser: Optimiser = Optimiser()
+    precision: Precision = Precision()
+    zero: Zero = field(default=Zero(), metadata=RUNNING)  # but with --engine deepspeed, see `identity`
     engine: Literal["torch", "deepspeed"] = "torch"
     """torch: every worker holds the whole model. deepspeed: ZeRO, see --zero-stage."""
     seed: int = 0
     """Of the order of the data and of new weights."""
-    save_every: int = 500
+    save_every: int = field(default=500, metadata=RUNNING)
     """Steps between checkpoints."""
-    heldout_every: int = 0
+    heldout_every: int = field(default=0, metadata=RUNNING)
     """Steps between measurements of the held-out loss by domain; 0: at the end only."""
-    keep: int = 2
+    keep: int = field(default=2, metadata=RUNNING)
     """Checkpoints that are kept beside the best held-out one."""
-    workers: int = 1
+    workers: int = field(default=1, metadata=RUNNING)
     """Processes that train together; 1: this one."""
-    gpus_per_worker: float | None = None
+    gpus_per_worker: float | None = field(default=None, metadata=RUNNING)
     """GPUs that a worker reserves; None: 1 where there are GPUs, else 0."""
-    cpus_per_worker: float | None = None
+    cpus_per_worker: float | None = field(default=None, metadata=RUNNING)
     """CPUs that a worker reserves, and so its threads; None: 1, or all of this machine's for a worker alone."""
-    max_failures: int = 3
+    max_failures: int = field(default=3, metadata=RUNNING)
     """How often lost workers are started again, from the last checkpoint."""
-    tensorboard: bool = False
+    tensorboard: bool = field(default=False, metadata=RUNNING)
     """Also write RUN/train/tensorboard."""
+
+    def check(self) -> None:
+        """Refuse settings of an engine that isn't taken.
+
+        Raises
+        ------
+        ValueError
+            With the first.
+        """
+        if self.engine != "deepspeed":
+            refuse_idle(self.zero, because="without --engine deepspeed")
+
+    def identity(self) -> dict[str, Any]:
+        """What can change a weight, for the card."""
+        return identity_of(*([self, self.zero] if self.engine == "deepspeed" else [self]))
+
+    def plan(self, n_steps: int) -> TrainingPlan:
+        """How long, and what happens when.
+
+        Raises
+        ------
+        ValueError
+            If checkpoints have no distance.
+        """
+        if self.save_every < 1:
+            raise ValueError(f"save_every must be at least 1, got {self.save_every}.")
+        return TrainingPlan(n_steps, self.schedule, self.seed, self.save_every, self.heldout_every)
+
+    @property
+    def n_threads(self) -> int | None:
+        """Of a worker's own arithmetic; None: as many as torch takes."""
+        return None if self.cpus_per_worker is None else max(1, int(self.cpus_per_worker))
+
+    def engine_settings(self) -> dict[str, Any]:
+        """The engine's part of a Training."""
+        return {
+            "optimiser": self.optimiser,
+            "precision": self.precision,
+            "zero": self.zero if self.engine == "deepspeed" else None,
+            "keep": self.keep,
+            "tensorboard": self.tensorboard,
+            "n_threads": self.n_threads,
+        }
+
+    def pool(self) -> Pool:
+        """The resources of the workers; with several the cluster is joined."""
+        if self.workers == 1 and not self.gpus_per_worker:
+            import torch
+
+            return Pool(num_gpus=float(torch.cuda.is_available() and self.gpus_per_worker is None))
+        return Wanted(self.workers, self.workers, self.gpus_per_worker, self.cpus_per_worker or 1.0).pool
 
 
 def run_training(
-    config: Any, training: Training, life: Life, stage: str,
+    settings: TrainSettings, training: Training, life: Life, stage: str,
     *, first: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
     """Train a stage of a run; at the end the run's report is written anew.
@@ -71,7 +131,7 @@ def run_training(
         cards.check_identity(stage, cards.read_card(training.folder), training.identity)
     life.begin()
     try:
-        state = train_stage(config, training, stage, life.stopping, first=first, then=then)
+        state = train_stage(settings, training, stage, life.stopping, first=first, then=then)
     except Stopped:
         write_report(life.run)  # of what there is so far
         raise
@@ -81,7 +141,7 @@ def run_training(
 
 
 def train_stage(
-    config: Any, training: Training, stage: str, stopping: threading.Event,
+    settings: TrainSettings, training: Training, stage: str, stopping: threading.Event,
     *, first: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None,
 ) -> "State":  # fmt: skip
     """Train to the end, between `first` and `then`, with a card beside the files, as every stage has.
@@ -99,87 +159,40 @@ def train_stage(
     from raypipe.run.trainer import fit  # not before: a refusal needs neither Ray nor torch
 
     card = card or {"stage": stage, "kind": "train", "identity": training.identity}
-    card |= {"versions": cards.versions(), "running": {"workers": config.workers}}
+    card |= {"versions": cards.versions(), "running": {"workers": settings.workers}}
     with at_work(folder, card):
         try:
             first()
             state = fit(
                 training,
-                n_workers=config.workers,
-                pool=pool_of(config),
-                max_failures=config.max_failures,
+                n_workers=settings.workers,
+                pool=settings.pool(),
+                max_failures=settings.max_failures,
                 stopping=stopping,
             )
             then()
         finally:
-            card["times"]["busy_s"] = busy_s(folder / "metrics", n_workers=config.workers)
+            card["times"]["busy_s"] = busy_s(folder / "metrics", n_workers=settings.workers)
         card["counts"] = asdict(state) | {"tokens": state.size}
     return state
 
 
-def plan_of(config: Any, steps: int) -> TrainingPlan:
-    """How long, and what happens when."""
-    if config.save_every < 1:
-        raise ValueError(f"save_every must be at least 1, got {config.save_every}.")
-    return TrainingPlan(steps, part(Schedule, config), config.seed, config.save_every, config.heldout_every)
+def part(kind: type[P], config: object) -> P:
+    """The settings of one part of a job that has them among its own."""
+    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})
 
 
-def check_engine(config: Any) -> None:
-    """Refuse settings of an engine that isn't taken.
-
-    Raises
-    ------
-    ValueError
-        With the first.
-    """
-    if config.engine != "deepspeed":
-        refuse_idle(config, names_of(Zero), because="without --engine deepspeed")
-
-
-def engine_settings(config: Any) -> dict[str, Any]:
-    """The engine's part of a Training."""
-    return {
-        "optimiser": part(Optimiser, config),
-        "precision": part(Precision, config),
-        "zero": part(Zero, config) if config.engine == "deepspeed" else None,
-        "keep": config.keep,
-        "tensorboard": config.tensorboard,
-        "n_threads": None if config.cpus_per_worker is None else max(1, int(config.cpus_per_worker)),
-    }
-
-
-def training_identity(config: Any) -> dict[str, Any]:
-    """The settings of training that can change a weight; workers, passes and intervals can't."""
-    schedule, optimiser = asdict(part(Schedule, config)), asdict(part(Optimiser, config))
-    engine = {"engine": config.engine, "dtype": config.dtype, "seed": config.seed}
-    zero = {"zero_stage": config.zero_stage} if config.engine == "deepspeed" else {}
-    return {**schedule, **optimiser, **engine, **zero}
-
-
-def part(kind: type[P], config: Any) -> P:
-    """The settings of one part of a job."""
-    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})  # type: ignore
-
-
-def pool_of(config: Any) -> Pool:
-    """The resources of the workers; with several the cluster is joined."""
-    if config.workers == 1 and not config.gpus_per_worker:
-        import torch
-
-        return Pool(num_gpus=float(torch.cuda.is_available() and config.gpus_per_worker is None))
-    return Wanted(config.workers, config.workers, config.gpus_per_worker, config.cpus_per_worker or 1.0).pool
-
-
-def lineage(config: Any, identity: dict[str, Any], state: "State") -> dict[str, Any]:
-    """Where a model comes from: run, data, settings, versions."""
-    run, source = Folder(config.output), Folder(getattr(config, "read_from", None) or config.output)
-    stages = {name: getattr(config, name, "none") for name in ("tokens", "selection")}
-    read = {name: cards.read_card(source / stage) for name, stage in stages.items() if stage != "none"}
-    made_from = {name: card["identity"] for name, card in read.items() if card is not None}
+def lineage(
+    config: "DataclassInstance", identity: dict[str, Any], state: "State", *, run: Folder,
+    read: Mapping[str, Folder] = MappingProxyType({}),
+) -> dict[str, Any]:  # fmt: skip
+    """Where a model comes from: run, data, settings, versions; `read`: the stages that it was made from."""
+    found = {name: card for name, folder in read.items() if (card := cards.read_card(folder)) is not None}
     return {
         "run": run.uri, "steps": state.step, "tokens_seen": state.size, "order": state.order,
-        "heldout_loss": state.heldout, "identity": identity, **made_from, "commit": commit(),
-        "settings": json.loads(json.dumps(asdict(config))), "versions": cards.versions(), "created": cards.now(),
+        "heldout_loss": state.heldout, "identity": identity, **{name: card["identity"] for name, card in found.items()},
+        "commit": commit(), "settings": json.loads(json.dumps(flat(config))), "versions": cards.versions(),
+        "created": cards.now(),
     }  # fmt: skip
 
 

@@ -15,9 +15,12 @@ from raypipe.runs.life import Life
 from raypipe.runs.names import nearest
 from raypipe.runs.space import Range, Space, Values
 from raypipe.runs.trials import Result, Trial, TrialFiles
+from raypipe.settings.nested import changed, flat
 
 from . import settings
-from .tune_space import NOT_SEARCHED, check_parts, check_space
+from .pretraining import PretrainSettings
+from .tune_settings import TuneSettings
+from .tune_space import NOT_SEARCHED, TrainingJob, check_space
 from .tune_trial import HELDOUT, JobTrial, known_metrics
 
 RUNNING = ("save_every", "keep", "max_failures", "tensorboard")
@@ -31,7 +34,7 @@ class Search:
     """A search that can be run."""
 
     job: str
-    base: Any
+    base: TrainingJob
     """The job's settings."""
     space: dict[str, Values | Range]
     goal: Goal
@@ -44,7 +47,7 @@ class Search:
     @property
     def trial_identity(self) -> dict[str, Any]:
         """What can change a trial's metrics beside its own settings and seed."""
-        shared = {name: value for name, value in dataclasses.asdict(self.base).items()
+        shared = {name: value for name, value in flat(self.base).items()
                   if name not in (*NOT_SEARCHED, *RUNNING, *self.space)}  # fmt: skip
         stops = {**dataclasses.asdict(self.asha), "metric": self.goal.metric} if self.asha else None
         return dict(json.loads(json.dumps({"job": self.job, **shared, "asha": stops})))
@@ -62,15 +65,15 @@ class Search:
 
     def need(self, *, has_gpus: bool) -> Need:
         """What one trial takes."""
-        gpus = self.base.gpus_per_worker
-        return Need(cpus=self.base.cpus_per_worker or 1.0, gpus=float(has_gpus) if gpus is None else gpus)
+        gpus = self.base.training.gpus_per_worker
+        return Need(cpus=self.base.training.cpus_per_worker or 1.0, gpus=float(has_gpus) if gpus is None else gpus)
 
     def trial(self, need: Need | None = None) -> JobTrial:
         """The function that runs a trial."""
         return JobTrial(self.job, self.base, need or self.need(has_gpus=False))
 
 
-def plan_search(config: Any, space: Space) -> Search:
+def plan_search(config: TuneSettings, space: Space) -> Search:
     """The search that tune's settings ask for; whatever is wrong with them ends here, before anything is started.
 
     Raises
@@ -78,20 +81,19 @@ def plan_search(config: Any, space: Space) -> Search:
     ValueError
         With the setting and what it must be.
     """
-    module, base = importlib.import_module(f"..{config.job}", __package__), read_base(config)
-    if base.workers != 1:
-        raise ValueError(f"workers of {config.config} must be 1, a trial trains in one process; got {base.workers}.")
-    check_parts(base)
-    found = check_space(space, base, job=config.job, check=module.check)
+    base = read_base(config)
+    if (workers := base.training.workers) != 1:
+        raise ValueError(f"workers of {config.config} must be 1, a trial trains in one process; got {workers}.")
+    found = check_space(space, base, job=config.job)
     check_metric(config, base, found)
     asha = asha_of(config, base, found) if config.scheduler == "asha" else None
     goal = Goal(config.metric, "max" if config.metric in HIGHEST else "min")
     goal = goal if config.mode == "auto" else dataclasses.replace(goal, mode=config.mode)
-    seed = base.seed if config.seed is None else config.seed
+    seed = base.training.seed if config.seed is None else config.seed
     return Search(config.job, base, found, goal, seed, config.trials, config.search, asha)
 
 
-def read_base(config: Any) -> Any:
+def read_base(config: TuneSettings) -> TrainingJob:
     """The job's settings that all trials share.
 
     Raises
@@ -101,17 +103,17 @@ def read_base(config: Any) -> Any:
     """
     kind = importlib.import_module(f"..{config.job}", __package__).Config
     given = settings.read_file(kind, config.config)
-    base = settings.parse(
+    base: TrainingJob = settings.parse(
         kind, ["--config", config.config, *([] if "output" in given else ["--output", config.output])]
     )
-    if config.job == "pretrain" and base.read_from is None:
+    if isinstance(base, PretrainSettings) and base.source.read_from is None:
         if "output" not in given:
             raise ValueError(f"{config.config} must say by `output` or `read_from` which run holds the tokens.")
-        base = dataclasses.replace(base, read_from=base.output)
-    return dataclasses.replace(base, output=config.output, name=None, restart=None, yes=False, retry="nothing")
+        base = changed(base, read_from=base.run.output)
+    return changed(base, output=config.output, name=None, restart=None, yes=False, retry="nothing")
 
 
-def check_metric(config: Any, base: Any, space: Space) -> None:
+def check_metric(config: TuneSettings, base: TrainingJob, space: Space) -> None:
     """Refuse a metric that no trial gives, or that ASHA can't go by.
 
     Raises
@@ -127,7 +129,7 @@ def check_metric(config: Any, base: Any, space: Space) -> None:
         raise ValueError(f"ASHA goes by {HELDOUT}, which is measured on the way, got --metric {config.metric}.")
 
 
-def asha_of(config: Any, base: Any, space: Space) -> Asha:
+def asha_of(config: TuneSettings, base: TrainingJob, space: Space) -> Asha:
     """The rungs of ASHA.
 
     Raises
@@ -139,8 +141,8 @@ def asha_of(config: Any, base: Any, space: Space) -> Asha:
     first, steps = config.first_steps or every, _highest("steps", base, space)
     if not every:
         raise ValueError("ASHA needs held-out losses on the way; set heldout_every in the job's settings.")
-    if steps is None and config.job == "pretrain" and base.train_tokens is not None:
-        steps = -(-base.train_tokens // base.batch_tokens)
+    if steps is None and isinstance(base, PretrainSettings) and base.sequences.train_tokens is not None:
+        steps = base.sequences.n_steps
     if steps is None:
         raise ValueError("ASHA needs to know the last step; give `steps` in the job's settings.")
     if not every <= first < steps:
@@ -150,10 +152,10 @@ def asha_of(config: Any, base: Any, space: Space) -> Asha:
     return Asha(int(steps), int(first), config.reduction)
 
 
-def _highest(name: str, base: Any, space: Space) -> Any:
+def _highest(name: str, base: TrainingJob, space: Space) -> Any:
     axis = space.get(name)
     if axis is None:
-        return getattr(base, name)
+        return flat(base)[name]
     return axis.high if isinstance(axis, Range) else max((value for value in axis.values if value), default=None)
 
 

@@ -9,6 +9,7 @@ import yaml
 from raypipe.run.sweep_search import Goal, distributions, point_of
 from raypipe.runs.space import Space
 from raypipe.runs.trials import Result
+from raypipe.settings.nested import changed, flat, settings_of
 from raypipe.storage.folder import Folder
 
 from .tune_plan import Search
@@ -92,11 +93,12 @@ def write_best(run: Folder, search: Search, best: Result) -> str:
     """
     from .tune_space import applied
 
-    config = dataclasses.replace(applied(search.base, best.trial.settings), seed=best.trial.seed)
+    config = changed(applied(search.base, best.trial.settings), seed=best.trial.seed)
+    found, known = flat(config), settings_of(type(config))
     recipe = {
-        field.name: list(value) if isinstance(value, tuple) else value
-        for field in dataclasses.fields(config)
-        if field.name not in OF_A_RUN and (value := getattr(config, field.name)) != field.default
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in found.items()
+        if name not in OF_A_RUN and value != known[name].default
     }
     metric = f"{search.goal.metric} {best.metrics[search.goal.metric]:.6g}"
     said = f"# {search.job}: the best of a search by {metric}, trial {best.trial.name(search.trial_identity)}\n"

@@ -1,13 +1,14 @@
 """Settings of a search, and which of them don't go together."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from .common import RunSettings
 from .idle import refuse_idle
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchSettings:
+class TuneSettings(RunSettings):
     """What is searched, by what, and how long."""
 
     job: Literal["finetune", "pretrain"]
@@ -36,7 +37,7 @@ class SearchSettings:
     """tune: trials side by side on Ray Tune. here: one after the other in this process."""
 
 
-def refuse_searches_without_effect(config: Any) -> None:
+def refuse_searches_without_effect(config: TuneSettings) -> None:
     """Refuse settings that the kind of search doesn't look at, and searches that need Tune without it.
 
     Raises

@@ -2,54 +2,50 @@
 
 import dataclasses
 import types
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from raypipe.runs.names import nearest
 from raypipe.runs.space import Range, Space, Values
+from raypipe.settings.nested import changed, settings_of
 
-from .training import part
+from .finetuning import FinetuneSettings
+from .pretraining import PretrainSettings
 
+TrainingJob = PretrainSettings | FinetuneSettings
+"""Settings of the jobs that can be searched."""
+J = TypeVar("J", bound=TrainingJob)
 NOT_SEARCHED = ("output", "name", "restart", "yes", "retry", "seed", "workers", "cpus_per_worker", "gpus_per_worker")
 """Settings of the job that are of the run, not of the model."""
 
 
-def check_space(space: Space, base: Any, *, job: str, check: Callable[[Any], None]) -> dict[str, Values | Range]:
+def check_space(space: Space, base: TrainingJob, *, job: str) -> dict[str, Values | Range]:
     """The space as the job's settings have it: ends of a setting that takes fractions aren't whole numbers' ends.
 
-    Every value, and each end of a range, is set beside the first ones of the others and given to `check`.
+    Every value, and each end of a range, is set beside the first ones of the others and checked by the job.
 
     Raises
     ------
     ValueError
         With the setting, what it must be, and the nearest right spelling.
     """
-    hints = get_type_hints(type(base))
+    hints = {name: setting.hint for name, setting in settings_of(type(base)).items()}
     found = {name: _fitting(name, axis, hints, job=job) for name, axis in space.items()}
     ends = {name: axis.values if isinstance(axis, Values) else (axis.low, axis.high) for name, axis in found.items()}
     first = {name: values[0] for name, values in ends.items()}
     for name, values in ends.items():
         for value in values:
             try:
-                config = applied(base, {**first, name: value})
-                check_parts(config)
-                check(config)
+                applied(base, {**first, name: value}).check()
             except (ValueError, FileNotFoundError) as error:
                 raise ValueError(f"the space's {name} {value!r} is refused: {error}") from error
     return found
 
 
-def applied(base: Any, settings: Mapping[str, Any]) -> Any:
+def applied(base: J, settings: Mapping[str, Any]) -> J:
     """The base's settings with a trial's in their place."""
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-    return dataclasses.replace(base, **given)
-
-
-def check_parts(config: Any) -> None:
-    """Let each part of the settings look at its own: of several, a job's settings run only the first's check."""
-    for kind in type(config).__mro__[1:]:
-        if dataclasses.is_dataclass(kind) and "__post_init__" in vars(kind):
-            part(kind, config)
+    return changed(base, **given)
 
 
 def _fitting(name: str, axis: Values | Range, hints: Mapping[str, Any], *, job: str) -> Values | Range:

@@ -1,6 +1,5 @@
 """A trial of `tune`: the job itself, in the trial's own folder, and what it came to."""
 
-import dataclasses
 import importlib
 import json
 import time
@@ -13,10 +12,12 @@ from raypipe.run.sweep import Need
 from raypipe.runs.lock import Locked
 from raypipe.runs.signals import Stopped
 from raypipe.runs.trials import LOOK_EVERY_S, Metrics, report
+from raypipe.settings.nested import changed
 from raypipe.storage.folder import Folder
 from raypipe.train.loop.journal import read_journal
 
-from .tune_space import applied
+from .pretraining import PretrainSettings
+from .tune_space import TrainingJob, applied
 
 STAGES = {"finetune": "finetune", "pretrain": "train"}
 """The jobs that can be tuned, and the stage that each trains."""
@@ -31,7 +32,7 @@ class JobTrial:
     """Runs a training job with a trial's settings; goes on where a killed process of the same trial was."""
 
     job: str
-    base: Any
+    base: TrainingJob
     """Settings of the job that all trials share."""
     need: Need
 
@@ -45,11 +46,11 @@ class JobTrial:
         RuntimeError
             If it ended otherwise than finished.
         """
-        config = dataclasses.replace(
+        config = changed(
             applied(self.base, settings), seed=seed, output=(folder / RUN).uri,
             cpus_per_worker=self.need.cpus, gpus_per_worker=None,
         )  # fmt: skip
-        stage = Folder(config.output) / STAGES[self.job]
+        stage = Folder(config.run.output) / STAGES[self.job]
         for line in read_journal(stage / "metrics"):
             if HELDOUT in line:
                 report(line["step"], **_heldout(line))
@@ -57,11 +58,11 @@ class JobTrial:
         if status in STOPPED:
             raise Stopped("stopped in a trial; go on with the same command.")
         if status:
-            raise RuntimeError(f"{self.job} ended with status {status}; see {config.output}/run.json.")
+            raise RuntimeError(f"{self.job} ended with status {status}; see {config.run.output}/run.json.")
         return metrics_of(stage)
 
 
-def _run(job: str, config: Any) -> int:
+def _run(job: str, config: TrainingJob) -> int:
     """The job's exit status; another process that is still at the trial is waited for."""
     main = importlib.import_module(f"..{job}", __package__).main
     while True:
@@ -95,9 +96,9 @@ def _evaluated(found: dict[str, Any]) -> dict[str, float]:
     return {ACCURACY: float(found["mean_over_tasks"]["accuracy"][ours]["mean"])}
 
 
-def known_metrics(job: str, base: Any) -> list[str]:
+def known_metrics(job: str, base: TrainingJob) -> list[str]:
     """The metrics that a trial of these settings gives; those by domain are HELDOUT/DOMAIN beside."""
-    if job == "pretrain":
-        return [LOSS] if base.selection == "none" else [LOSS, HELDOUT]
-    measured = {"answers": [], "class": [ACCURACY], "choices": [ACCURACY], "number": [ERROR]}[base.learn]
-    return [LOSS, HELDOUT, *measured] if base.heldout_share > 0 else [LOSS]
+    if isinstance(base, PretrainSettings):
+        return [LOSS] if base.source.selection == "none" else [LOSS, HELDOUT]
+    measured = {"answers": [], "class": [ACCURACY], "choices": [ACCURACY], "number": [ERROR]}[base.examples.learn]
+    return [LOSS, HELDOUT, *measured] if base.examples.heldout_share > 0 else [LOSS]

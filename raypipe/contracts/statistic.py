@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Protocol
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from raypipe.contracts.score import Score
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Quantity = Literal["nll", "nll_masked", "log_prob_mean", "log_prob_std", "zlib_bytes"]
 """What a statistic may need, of documents one after the other with p predicted tokens in all:
@@ -39,6 +43,13 @@ class Statistic(Protocol):
 def name_of(statistic: type) -> str:
     """What a scorer is called on the command line and in cards: `min-k` for MinK."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", statistic.__name__).lower()
+
+
+def described(statistic: Any) -> str:
+    """A scorer by name and settings, as cards have it: `min-k fraction=0.2`."""
+    part: DataclassInstance = statistic
+    settings = (f"{field.name}={getattr(part, field.name)}" for field in fields(part))
+    return " ".join([name_of(type(statistic)), *settings])
 
 
 def mean_by_document(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:

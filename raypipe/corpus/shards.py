@@ -1,11 +1,13 @@
 """What a corpus and a shard of it are: the values that a plan, a card and an output file name."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
 from urllib.parse import quote
+
+from raypipe.settings.identity import RUNNING
 
 MAX_QUOTED = 150
 """Longest quoted path in a key, in bytes: a file name may have 255, and a temporary one needs some of them."""
@@ -18,12 +20,10 @@ class UnreadableFile(OSError):
     """A source file can't be read: its shard is set aside, the others go on."""
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Everything that says what the rows are: part of the identity of each stage that reads them."""
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Which rows of files are read, and where their columns are."""
 
-    sources: tuple[str, ...]
-    """Folders, globs or files: `[NAME=]URI`; NAME becomes the domain of the rows. `./a=b` is a path with a `=`."""
     text_column: str = "text"
     """Column of the text; dotted inside a struct or a JSON object, as are the next two. Those may also be columns of
     the path, `lang=en/part-0.parquet`, which stand before the file's own."""
@@ -41,6 +41,14 @@ class Corpus:
     """Only the first rows in corpus order."""
     max_line_bytes: int = 64 * 2**20
     """A longer line of JSON is skipped, and never held whole."""
+
+
+@dataclass(frozen=True)
+class Corpus(Reading):
+    """Everything that says what the rows are: part of the identity of each stage that reads them."""
+
+    sources: tuple[str, ...] = field(metadata=RUNNING)  # where they lie; what they hold is in the shards' names
+    """Folders, globs or files: `[NAME=]URI`; NAME becomes the domain of the rows. `./a=b` is a path with a `=`."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without looking at a file.

@@ -1,9 +1,9 @@
 """One forward pass over documents that serves every statistic: the intact model and one set of heads neutralised."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
 from raypipe.contracts.op import TOKENS
-from raypipe.contracts.statistic import PerToken, Quantity, Statistic
+from raypipe.contracts.statistic import PerToken, Quantity, Statistic, described
 from raypipe.lm.heads import Head, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.plan import plan_batches
@@ -20,6 +20,7 @@ from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import DeviceLost, open_model
 from raypipe.score.text import repeated_lines, zlib_bytes
 from raypipe.score.tokens import windows
+from raypipe.settings.identity import counts_as
 
 if TYPE_CHECKING:  # these need torch, which readers, and a driver that finds nothing to do, never load
     import torch
@@ -35,14 +36,27 @@ NOT_FINITE = "loss isn't finite"
 FLOAT8 = "float8"
 
 
+def _digests(ref: str) -> Mapping[str, Any]:
+    model = open_model(ref)
+    return {"model_sha256": model.sha256(), "tokenizer_sha256": model.tokenizer_sha256()}
+
+
+def _names(statistics: tuple[Statistic, ...]) -> Mapping[str, Any]:
+    return {"scorers": [described(statistic) for statistic in statistics]}
+
+
+def _if_any(compiler: str | None) -> Mapping[str, Any]:
+    return {"compiler": compiler} if compiler else {}  # fused products round in other places
+
+
 @dataclass
 class ForwardPass:
     """The Op behind every scorer: texts to token ids ahead of the device, token ids to scores on it."""
 
-    model: str
+    model: str = field(metadata=counts_as(_digests))
     """Folder, org/name@revision, GGUF file, or `sample`."""
 
-    statistics: tuple[Statistic, ...]
+    statistics: tuple[Statistic, ...] = field(metadata=counts_as(_names))
     """The scorers that share this pass."""
 
     heads: tuple[Head, ...] = ()
@@ -58,7 +72,7 @@ class ForwardPass:
     token_budget: int = 4096
     """Tokens that go through the model together."""
 
-    compiler: str | None = None
+    compiler: str | None = field(default=None, metadata=counts_as(_if_any))
     """Backend of torch.compile for the layers and the loss: inductor on GPUs; None: as they are."""
 
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN, "n_bytes")

@@ -31,6 +31,9 @@ def _nothing(_: Any) -> Mapping[str, Any]:
 RUNNING: Mapping[str, Any] = counts_as(_nothing)
 """Metadata of a field that can't change a byte of a result, and may change at any time: workers, limits, intervals."""
 
+BY_CONTENT: Mapping[str, Any] = counts_as(_nothing)
+"""Metadata of a field that counts by what it leads to, which the stage finds and gives: files by their rows' hash."""
+
 
 def identity_of(*parts: "DataclassInstance", **found: Any) -> Json:
     """The identity of a stage: the settings of its parts by name, those of parts in parts among them; and what was

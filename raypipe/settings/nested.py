@@ -30,8 +30,7 @@ class Setting:
     """MISSING: it must be given."""
 
 
-@lru_cache
-def settings_of(kind: "type[DataclassInstance]") -> Mapping[str, Setting]:
+def settings_of(kind: type) -> Mapping[str, Setting]:
     """The settings of a job or of a part by name, in their order.
 
     Raises
@@ -39,6 +38,11 @@ def settings_of(kind: "type[DataclassInstance]") -> Mapping[str, Setting]:
     TypeError
         If two have the same name.
     """
+    return _settings_of(kind)
+
+
+@lru_cache
+def _settings_of(kind: type) -> Mapping[str, Setting]:
     found: dict[str, Setting] = {}
     for setting in _walk(kind, (), MISSING):
         if setting.name in found:
@@ -48,8 +52,9 @@ def settings_of(kind: "type[DataclassInstance]") -> Mapping[str, Setting]:
     return found
 
 
-def _walk(kind: "type[DataclassInstance]", path: tuple[str, ...], instance: Any) -> Iterator[Setting]:
+def _walk(kind: type, path: tuple[str, ...], instance: Any) -> Iterator[Setting]:
     """Depth first; `instance`: the part that the one above has for a default."""
+    assert dataclasses.is_dataclass(kind), kind
     hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):
         if not field.init:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from jobs.parts import ablate_trial, settings
 from jobs.parts.ablate_plan import arms_of, pairs_of
 from raypipe.models.tokenizer import train_tokenizer
 from raypipe.runs.signals import Stopped
+from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import read_listing, read_mix
 from tests.jobs.ablation import write_scored_run
@@ -35,9 +35,9 @@ def tokenizer(tmp_path_factory):
 @pytest.fixture
 def config(tmp_path, tokenizer):
     write_scored_run(tmp_path / "run", tokenizer)
-    return Config(
-        output=str(tmp_path / "run"), tokenizer=tokenizer, length=32, batch_tokens=128, steps=2, heldout_every=1,
-        cpus_per_worker=1, selectors=("longest",), seeds=2, holdout=0.2, min_domain_rows=10, on="here",
+    return built(
+        Config, output=str(tmp_path / "run"), tokenizer=tokenizer, length=32, batch_tokens=128, steps=2,
+        heldout_every=1, cpus_per_worker=1, selectors=("longest",), seeds=2, holdout=0.2, min_domain_rows=10, on="here",
     )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def untrained(monkeypatch):
 
 
 def found(config, stage="ablation"):
-    return json.loads((Path(config.output) / stage / "ablation.json").read_text())
+    return json.loads((Path(config.run.output) / stage / "ablation.json").read_text())
 
 
 def test_an_ablation_trains_every_arm_on_equal_tokens_and_ends_in_a_verdict(config, tmp_path, capsys):
@@ -84,9 +84,9 @@ def test_an_ablation_trains_every_arm_on_equal_tokens_and_ends_in_a_verdict(conf
 
 def test_held_out_documents_are_in_no_mix_and_random_rows_are_drawn_for_each_seed(config, untrained):
     assert main(config) == 0
-    listing, mixes = read_listing(Folder(config.output) / "tokens"), {}
+    listing, mixes = read_listing(Folder(config.run.output) / "tokens"), {}
     for name in ("full", "longest-0.2", "random-0.2-seed-0", "random-0.2-seed-1"):
-        mixes[name] = read_mix(listing, Folder(config.output) / "ablation/arms" / name)
+        mixes[name] = read_mix(listing, Folder(config.run.output) / "ablation/arms" / name)
     heldout = mixes["full"].is_heldout
     assert 5 < heldout.sum() < len(listing) / 2
     assert found(config)["heldout_documents"] == (heldout & (listing.n_tokens > 1)).sum()
@@ -105,13 +105,13 @@ def test_held_out_documents_are_in_no_mix_and_random_rows_are_drawn_for_each_see
 
 
 def test_an_arm_that_is_better_in_every_seed_wins_and_more_seeds_run_only_what_is_new(config, untrained, capsys):
-    config = replace(config, seeds=4)
+    config = changed(config, seeds=4)
     assert main(config) == 0
     assert found(config)["winner"] == "longest-0.2"
     assert "Winner: longest-0.2." in capsys.readouterr().out
     assert sorted(untrained) == sorted((arm, seed) for seed in range(4) for arm in found(config)["order"])
     untrained.clear()
-    assert main(replace(config, seeds=5, selectors=("longest", "influence"))) == 0
+    assert main(changed(config, seeds=5, selectors=("longest", "influence"))) == 0
     new = [(arm, 4) for arm in ("full", "random-0.2", "longest-0.2")]
     assert sorted(untrained) == sorted([*new, *(("influence-0.2", seed) for seed in range(5))])
     assert found(config)["winner"] == "longest-0.2"
@@ -120,9 +120,9 @@ def test_an_arm_that_is_better_in_every_seed_wins_and_more_seeds_run_only_what_i
 def test_other_settings_of_training_are_refused_and_other_scores_are_other_trials(config, untrained, tmp_path):
     assert main(config) == 0
     with pytest.raises(ValueError, match=r"steps was 2 and is now 3.*--name NEW.*--restart ablation"):
-        main(replace(config, steps=3))
+        main(changed(config, steps=3))
     untrained.clear()
-    assert main(replace(config, share_of="tokens")) == 0  # other rows: what they were before stays beside
+    assert main(changed(config, share_of="tokens")) == 0  # other rows: what they were before stays beside
     assert ("longest-0.2", 0) in untrained
     assert ("full", 0) not in untrained
 
@@ -130,11 +130,11 @@ def test_other_settings_of_training_are_refused_and_other_scores_are_other_trial
 def test_scores_of_other_proxies_and_heads_are_arms_of_their_own(config, tokenizer, tmp_path):
     write_scored_run(tmp_path / "run", tokenizer, scores="scores-heads-10")
     write_scored_run(tmp_path / "run", tokenizer, scores="scores-large", model="larger")
-    config = replace(
+    config = changed(
         config, scores=("scores", "scores-heads-10", "scores-large"), selectors=("influence", "longest", "lowest-loss"),
         shares=(0.2, 0.4),
     )  # fmt: skip
-    arms = arms_of(config, Folder(config.output))
+    arms = arms_of(config, Folder(config.run.output))
     assert [arm.name for arm in arms if arm.share != 0.4] == [
         "full", "random-0.2", "influence-0.2", "longest-0.2", "lowest-loss-0.2", "influence-0.2@heads-10",
         "influence-0.2@large", "lowest-loss-0.2@large",
@@ -160,10 +160,10 @@ def test_one_failed_trial_leaves_the_others_and_all_failed_is_status_1(config, u
     assert "failed: arm longest-0.2, mix" in said.err
     assert "longest-0.2 against random-0.2: not judged, fewer than two seeds finished" in said.out
     everything = True
-    assert main(replace(config, name="b")) == 1
+    assert main(changed(config, name="b")) == 1
     assert "none of 6 trials finished" in capsys.readouterr().err
     everything = False
-    assert main(replace(config, name="b", retry="failed")) == 0
+    assert main(changed(config, name="b", retry="failed")) == 0
 
 
 def test_a_stopped_ablation_goes_on_where_it_was(config, untrained, monkeypatch):
@@ -176,7 +176,7 @@ def test_a_stopped_ablation_goes_on_where_it_was(config, untrained, monkeypatch)
 
     monkeypatch.setattr(ablate_trial.JobTrial, "__call__", stopped)
     main(config)
-    assert json.loads((Path(config.output) / "run.json").read_text())["status"] == "incomplete"
+    assert json.loads((Path(config.run.output) / "run.json").read_text())["status"] == "incomplete"
     monkeypatch.setattr(ablate_trial.JobTrial, "__call__", run)
     assert main(config) == 0
     assert len(untrained) == len(set(untrained)) == 6
@@ -209,9 +209,9 @@ def test_a_stopped_ablation_goes_on_where_it_was(config, untrained, monkeypatch)
 )
 def test_what_can_not_be_compared_is_refused_before_anything_is_written(config, untrained, more, words):
     with pytest.raises((ValueError, FileNotFoundError), match=words):
-        main(replace(config, **more))
+        main(changed(config, **more))
     assert not untrained
-    assert not (Path(config.output) / "run.json").exists()
+    assert not (Path(config.run.output) / "run.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -228,12 +228,12 @@ def test_what_can_not_be_compared_is_refused_before_anything_is_written(config, 
 )
 def test_an_arm_that_can_not_be_trained_on_is_refused_before_any_is(config, untrained, more, words):
     with pytest.raises((ValueError, KeyError), match=words):
-        main(replace(config, **more))
+        main(changed(config, **more))
     assert not untrained
 
 
 def test_the_forecast_counts_trials_tokens_and_flops_and_writes_nothing(config, tmp_path, capsys):
-    config = replace(config, output=str(tmp_path / "none"), plan=True, flops_per_s=1e9, shares=(0.2, 0.4))
+    config = changed(config, output=str(tmp_path / "none"), plan=True, flops_per_s=1e9, shares=(0.2, 0.4))
     assert main(config) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("arms 5: full, random, longest; shares 0.2, 0.4")
@@ -247,7 +247,7 @@ def test_the_forecast_counts_trials_tokens_and_flops_and_writes_nothing(config, 
 
 def test_the_forecast_measures_this_machine_where_no_speed_is_given(config, capsys, monkeypatch):
     monkeypatch.setattr("jobs.parts.ablate_forecast.MEASURED_S", 0.1)
-    assert main(replace(config, plan=True)) == 0
+    assert main(changed(config, plan=True)) == 0
     rate = float(re.search(r"at ([\d.e+]+) FLOPs a second, measured here", capsys.readouterr().out).group(1))
     assert 1e6 < rate < 1e15
 
@@ -275,10 +275,10 @@ def test_a_recipe_stands_ready(recipe, said, monkeypatch, capsys, tokenizer):
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_arms_are_trained_side_by_side_on_ray_tune(config):
-    assert main(replace(config, on="tune")) == 0
+    assert main(changed(config, on="tune")) == 0
     record = found(config)
     assert {one["status"] for one in record["trials"]} == {"finished"}
     assert len({one["name"] for one in record["trials"]}) == 6
     assert {one["effect"]["n"] for one in record["comparisons"]} == {2}
     assert [[step for step, _ in curve] for curve in record["arms"]["full"]["curves"]] == [[1, 2], [1, 2]]
-    assert json.loads((Path(config.output) / "run.json").read_text())["status"] == "finished"
+    assert json.loads((Path(config.run.output) / "run.json").read_text())["status"] == "finished"

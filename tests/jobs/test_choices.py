@@ -1,7 +1,6 @@
 """finetune --learn choices, in this process: two tasks learnt by one model, evaluated before and after."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from jobs.finetune import Config, main
 from jobs.parts import answering, choices
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from raypipe.train.loop import loop
 from raypipe.train.loop.journal import read_journal
@@ -65,8 +65,8 @@ def rows_of(n):
 
 @pytest.fixture
 def config(tmp_path, model):
-    return Config(
-        data=(write(tmp_path / "data.jsonl", rows_of(200)),), tasks=write(tmp_path / "tasks.jsonl", TASKS),
+    return built(
+        Config, data=(write(tmp_path / "data.jsonl", rows_of(200)),), tasks=write(tmp_path / "tasks.jsonl", TASKS),
         learn="choices", case_column="case", model=model, output=str(tmp_path / "run"), length=128, batch_examples=16,
         micro_batch=16, steps=240, learning_rate=2e-3, weight_decay=0.0, cpus_per_worker=THREADS, heldout_share=0.1,
         heldout_every=40, save_every=1000, take="best", test_share=0.3, seed=SEED,
@@ -74,17 +74,17 @@ def config(tmp_path, model):
 
 
 def evaluation(config):
-    return json.loads((Folder(config.output) / "finetune").read("evaluation.json"))
+    return json.loads((Folder(config.run.output) / "finetune").read("evaluation.json"))
 
 
 def responses(config, name):
-    return json.loads((Folder(config.output) / "finetune").read(f"responses-{name}.json"))["responses"]
+    return json.loads((Folder(config.run.output) / "finetune").read(f"responses-{name}.json"))["responses"]
 
 
 @pytest.mark.learns
 @pytest.mark.parametrize("rank", [0, 8])
 def test_two_tasks_are_learnt_and_both_controls_beaten(config, capsys, rank):
-    assert main(replace(config, lora_rank=rank, learning_rate=5e-3 if rank else 2e-3)) == 0
+    assert main(changed(config, lora_rank=rank, learning_rate=5e-3 if rank else 2e-3)) == 0
     found = evaluation(config)
     assert list(found["tasks"]) == ["colour", "size"]
     assert found["contenders"] == ["majority", "tf-idf", "zero-shot", "finetuned"]
@@ -98,8 +98,8 @@ def test_two_tasks_are_learnt_and_both_controls_beaten(config, capsys, rank):
 
 
 def test_the_export_of_the_best_step_answers_as_was_evaluated(config):
-    assert main(replace(config, steps=90, heldout_every=10, learning_rate=3e-2)) == 0  # too fast: late steps are worse
-    lines = read_journal(Folder(config.output) / "finetune/metrics")
+    assert main(changed(config, steps=90, heldout_every=10, learning_rate=3e-2)) == 0  # too fast: late steps are worse
+    lines = read_journal(Folder(config.run.output) / "finetune/metrics")
     heldout = {line["step"]: line["heldout_loss"] for line in lines if line.get("heldout_loss") is not None}
     best = min(heldout, key=lambda step: heldout[step])
     found = evaluation(config)
@@ -107,10 +107,10 @@ def test_the_export_of_the_best_step_answers_as_was_evaluated(config):
     assert found["validation_loss"] == heldout[best]
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = f"{config.output}/finetune/model"
+    folder = f"{config.run.output}/finetune/model"
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     tasks = {task["task"]: task for task in TASKS}
-    rows = [json.loads(line) for line in Path(config.data[0]).read_text().splitlines()]
+    rows = [json.loads(line) for line in Path(config.examples.data[0]).read_text().splitlines()]
     for response in responses(config, "finetuned")[:10]:
         task, text = tasks[response["task"]], rows[response["row"]]["text"]
         lines = [f"{letter}. {choice}" for letter, choice in zip("ABC", task["choices"], strict=False)]
@@ -121,8 +121,8 @@ def test_the_export_of_the_best_step_answers_as_was_evaluated(config):
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(config, tmp_path, monkeypatch):
-    config = replace(config, steps=20, save_every=5, take="last", task_temperature=2.0)
-    assert main(replace(config, output=str(tmp_path / "whole"))) == 0
+    config = changed(config, steps=20, save_every=5, take="last", task_temperature=2.0)
+    assert main(changed(config, output=str(tmp_path / "whole"))) == 0
     saved = loop.Checkpoints.save
 
     def save_and_fail(self, state, engine, task):
@@ -138,12 +138,12 @@ def test_a_stopped_run_goes_on_to_the_same_weights(config, tmp_path, monkeypatch
     monkeypatch.setattr(choices, "respond", lambda *a, f=choices.respond: asked.append(a[0]) or f(*a))
     assert main(config) == 0
     assert len(asked) == 1  # the starting model has answered already
-    assert evaluation(config)["tasks"] == evaluation(replace(config, output=str(tmp_path / "whole")))["tasks"]
-    for output in (config.output, str(tmp_path / "whole")):
+    assert evaluation(config)["tasks"] == evaluation(changed(config, output=str(tmp_path / "whole")))["tasks"]
+    for output in (config.run.output, str(tmp_path / "whole")):
         card = json.loads((Folder(output) / "finetune").read("card.json"))
         assert (card["status"], card["counts"]["step"]) == ("finished", 20)
     weights = [
-        load_file(f"{output}/finetune/model/model.safetensors") for output in (config.output, tmp_path / "whole")
+        load_file(f"{output}/finetune/model/model.safetensors") for output in (config.run.output, tmp_path / "whole")
     ]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
 
@@ -154,7 +154,7 @@ def test_integers_are_written_and_read(config, tmp_path):
     rows = [{"task": "count", "instruction": "words", "question": "how many?", "text": f"{words[n % 3]} {n}",
              "answer": 9 + n % 3} for n in range(120)]  # fmt: skip
     data = write(tmp_path / "count.jsonl", rows)
-    assert main(replace(config, data=(data,), tasks=None, case_column=None, steps=100)) == 0
+    assert main(changed(config, data=(data,), tasks=None, case_column=None, steps=100)) == 0
     count = evaluation(config)["tasks"]["count"]
     require(accuracy=count["accuracy"]["finetuned"]["mean"], above=0.7)
     assert count["accuracy"]["majority"]["mean"] < 0.4
@@ -162,11 +162,11 @@ def test_integers_are_written_and_read(config, tmp_path):
 
 
 def test_settings_that_change_weights_are_refused_in_a_finished_run(config):
-    config = replace(config, steps=1)
+    config = changed(config, steps=1)
     assert main(config) == 0
     for setting, value in {"task_temperature": 3.0, "class_cap": False, "task_examples": 20, "seed": 1}.items():
         with pytest.raises(ValueError, match=rf"{setting} was .* and is now .*--restart finetune"):
-            main(replace(config, **{setting: value}))
+            main(changed(config, **{setting: value}))
 
 
 @pytest.mark.parametrize(
@@ -182,13 +182,13 @@ def test_settings_that_change_weights_are_refused_in_a_finished_run(config):
 )
 def test_wrong_input_is_refused_before_anything_is_written(config, changes, message):
     with pytest.raises((ValueError, KeyError), match=message):
-        main(replace(config, **changes))
-    assert not (Folder(config.output) / "finetune").files(recursive=True)
+        main(changed(config, **changes))
+    assert not (Folder(config.run.output) / "finetune").files(recursive=True)
 
 
 def test_rows_that_cant_be_used_are_said(config, tmp_path, capsys):
     bad = [{"task": "colour", "text": "it is green", "answer": "green", "case": "g"}]
-    assert main(replace(config, data=(*config.data, write(tmp_path / "bad.jsonl", bad)), steps=1)) == 0
+    assert main(changed(config, data=(*config.examples.data, write(tmp_path / "bad.jsonl", bad)), steps=1)) == 0
     assert "left out: 1 row: answer isn't among the choices" in capsys.readouterr().err
     assert evaluation(config)["left_out"] == {"answer isn't among the choices": 1}
 
@@ -197,11 +197,11 @@ def test_a_stop_in_the_evaluation_leaves_the_run_to_go_on_with(config, monkeypat
     def stopped(*_):
         raise loop.Stopped("stopped in the evaluation")
 
-    config = replace(config, steps=1)
+    config = changed(config, steps=1)
     with monkeypatch.context() as patched:
         patched.setattr(choices, "respond", stopped)
         assert main(config) == 143
-    assert json.loads((Folder(config.output) / "finetune").read("card.json"))["status"] == "incomplete"
+    assert json.loads((Folder(config.run.output) / "finetune").read("card.json"))["status"] == "incomplete"
     assert main(config) == 0
     assert evaluation(config)["steps"] == 1
 
@@ -225,9 +225,9 @@ def test_names_of_tasks_cant_write_to_the_terminal():
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_two_workers_learn_and_one_of_them_answers(config, tmp_path):
-    config = replace(config, steps=4, micro_batch=8, heldout_every=2)
-    alone = replace(config, output=str(tmp_path / "alone"))
+    config = changed(config, steps=4, micro_batch=8, heldout_every=2)
+    alone = changed(config, output=str(tmp_path / "alone"))
     assert main(alone) == 0
-    assert main(replace(config, workers=2)) == 0
+    assert main(changed(config, workers=2)) == 0
     assert evaluation(config)["validation_loss"] == pytest.approx(evaluation(alone)["validation_loss"], abs=1e-4)
     assert responses(config, "zero-shot") == responses(alone, "zero-shot")

@@ -2,15 +2,16 @@
 
 import gzip
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from jobs.finetune import Config, load, main, plan_finetuning, task_of
+from jobs.finetune import Config, main
+from jobs.parts.finetuning import plan_finetuning, task_of
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from raypipe.train.loop.journal import read_journal
 
@@ -37,30 +38,31 @@ def config(tmp_path, model):
     rows = [{"prompt": f"{c} {n}: ", "answer": c, "label": c, "value": at} for n in range(20)
             for at, c in enumerate(COLOURS)]  # fmt: skip
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Config(
-        data=(str(tmp_path / "data.jsonl"),), model=model, output=str(tmp_path / "run"), length=64, batch_examples=8,
-        micro_batch=4, steps=12, learning_rate=5e-3, weight_decay=0.0, cpus_per_worker=1, save_every=6,
+    return built(
+        Config, data=(str(tmp_path / "data.jsonl"),), model=model, output=str(tmp_path / "run"), length=64,
+        batch_examples=8, micro_batch=4, steps=12, learning_rate=5e-3, weight_decay=0.0,
+        cpus_per_worker=1, save_every=6,
     )  # fmt: skip
 
 
 def curve(config):
-    return [line["loss"] for line in read_journal(Folder(config.output) / "finetune/metrics")]
+    return [line["loss"] for line in read_journal(Folder(config.run.output) / "finetune/metrics")]
 
 
 def evaluation(config):
-    return json.loads((Folder(config.output) / "finetune").read("evaluation.json"))
+    return json.loads((Folder(config.run.output) / "finetune").read("evaluation.json"))
 
 
 @pytest.mark.learns
 @pytest.mark.parametrize("rank", [0, 4])
 def test_answers_are_learnt_with_and_without_adapters(config, rank):
-    config = replace(config, lora_rank=rank, learning_rate=5e-3 if rank == 0 else 2e-2, steps=12 if rank == 0 else 40)
+    config = changed(config, lora_rank=rank, learning_rate=5e-3 if rank == 0 else 2e-2, steps=12 if rank == 0 else 40)
     assert main(config) == 0
     losses = curve(config)
     assert losses[-1] < (0.75 if rank == 0 else 0.9) * losses[0]
     from transformers import AutoModelForCausalLM
 
-    tuned = AutoModelForCausalLM.from_pretrained(f"{config.output}/finetune/model")
+    tuned = AutoModelForCausalLM.from_pretrained(f"{config.run.output}/finetune/model")
     start = AutoModelForCausalLM.from_pretrained(config.model)
     names = {name for name, _ in tuned.named_parameters()}
     assert names == {name for name, _ in start.named_parameters()}  # adapters are merged
@@ -72,11 +74,11 @@ def test_answers_are_learnt_with_and_without_adapters(config, rank):
 @pytest.mark.learns
 @pytest.mark.parametrize("rank", [0, 4])
 def test_classes_are_learnt_and_the_export_predicts_them(config, capsys, rank):
-    config = replace(config, learn="class", steps=30, lora_rank=rank, heldout_share=0.2)
+    config = changed(config, learn="class", steps=30, lora_rank=rank, heldout_share=0.2)
     assert main(config) == 0
     from transformers import AutoModelForSequenceClassification
 
-    model = AutoModelForSequenceClassification.from_pretrained(f"{config.output}/finetune/model")
+    model = AutoModelForSequenceClassification.from_pretrained(f"{config.run.output}/finetune/model")
     assert list(model.config.id2label.values()) == ["blue", "green", "red"]
     vocabulary, right = open_vocabulary(config.model), 0
     for colour in COLOURS:
@@ -97,17 +99,18 @@ def test_classes_are_learnt_and_the_export_predicts_them(config, capsys, rank):
 @pytest.mark.parametrize("learn", ["answers", "class"])
 def test_new_weights_are_the_same_on_every_worker(config, learn):
     """Each makes its own: two that drew other adapters would train other models and average their gradients."""
-    config = replace(config, learn=learn, lora_rank=4)
+    config = changed(config, learn=learn, lora_rank=4)
     first, second = (task_of(config, COLOURS).module.state_dict() for _ in range(2))
     assert any("lora_A" in name for name in first)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    other = task_of(replace(config, seed=1), COLOURS).module.state_dict()
+    other = task_of(changed(config, seed=1), COLOURS).module.state_dict()
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
 def test_where_dropout_draws_its_zeros_is_part_of_what_was_trained(config):
-    plain, dropping = (replace(config, lora_rank=4, lora_dropout=share) for share in (0.0, 0.1))
-    identities = [plan_finetuning(one, Folder(config.output), load(one)).identity for one in (plain, dropping)]
+    plain, dropping = (changed(config, lora_rank=4, lora_dropout=share) for share in (0.0, 0.1))
+    examples = config.examples.load(model=config.model)
+    identities = [plan_finetuning(one, Folder("nowhere"), examples).identity for one in (plain, dropping)]
     assert [("micro_batch" in identity, "workers" in identity) for identity in identities] == [
         (False,) * 2,
         (True,) * 2,
@@ -116,7 +119,7 @@ def test_where_dropout_draws_its_zeros_is_part_of_what_was_trained(config):
 
 @pytest.mark.learns
 def test_numbers_are_learnt_and_measured_beside_the_mean_and_ridge(config, capsys):
-    config = replace(config, learn="number", label_column="value", steps=30, heldout_share=0.2, take="best")
+    config = changed(config, learn="number", label_column="value", steps=30, heldout_share=0.2, take="best")
     assert main(config) == 0
     losses = curve(config)
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
@@ -135,29 +138,29 @@ def test_numbers_are_learnt_and_measured_beside_the_mean_and_ridge(config, capsy
 )
 def test_the_exported_weights_are_the_best_by_the_figure_that_is_named(config, learn, by, pick):
     changes = {"where": "label != 'red'"} if by == "auroc" else {}
-    config = replace(
+    config = changed(
         config, learn=learn, heldout_share=0.2, heldout_every=1, take="best", best_by=by, learning_rate=2e-2, **changes,
         **({"label_column": "value"} if learn == "number" else {}),
     )  # fmt: skip
     assert main(config) == 0
     measured = {
-        line["step"]: line[f"heldout_{by}"] for line in read_journal(Folder(config.output) / "finetune/metrics")
+        line["step"]: line[f"heldout_{by}"] for line in read_journal(Folder(config.run.output) / "finetune/metrics")
     }
     assert len(set(measured.values())) > 1
     best = pick(measured, key=measured.get)  # the first of equals
-    stage = Folder(config.output) / "finetune"
+    stage = Folder(config.run.output) / "finetune"
     assert json.loads(stage.read("model/raypipe.json"))["steps"] == best
     found = evaluation(config)
     assert found["note"].startswith(f"the weights were chosen by the {by.replace('_', ' ')} on these rows")
     if learn == "number":
         assert found[by]["finetuned"]["mean"] == pytest.approx(measured[best], rel=1e-4)
     with pytest.raises(ValueError, match="best_by was"):
-        main(replace(config, best_by="loss"))
+        main(changed(config, best_by="loss"))
 
 
 def test_without_held_out_rows_there_is_no_evaluation_and_it_is_said(config, capsys):
-    assert main(replace(config, learn="class", steps=1, heldout_share=0.0)) == 0
-    assert not (Folder(config.output) / "finetune").exists("evaluation.json")
+    assert main(changed(config, learn="class", steps=1, heldout_share=0.0)) == 0
+    assert not (Folder(config.run.output) / "finetune").exists("evaluation.json")
     assert "no held-out rows to evaluate on" in capsys.readouterr().out
 
 
@@ -173,7 +176,7 @@ def test_a_finished_run_stands_and_other_data_are_refused(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("other", "message"),
     [
         ({"steps": None}, "either --steps or --epochs"),
         ({"steps": 0}, "steps must be at least 1"),
@@ -203,15 +206,15 @@ def test_a_finished_run_stands_and_other_data_are_refused(config, tmp_path):
         ({"where": "label ="}, "where 'label =' can't be used"),
     ],
 )
-def test_wrong_settings_are_refused(config, changed, message):
+def test_wrong_settings_are_refused(config, other, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        main(replace(config, **changed))
+        main(changed(config, **other))
 
 
 def test_classes_and_rows_left_out_are_said(config, tmp_path, capsys):
     with (tmp_path / "data.jsonl").open("a") as file:
         file.write('{"prompt": null, "label": "red"}\n{"prompt": "blue 1: "}\n')
-    main(replace(config, learn="class", steps=1))
+    main(changed(config, learn="class", steps=1))
     said = capsys.readouterr().err
     assert "classes: 0 = blue (20), 1 = green (20), 2 = red (20)" in said
     assert "left out: 1 row: no text (data.jsonl:60)" in said
@@ -221,8 +224,8 @@ def test_classes_and_rows_left_out_are_said(config, tmp_path, capsys):
 def test_numeric_classes_are_exported_in_numeric_order(config, tmp_path):
     rows = [{"prompt": f"red {n}", "label": label} for n in range(3) for label in (2, 10, "2", 1.0, True)]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert main(replace(config, learn="class", steps=1)) == 0
-    stage = Folder(config.output) / "finetune"
+    assert main(changed(config, learn="class", steps=1)) == 0
+    stage = Folder(config.run.output) / "finetune"
     assert json.loads(stage.read("model/config.json"))["id2label"] == {"0": "1", "1": "2", "2": "10"}
     assert json.loads(stage.read("card.json"))["identity"]["labels"] == ["1", "2", "10"]
 
@@ -230,7 +233,7 @@ def test_numeric_classes_are_exported_in_numeric_order(config, tmp_path):
 def test_compressed_rows_of_a_condition_are_learnt(config, tmp_path, capsys):
     data = str(tmp_path / "data.jsonl.gz")
     Path(data).write_bytes(gzip.compress((tmp_path / "data.jsonl").read_bytes()))
-    main(replace(config, data=(data,), where="label != 'red'", learn="class", steps=1))
+    main(changed(config, data=(data,), where="label != 'red'", learn="class", steps=1))
     said = capsys.readouterr().err
     assert "classes: 0 = blue (20), 1 = green (20)" in said
     assert "left out: 20 rows: filtered (data.jsonl.gz:0, data.jsonl.gz:3" in said

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from raypipe.runs import lock as locks
 from raypipe.runs.lock import LOCK, Lock, Locked, LockLost
 from raypipe.runs.signals import Stopped
 from raypipe.select import stage as select_stage
+from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from tests.jobs.ablation import write_scored_run
 from tests.jobs.committed import commit_vectors
@@ -92,7 +93,7 @@ def debated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 
 def answered(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """The evaluation of choices does `work`, before anything is trained."""
-    monkeypatch.setattr(choices.Evaluation, "start", lambda self: work(self.stopping))
+    monkeypatch.setattr(choices.ChoiceEvaluation, "start", lambda self: work(self.stopping))
 
 
 def evaluated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
@@ -231,7 +232,9 @@ def made(case: Case, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         tokens.write("card.json", finished(identity))
         write_selection(run / "selection", tokens, weight=lambda n: 1.0, identity={"share": 0.2})
     settings = {name: filled(value, inputs) for name, value in case.settings.items()}
-    return Job(case, module.Config(**settings, **{case.run: str(run)}), module.main, Folder(str(run / case.within)))
+    return Job(
+        case, built(module.Config, **settings, **{case.run: str(run)}), module.main, Folder(str(run / case.within))
+    )
 
 
 def filled(value: Any, inputs: Path) -> Any:
@@ -321,20 +324,20 @@ def test_restart_names_a_stage_that_the_job_does_and_throws_only_that_away(
     made.case.replace(monkeypatch, never)
     nearest = f"the nearest is {made.case.stage!r}" if made.case.stage else "--restart has no effect"
     with pytest.raises(ValueError, match=nearest):
-        made.main(replace(made.config, restart=f"{made.case.stage}x", yes=True))
+        made.main(changed(made.config, restart=f"{made.case.stage}x", yes=True))
     if made.case.stage is None:
         return
     with pytest.raises(ValueError, match=f"no stage '{made.case.stage}' to restart"):
-        made.main(replace(made.config, restart=made.case.stage, yes=True))
+        made.main(changed(made.config, restart=made.case.stage, yes=True))
     (made.run / made.case.stage).write("card.json", finished({"of": "other settings"}))
     (made.run / made.case.stage).write("old", b"")
     (made.run / "beside").write("old", b"")
     with pytest.raises(ValueError, match="needs --yes where nobody can be asked"):
-        made.main(replace(made.config, restart=made.case.stage))
+        made.main(changed(made.config, restart=made.case.stage))
     assert (made.run / made.case.stage).exists("old")
     made.case.replace(monkeypatch, fail)
     with pytest.raises(RuntimeError, match="the work broke"):
-        made.main(replace(made.config, restart=made.case.stage, yes=True))
+        made.main(changed(made.config, restart=made.case.stage, yes=True))
     assert not (made.run / made.case.stage).exists("old")
     assert (made.run / "beside").exists("old")
 
@@ -344,7 +347,7 @@ def test_retry_is_refused_where_nothing_can_be_set_aside(made: Job, monkeypatch:
     if made.case.job == "select_corpus":
         pytest.skip("it has no --retry")
     made.case.replace(monkeypatch, be_stopped)
-    again = replace(made.config, retry="failed")
+    again = changed(made.config, retry="failed")
     if made.case.replace in (annotated, studied, tuned, ablated):  # sweeps have trials that failed
         assert made.main(again) == 143
         return

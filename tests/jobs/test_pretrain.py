@@ -1,7 +1,6 @@
 """The pretrain job, in this process: from tokens to a transformers folder."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 
 from jobs.pretrain import Config, main
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from raypipe.train.engines.handles import plainly
 from raypipe.train.loop.journal import read_journal
@@ -37,14 +37,14 @@ def config(tmp_path, tokenizer):
         tmp_path / "run/selection", tokens, weight=lambda n: 0.5 * (n % 4), heldout=lambda n: n % 10 == 9,
         identity={"share": 0.2},
     )  # fmt: skip
-    return Config(
-        output=str(tmp_path / "run"), tokenizer=tokenizer, length=32, batch_tokens=128, steps=6, save_every=3,
+    return built(
+        Config, output=str(tmp_path / "run"), tokenizer=tokenizer, length=32, batch_tokens=128, steps=6, save_every=3,
         heldout_every=3, cpus_per_worker=1, learning_rate=3e-3,
     )  # fmt: skip
 
 
 def lines(config, stage="train"):
-    return read_journal(Folder(config.output) / stage / "metrics")
+    return read_journal(Folder(config.run.output) / stage / "metrics")
 
 
 def test_a_run_ends_in_a_model_that_transformers_opens(config, tmp_path):
@@ -79,7 +79,7 @@ def test_a_run_ends_in_a_model_that_transformers_opens(config, tmp_path):
 
 def test_tokens_of_another_run_give_the_same_model_here(config, tmp_path):
     assert main(config) == 0
-    there = replace(config, output=str(tmp_path / "other"), read_from=config.output)
+    there = changed(config, output=str(tmp_path / "other"), read_from=config.run.output)
     assert main(there) == 0
     assert [line["loss"] for line in lines(there)] == [line["loss"] for line in lines(config)]
     told = json.loads((tmp_path / "other/train/model/raypipe.json").read_text())
@@ -90,11 +90,11 @@ def test_tokens_of_another_run_give_the_same_model_here(config, tmp_path):
 def test_a_run_folder_on_s3_gets_the_same_model(config, tmp_path, s3_bucket):
     for file in (path for path in (tmp_path / "run").rglob("*") if path.is_file()):
         Folder(s3_bucket).write(f"run/{file.relative_to(tmp_path / 'run')}", file.read_bytes())
-    there = replace(config, output=f"{s3_bucket}/run")
+    there = changed(config, output=f"{s3_bucket}/run")
     assert main(config) == main(there) == 0
     assert [line["loss"] for line in lines(there)] == [line["loss"] for line in lines(config)]
     model = "train/model/model.safetensors"
-    assert Folder(there.output).read(model) == (tmp_path / "run" / model).read_bytes()
+    assert Folder(there.run.output).read(model) == (tmp_path / "run" / model).read_bytes()
 
 
 def test_the_exported_model_has_the_loss_that_training_measured(config, tmp_path):
@@ -103,18 +103,18 @@ def test_the_exported_model_has_the_loss_that_training_measured(config, tmp_path
 
     from raypipe.train.data.index import read_listing, read_mix
     from raypipe.train.tasks.next_token import NextToken
-    from tests.train.parts import HERE, Run, feed_of
+    from tests.train.parts import HERE, Run, loader_of
 
-    mix = read_mix(read_listing(Folder(f"{config.output}/tokens")), Folder(f"{config.output}/selection"))
-    feed = feed_of(Run(f"{config.output}/tokens", "", length=32), HERE, mix)
+    mix = read_mix(read_listing(Folder(f"{config.run.output}/tokens")), Folder(f"{config.run.output}/selection"))
+    loader = loader_of(Run(f"{config.run.output}/tokens", "", length=32), HERE, mix)
     task = NextToken(AutoModelForCausalLM.from_pretrained(tmp_path / "run/train/model"))
-    losses = [task.loss(plainly(task.models), task.collate(docs, HERE.device)).losses for docs, _ in feed.heldout()]
+    losses = [task.loss(plainly(task.models), task.collate(docs, HERE.device)).losses for docs, _ in loader.heldout()]
     assert float(torch.cat(losses).detach().mean()) == pytest.approx(lines(config)[-1]["heldout_loss"], abs=1e-5)
 
 
 def test_going_on_from_weights_starts_where_they_ended(config, tmp_path):
     main(config)
-    longer = replace(config, model=str(tmp_path / "run/train/model"), name="more", steps=2)
+    longer = changed(config, model=str(tmp_path / "run/train/model"), name="more", steps=2)
     assert main(longer) == 0
     assert lines(longer, "train-more")[0]["loss"] < lines(config)[0]["loss"] - 0.1
 
@@ -124,17 +124,17 @@ def test_a_file_of_sizes_is_a_shape(config, tmp_path):
              "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
              "max_position_embeddings": 64}  # fmt: skip
     (tmp_path / "shape.json").write_text(json.dumps(sizes))
-    config = replace(config, shape=str(tmp_path / "shape.json"), initialisation="scaled", steps=1, tensorboard=True)
+    config = changed(config, shape=str(tmp_path / "shape.json"), initialisation="scaled", steps=1, tensorboard=True)
     assert main(config) == 0
     assert json.loads((tmp_path / "run/train/model/config.json").read_text())["hidden_size"] == 16
     assert list((tmp_path / "run/train/tensorboard").glob("events*"))
     (tmp_path / "shape.json").write_text(json.dumps({**sizes, "vocab_size": 200}))
     with pytest.raises(ValueError, match=r"vocabulary must hold the 270 ids of the tokenizer, but .* has 200"):
-        main(replace(config, name="small"))
+        main(changed(config, name="small"))
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("other", "message"),
     [
         ({"length": 4096, "batch_tokens": 4096, "model": "MODEL"}, "length .*must be at most the 2048 tokens"),
         ({"length": 1}, "length must be at least 2"),
@@ -148,33 +148,33 @@ def test_a_file_of_sizes_is_a_shape(config, tmp_path):
         ({"zero_stage": 5, "engine": "deepspeed"}, "zero_stage must be 0, 1, 2 or 3, got 5"),
     ],
 )
-def test_wrong_settings_end_before_training(config, tmp_path, changed, message):
-    if changed.get("model"):
-        main(replace(config, steps=1, name="short"))
-        changed = {**changed, "model": str(tmp_path / "run/train-short/model")}
+def test_wrong_settings_end_before_training(config, tmp_path, other, message):
+    if other.get("model"):
+        main(changed(config, steps=1, name="short"))
+        other = {**other, "model": str(tmp_path / "run/train-short/model")}
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        main(replace(config, **changed))
+        main(changed(config, **other))
     assert not (tmp_path / "run/train/checkpoints").exists()
 
 
 def test_another_tokenizer_than_the_tokens_is_refused(config, tmp_path):
     train_tokenizer(["other words"] * 9, vocabulary_size=265, folder=tmp_path / "other")
     with pytest.raises(ValueError, match=r"--tokenizer must be the one that .* was made with .*270 ids.*, got .*26"):
-        main(replace(config, tokenizer=str(tmp_path / "other")))
+        main(changed(config, tokenizer=str(tmp_path / "other")))
 
 
 def test_a_run_of_other_settings_is_refused_and_kept(config):
-    main(replace(config, steps=2))
+    main(changed(config, steps=2))
     with pytest.raises(ValueError, match=r"n_steps was 2 and is now 6.*--name NEW.*--restart train"):
         main(config)
     assert len(lines(config)) == 2
-    assert main(replace(config, restart="train", yes=True)) == 0
+    assert main(changed(config, restart="train", yes=True)) == 0
     assert len(lines(config)) == 6
 
 
 def test_deepspeed_alone_gives_the_same_curve(config):
     main(config)
-    zero = replace(config, name="zero", engine="deepspeed", zero_stage=1)
+    zero = changed(config, name="zero", engine="deepspeed", zero_stage=1)
     assert main(zero) == 0
     assert np.allclose([line["loss"] for line in lines(config)], [line["loss"] for line in lines(zero, "train-zero")],
                        atol=1e-4)  # fmt: skip

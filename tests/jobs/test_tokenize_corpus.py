@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import pretrain
+from jobs.parts import pretraining
 from jobs.tokenize_corpus import Config, main
 from raypipe.models.tokenizer import open_vocabulary
+from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import read_listing
 from raypipe.train.loop.journal import read_journal
@@ -57,15 +59,15 @@ def test_a_corpus_is_tokenised_once_and_every_row_accounted_for(config, capsys):
 def test_two_workers_under_ray_train_survive_the_loss_of_one(config, tmp_path, monkeypatch):
     if not Path(config.output, "tokens/card.json").exists():
         main(config)
-    settings = pretrain.Config(
-        output=config.output, tokenizer=config.tokenizer, selection="none", length=16, batch_tokens=64, steps=8,
-        save_every=2, cpus_per_worker=1, learning_rate=3e-3,
+    settings = built(
+        pretrain.Config, output=config.output, tokenizer=config.tokenizer, selection="none", length=16, batch_tokens=64,
+        steps=8, save_every=2, cpus_per_worker=1, learning_rate=3e-3,
     )  # fmt: skip
-    alone = replace(settings, name="alone")
+    alone = changed(settings, name="alone")
     assert pretrain.main(alone) == 0
     marker = tmp_path / "killed"
-    monkeypatch.setattr(pretrain, "make", DiesOnce(str(marker)))
-    assert pretrain.main(replace(settings, workers=2)) == 0
+    monkeypatch.setattr(pretraining, "make", DiesOnce(str(marker)))
+    assert pretrain.main(changed(settings, workers=2)) == 0
     assert marker.exists()
     found, expected = (read_journal(Folder(config.output) / stage / "metrics") for stage in ("train", "train-alone"))
     assert [line["step"] for line in found] == list(range(1, 9))
@@ -77,7 +79,7 @@ class DiesOnce:
     """Builds a task whose second worker is lost at its fifth step, the first time."""
 
     def __init__(self, marker: str) -> None:
-        self.marker, self.make = marker, pretrain.make
+        self.marker, self.make = marker, pretraining.make
 
     def __call__(self, config, workers, share):
         import os

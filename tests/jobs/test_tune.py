@@ -20,10 +20,15 @@ from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.runs.space import parse_space
 from raypipe.runs.trials import Trial, TrialFiles, run_trial
+from raypipe.settings.nested import changed
 from raypipe.storage.folder import Folder
 
 COLOURS = ["red", "green", "blue"]
 BASE = {"length": 64, "batch_examples": 4, "micro_batch": 4, "steps": 4, "heldout_every": 2, "heldout_share": 0.2}
+
+
+def rate_of(config):
+    return config.training.optimiser.learning_rate
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -78,7 +83,7 @@ def test_a_search_ends_with_a_recipe_that_the_job_accepts(search, tmp_path, caps
     assert trials[5.0e-3]["curve"][-1]["heldout_loss"] == trials[5.0e-3]["metrics"]["heldout_loss"]
     recipe = settings.parse(finetune.Config, ["--config", f"{search.output}/best.yaml", "--output", "elsewhere"])
     base = settings.parse(finetune.Config, ["--config", search.config, "--output", "elsewhere"])
-    assert recipe == replace(base, learning_rate=5.0e-3)
+    assert recipe == changed(base, learning_rate=5.0e-3)
     assert "Best settings: " in capsys.readouterr().out
     card = json.loads((tmp_path / "run/trials/card.json").read_text())
     assert (card["status"], card["counts"]) == ("finished", {"finished": 2, "stopped": 0, "failed": 0})
@@ -89,7 +94,7 @@ def test_a_finished_search_stands_and_a_larger_grid_runs_only_what_is_new(search
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run/trials").glob("*/run/run.json")}
     write(tmp_path, space={"learning_rate": [1.0e-5, 5.0e-3, 1.0e-3]})
     ran, run = [], tune_trial._run
-    monkeypatch.setattr(tune_trial, "_run", lambda job, config: ran.append(config.learning_rate) or run(job, config))
+    monkeypatch.setattr(tune_trial, "_run", lambda job, config: ran.append(rate_of(config)) or run(job, config))
     assert main(search) == 0
     assert ran == [1.0e-3]
     assert len(before) <= len(ended(search)) == 3
@@ -109,7 +114,7 @@ def test_other_settings_of_the_job_are_refused_and_restart_runs_all_again(search
 
 def test_one_failed_trial_keeps_its_error_and_all_failed_is_status_1(search, monkeypatch, capsys):
     def fails(job, config):
-        if config.learning_rate > 1e-3 or everything:
+        if rate_of(config) > 1e-3 or everything:
             raise ValueError("the loss isn't finite")
         return 0
 
@@ -139,7 +144,7 @@ def test_a_stopped_trial_ends_the_search_and_the_same_command_goes_on(search, mo
     run, calls = tune_trial._run, []
 
     def stopped_once(job, config):
-        calls.append(config.learning_rate)
+        calls.append(rate_of(config))
         return 143 if len(calls) == 2 else run(job, config)
 
     monkeypatch.setattr(tune_trial, "_run", stopped_once)

@@ -18,6 +18,7 @@ from jobs.weak_to_strong import Config, main
 from raypipe.lm import states
 from raypipe.run import trainer
 from raypipe.runs.card import IdentityChanged
+from raypipe.settings.nested import changed
 from tests.jobs.weak_to_strong_parts import Witness, settings, strong_model, texts, write_rows
 from tests.learning import require
 
@@ -44,16 +45,16 @@ def whole(world, tmp_path_factory):
 
 
 def results(config: Config) -> dict:
-    return json.loads(Path(config.output, "weak_to_strong/results.json").read_text())
+    return json.loads(Path(config.run.output, "weak_to_strong/results.json").read_text())
 
 
 def predictions(config: Config, seed: int) -> dict[str, bytes]:
-    folder = Path(config.output, f"weak_to_strong/seed-{seed}")
+    folder = Path(config.run.output, f"weak_to_strong/seed-{seed}")
     return {path.parent.name: path.read_bytes() for path in folder.glob(f"*/{PREDICTIONS}")}
 
 
 def cards(config: Config) -> dict[str, str]:
-    return {str(path): path.read_text() for path in Path(config.output).glob("weak_to_strong/*/*/card.json")}
+    return {str(path): path.read_text() for path in Path(config.run.output).glob("weak_to_strong/*/*/card.json")}
 
 
 def trained(monkeypatch, *, stop_after=None):
@@ -92,7 +93,7 @@ def test_every_loss_of_a_run_has_its_recovered_gap(whole):
 
 
 def test_the_table_shows_what_the_results_hold(whole):
-    table = Path(whole.output, "weak_to_strong/table.txt").read_text()
+    table = Path(whole.run.output, "weak_to_strong/table.txt").read_text()
     tested = table.split("accuracy of weak labels")[0].splitlines()[2:]
     for name, found in results(whole)["test_accuracy"].items():
         (line,) = [line for line in tested if line.split()[0] == name]
@@ -101,18 +102,18 @@ def test_the_table_shows_what_the_results_hold(whole):
 
 
 def test_a_finished_run_trains_nothing_again_and_more_losses_only_what_is_new(whole, tmp_path, monkeypatch):
-    config = replace(whole, output=str(tmp_path / "copy"))
-    shutil.copytree(whole.output, config.output)
+    config = changed(whole, output=str(tmp_path / "copy"))
+    shutil.copytree(whole.run.output, config.run.output)
     before, seen = cards(config), trained(monkeypatch)
     assert main(config) == 0
     assert seen == []
-    assert main(replace(config, seeds=1, losses=("xent", "logconf", "product"))) == 0
+    assert main(changed(config, seeds=1, losses=("xent", "logconf", "product"))) == 0
     assert seen == ["strong-product"]
     assert {path: cards(config)[path] for path in before} == before
 
 
 def test_a_run_stopped_between_trainings_goes_on_to_the_same_bytes(whole, tmp_path, monkeypatch):
-    config = replace(whole, output=str(tmp_path), seeds=1)
+    config = changed(whole, output=str(tmp_path), seeds=1)
     seen = trained(monkeypatch, stop_after=2)
     assert main(config) == 143
     assert seen == ["weak", "ceiling"]
@@ -124,9 +125,9 @@ def test_a_run_stopped_between_trainings_goes_on_to_the_same_bytes(whole, tmp_pa
 
 def test_a_training_stopped_at_a_step_goes_on_to_the_same_bytes(whole, tmp_path, monkeypatch):
     """The confidence loss depends on the step: it must be gone on with where it was."""
-    config = replace(whole, output=str(tmp_path / "copy"), seeds=1)
-    shutil.copytree(whole.output, config.output)
-    folder = Path(config.output, "weak_to_strong/seed-0/strong-logconf")
+    config = changed(whole, output=str(tmp_path / "copy"), seeds=1)
+    shutil.copytree(whole.run.output, config.run.output)
+    folder = Path(config.run.output, "weak_to_strong/seed-0/strong-logconf")
     shutil.rmtree(folder)
     calls = iter(range(1000))
     with monkeypatch.context() as patch:
@@ -143,9 +144,9 @@ def test_other_settings_or_rows_are_refused(whole, world, tmp_path):
     with pytest.raises(
         IdentityChanged, match=r"'weak_to_strong' .*learning_rate was 0.001 and is now 0.01.*--name NEW"
     ):
-        main(replace(whole, learning_rate=0.01, weak_learning_rate=2e-3))
+        main(changed(whole, learning_rate=0.01, weak_learning_rate=2e-3))
     with pytest.raises(IdentityChanged, match="rows_sha256 was"):
-        main(replace(whole, data=(write_rows(tmp_path / "other.jsonl", texts(300, seed=2)),)))
+        main(changed(whole, data=(write_rows(tmp_path / "other.jsonl", texts(300, seed=2)),)))
 
 
 def test_no_student_learns_a_truth_a_test_row_or_a_row_of_its_teacher(whole):
@@ -160,7 +161,7 @@ def test_no_student_learns_a_truth_a_test_row_or_a_row_of_its_teacher(whole):
 
 
 def test_new_weights_are_a_function_of_the_seed_and_the_draw(whole):
-    config, weak, strong = replace(whole, lora_rank=4), Arm("w", "weak"), Arm("s", "strong")
+    config, weak, strong = changed(whole, lora_rank=4), Arm("w", "weak"), Arm("s", "strong")
 
     def weights(arm, seed):
         return torch.cat([weight.flatten() for weight in task_of(config, arm, seed, 1).module.parameters()])
@@ -178,16 +179,16 @@ def test_adapters_are_for_the_strong_model_and_layers_for_the_weak_one(whole):
         named = task_of(config, Arm("x", role), 0, 1).module.named_parameters()
         return {name for name, weight in named if weight.requires_grad}
 
-    lora = replace(whole, lora_rank=4)
+    lora = changed(whole, lora_rank=4)
     assert all("lora_" in name or "score" in name for name in learnt(lora, "strong"))
     assert learnt(lora, "weak") == learnt(whole, "weak")
-    cut = replace(whole, weak=whole.strong, weak_layers=1)
+    cut = changed(whole, weak=whole.strong, weak_layers=1)
     layers = {name.split(".")[3] for name in learnt(cut, "weak") if ".layers." in name}
     assert layers == {"0"}
 
 
 def test_with_probes_the_strong_model_runs_once_for_all_seeds_and_losses(whole, tmp_path, monkeypatch):
-    config, ran = replace(whole, output=str(tmp_path), probe=True, probe_layers=1, probe_axes=8), []
+    config, ran = changed(whole, output=str(tmp_path), probe=True, probe_layers=1, probe_axes=8), []
     mean_states = states.mean_states
     monkeypatch.setattr(states, "mean_states", lambda body, ids, **more: (
         ran.append((len(body.layers), len(ids))), mean_states(body, ids, **more))[1])  # fmt: skip
@@ -199,10 +200,10 @@ def test_with_probes_the_strong_model_runs_once_for_all_seeds_and_losses(whole, 
     card = json.loads((tmp_path / "weak_to_strong/seed-0/strong-xent/card.json").read_text())
     assert (card["kind"], card["link"]) == ("probe", "seed-0/strong-xent")
     assert {"reads states", "reads seed-0/weak"} <= card["identity"].keys()
-    assert main(replace(config, losses=("xent", "logconf", "product"))) == 0
+    assert main(changed(config, losses=("xent", "logconf", "product"))) == 0
     assert (len(seen), len(ran)) == (2, 1)
     with pytest.raises(IdentityChanged, match=r"'states' of weak_to_strong: .*probe_layers was 1 and is now None"):
-        main(replace(config, probe_layers=None))
+        main(changed(config, probe_layers=None))
 
 
 @pytest.mark.learns
@@ -244,7 +245,7 @@ def test_debates_of_other_rows_are_refused_before_any_training(world, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("other", "message"),
     [
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
         ({"epochs": 0.0}, "epochs must be above 0, got 0.0"),
@@ -271,8 +272,8 @@ def test_debates_of_other_rows_are_refused_before_any_training(world, tmp_path, 
         ({"data": ("/nowhere/x.jsonl",)}, "nothing at /nowhere/x.jsonl"),
     ],
 )
-def test_wrong_settings_are_refused_before_any_training(world, tmp_path, monkeypatch, changed, message):
+def test_wrong_settings_are_refused_before_any_training(world, tmp_path, monkeypatch, other, message):
     seen = trained(monkeypatch)
     with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
-        main(replace(settings(*world, tmp_path), **changed))
+        main(changed(settings(*world, tmp_path), **other))
     assert seen == []

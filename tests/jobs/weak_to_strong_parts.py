@@ -15,6 +15,7 @@ from raypipe.lm.packing import pack
 from raypipe.losses.soft_labels import CrossEntropy
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
+from raypipe.settings.nested import built
 from raypipe.train.tasks.soft_labels import SoftLabelHead
 from tests.learning import SEED
 
@@ -77,7 +78,7 @@ def write_rows(path, rows):
 
 def settings(data, strong, output, **changes):
     """A run of a few seconds."""
-    return Config(**{
+    return built(Config, **{
         "data": (data,), "strong": strong, "weak": "tiny", "output": str(output), "length": 32, "seeds": 3,
         "test_share": 0.4, "batch_examples": 16, "micro_batch": 16, "learning_rate": 1e-3, "weak_learning_rate": 2e-3,
         "weight_decay": 0.0, "seed": SEED, "epochs": 2.0, "weak_epochs": 3.0, "cpus_per_worker": 1, **changes,

@@ -1,11 +1,11 @@
 """The models of weak-to-strong learning: who learns what from whom."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from raypipe.losses.soft_labels import PLAIN, Confidence, CrossEntropy, Product, SoftLoss
+from raypipe.losses.soft_labels import PLAIN, CrossEntropy, SoftLoss
 
-from ..training import part
+from .settings import WeakToStrongSettings
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Arm:
     """Trainings that differ by nothing else have other draws of new weights and order."""
 
 
-def seeds_of(config: Any) -> range:
+def seeds_of(config: WeakToStrongSettings) -> range:
     """The seeds of the run."""
-    return range(config.seed, config.seed + config.seeds)
+    return range(config.training.seed, config.training.seed + config.seeds)
 
 
-def arms_of(config: Any, n_transcripts: int) -> list[Arm]:
+def arms_of(config: WeakToStrongSettings, n_transcripts: int) -> list[Arm]:
     """The trainings of a seed in their order."""
     students = [Arm(f"strong-{name}", "strong", loss_of(config, name), ("weak",)) for name in config.losses]
     plain = [
@@ -60,8 +60,8 @@ def debate_arms(n_transcripts: int) -> list[Arm]:
     ]
 
 
-def loss_of(config: Any, name: str) -> SoftLoss:
+def loss_of(config: WeakToStrongSettings, name: str) -> SoftLoss:
     """A student's loss with its settings."""
     if name == "logconf":
-        return part(Confidence, config)
-    return part(Product, config) if name == "product" else CrossEntropy()
+        return config.confidence
+    return config.product if name == "product" else CrossEntropy()

@@ -1,7 +1,5 @@
 """What is refused of weak-to-strong learning before anything is trained."""
 
-from typing import Any
-
 import numpy as np
 
 from raypipe.models.architecture import check_architecture
@@ -14,12 +12,12 @@ from raypipe.train.data.loader import BatchLayout
 from raypipe.train.weights.lora import Lora
 
 from ..idle import names_of, refuse_idle
-from ..training import check_engine
-from .arms import loss_of, seeds_of
+from .arms import seeds_of
 from .rows import debates_about, halves_of, load_rows
+from .settings import WeakToStrongSettings
 
 
-def check(config: Any) -> int:
+def check(config: WeakToStrongSettings) -> int:
     """Refuse wrong settings before anything is trained; how many debates there are about each row.
 
     Raises
@@ -27,7 +25,7 @@ def check(config: Any) -> int:
     ValueError
         With what to do.
     """
-    check_engine(config)
+    config.training.check()
     for name in ("seeds", "length", "transcript_tokens", "probe_axes"):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}.")
@@ -36,10 +34,8 @@ def check(config: Any) -> int:
             raise ValueError(f"{name} must be above 0, got {epochs}.")
     if not config.losses or len(set(config.losses)) < len(config.losses):
         raise ValueError(f"losses must name at least one loss, each once, got {config.losses}.")
-    for name in config.losses:
-        loss_of(config, name)
     _check_idle(config)
-    BatchLayout(0, config.workers, config.batch_examples, config.micro_batch)
+    BatchLayout(0, config.training.workers, config.batch_examples, config.micro_batch)
     n_transcripts = _n_transcripts(config)
     _check_models(config, n_transcripts)
     rows = load_rows(config).rows
@@ -49,22 +45,23 @@ def check(config: Any) -> int:
     return n_transcripts
 
 
-def _check_idle(config: Any) -> None:
+def _check_idle(config: WeakToStrongSettings) -> None:
     if "logconf" not in config.losses:
-        refuse_idle(config, ["aux_coef", "aux_warmup"], because="without logconf among --losses")
+        refuse_idle(config.confidence, because="without logconf among --losses")
     if "product" not in config.losses:
-        refuse_idle(config, ["alpha", "beta"], because="without product among --losses")
+        refuse_idle(config.product, because="without product among --losses")
     if not config.probe:
         refuse_idle(config, ["probe_layers", "probe_axes"], because="without --probe")
     if config.debate is None:
         refuse_idle(config, ["transcript_tokens"], because="without --debate")
-    if config.lora_rank == 0:
-        refuse_idle(config, [name for name in names_of(Lora) if name != "lora_rank"], because="without --lora-rank")
+    if config.lora.lora_rank == 0:
+        idle = [name for name in names_of(Lora) if name != "lora_rank"]
+        refuse_idle(config.lora, idle, because="without --lora-rank")
 
 
-def _check_models(config: Any, n_transcripts: int) -> None:
-    if config.probe and config.lora_rank:
-        raise ValueError(f"probe trains no strong model, but lora_rank is {config.lora_rank}; give one of them.")
+def _check_models(config: WeakToStrongSettings, n_transcripts: int) -> None:
+    if config.probe and config.lora.lora_rank:
+        raise ValueError(f"probe trains no strong model, but lora_rank is {config.lora.lora_rank}; give one of them.")
     n_strong = open_model(config.strong).config().num_hidden_layers if config.probe_layers is not None else 0
     if config.probe_layers is not None and not 1 <= config.probe_layers <= n_strong:
         raise ValueError(f"probe_layers must be between 1 and the model's {n_strong}, got {config.probe_layers}.")
@@ -82,13 +79,13 @@ def _check_models(config: Any, n_transcripts: int) -> None:
         check_architecture(model.config(), max_tokens=length, setting=f"length in all, for {ref!r},")
 
 
-def _n_transcripts(config: Any) -> int:
+def _n_transcripts(config: WeakToStrongSettings) -> int:
     if config.debate is None:
         return 0
-    folder = Folder(config.output) / config.debate
+    folder = config.debates
     card = cards.read_card(folder)
     if card is None or card["status"] != "finished":
-        near = nearest(config.debate, cards.stages_of(Folder(config.output)))
+        near = nearest(config.debate, cards.stages_of(Folder(config.run.output)))
         what = f"isn't there ({near})" if card is None else f"is {card['status']!r}"
         raise ValueError(f"debate must name a finished stage; {folder.uri} {what}: hold it with python -m jobs.debate.")
     return int(card["counts"]["transcripts"] // card["counts"]["rows"])

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
@@ -15,13 +14,14 @@ from raypipe.storage.folder import Folder
 
 from .arms import Arm
 from .rows import documents_of, halves_of, load_rows, soft_labels, write_predictions
+from .settings import WeakToStrongSettings
 
 LINK, FILE = "states", "states.f32"
 CHUNK = 512
 """Rows between two looks for a request to stop."""
 
 
-def plan_states(config: Any, own: Folder, made: Mapping[str, Folder]) -> Step:
+def plan_states(config: WeakToStrongSettings, own: Folder, made: Mapping[str, Folder]) -> Step:
     """The mean states [n, d] of all rows, one file of float32."""
     loaded = load_rows(config)
     identity = {
@@ -41,7 +41,7 @@ def plan_states(config: Any, own: Folder, made: Mapping[str, Folder]) -> Step:
     return Step(identity, work, kind="states")
 
 
-def _states(config: Any, ids: list[np.ndarray], stopping: threading.Event) -> np.ndarray:
+def _states(config: WeakToStrongSettings, ids: list[np.ndarray], stopping: threading.Event) -> np.ndarray:
     import torch
 
     from raypipe.lm.states import keep_layers, mean_states
@@ -57,7 +57,7 @@ def _states(config: Any, ids: list[np.ndarray], stopping: threading.Event) -> np
     return np.concatenate(found)
 
 
-def plan_probe(config: Any, arm: Arm, seed: int, own: Folder, made: Mapping[str, Folder]) -> Step:
+def plan_probe(config: WeakToStrongSettings, arm: Arm, seed: int, own: Folder, made: Mapping[str, Folder]) -> Step:
     """A strong arm as a probe: what it is trained for are its predictions of the test."""
     rows = load_rows(config).rows
     identity = {
@@ -65,7 +65,7 @@ def plan_probe(config: Any, arm: Arm, seed: int, own: Folder, made: Mapping[str,
         "split_seed": seed,
         "loss": {"kind": type(arm.loss).__name__, **asdict(arm.loss)},
         "rows_sha256": rows.sha256,
-        "test_share": config.test_share,
+        "test_share": config.rows.test_share,
         "probe_axes": config.probe_axes,
     }
 

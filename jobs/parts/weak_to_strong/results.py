@@ -12,11 +12,12 @@ from raypipe.train.data.binary import BinaryRows
 
 from .arms import Arm
 from .rows import halves_of, read_predictions
+from .settings import WeakToStrongSettings
 
 Json = dict[str, Any]
 
 
-def results_of(config: Any, rows: BinaryRows, arms: Sequence[Arm], seeds: Sequence[int]) -> Json:
+def results_of(config: WeakToStrongSettings, rows: BinaryRows, arms: Sequence[Arm], seeds: Sequence[int]) -> Json:
     """Accuracies of all arms, PGR of the students, and whether the controls fell back as they must."""
     tested = [arm for arm in arms if arm.transcript is None]
     right = {arm.name: np.stack(correct(config, rows, (arm.name,), seeds, part="test")) for arm in tested}
@@ -40,7 +41,7 @@ def results_of(config: Any, rows: BinaryRows, arms: Sequence[Arm], seeds: Sequen
 
 
 def correct(
-    config: Any, rows: BinaryRows, names: Sequence[str], seeds: Sequence[int], *, part: str
+    config: WeakToStrongSettings, rows: BinaryRows, names: Sequence[str], seeds: Sequence[int], *, part: str
 ) -> list[np.ndarray]:
     """What the mean of some arms gets right of a part of the rows: [n] bool for each seed."""
     found = []
@@ -51,7 +52,7 @@ def correct(
     return found
 
 
-def majority_correct(config: Any, rows: BinaryRows, seeds: Sequence[int]) -> np.ndarray:
+def majority_correct(config: WeakToStrongSettings, rows: BinaryRows, seeds: Sequence[int]) -> np.ndarray:
     """What always saying the commoner label of the first half gets right: [s, n] bool."""
     found = []
     for seed in seeds:
@@ -67,7 +68,7 @@ def accuracy(right: Iterable[np.ndarray]) -> Json:
     return {"mean": float(by_seed.mean()), "interval": mean_proportion_interval(by_seed), "by_seed": by_seed.tolist()}
 
 
-def weak_labels(config: Any, rows: BinaryRows, arms: Sequence[Arm], seeds: Sequence[int]) -> Json:
+def weak_labels(config: WeakToStrongSettings, rows: BinaryRows, arms: Sequence[Arm], seeds: Sequence[int]) -> Json:
     """How right the labels of the second half are, by who gave them; debates are read here and nowhere else."""
     weak = [arm for arm in arms if arm.role == "weak"]
     teams: dict[str, tuple[str, ...]] = {arm.name: (arm.name,) for arm in weak}
@@ -76,8 +77,9 @@ def weak_labels(config: Any, rows: BinaryRows, arms: Sequence[Arm], seeds: Seque
 
 
 def controls(
-    config: Any, rows: BinaryRows, arms: Sequence[Arm], seeds: Sequence[int], right: dict[str, np.ndarray]
-) -> Json:
+    config: WeakToStrongSettings, rows: BinaryRows, arms: Sequence[Arm], seeds: Sequence[int],
+    right: dict[str, np.ndarray],
+) -> Json:  # fmt: skip
     """Each control by what it must not be better than: the advantage, its standard error, and whether it passed."""
     found = {"shuffled labels against the majority": advantage(right["majority"], right["strong-shuffled-labels"])}
     if any(arm.has_shuffled_transcripts for arm in arms):

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ from raypipe.train.data.splits import Halves, exchanged, split_halves
 
 from ..common import stage_name
 from .arms import Arm
+from .settings import WeakToStrongSettings
 
 STAGE = "weak_to_strong"
 """The stage of the run that holds all links."""
@@ -43,14 +43,14 @@ class Loaded:
 
 
 @lru_cache(maxsize=1)
-def load_rows(config: Any) -> Loaded:
+def load_rows(config: WeakToStrongSettings) -> Loaded:
     """The rows that fit both models; the others are counted."""
     from_scratch = config.weak in SHAPES
     vocabularies = {
         "strong": open_vocabulary(config.strong),
         "weak": open_vocabulary(config.strong if from_scratch else config.weak),
     }
-    rows = config.load()
+    rows = config.rows.load()
     fits = np.ones(len(rows.rows), bool)
     for vocabulary in vocabularies.values():
         sizes = [len(one.ids) for one in vocabulary.backend.encode_batch([row.text for row in rows.rows])]
@@ -60,12 +60,12 @@ def load_rows(config: Any) -> Loaded:
     return Loaded(rows.of(np.flatnonzero(fits)), vocabularies)
 
 
-def halves_of(config: Any, rows: BinaryRows, seed: int) -> Halves:
+def halves_of(config: WeakToStrongSettings, rows: BinaryRows, seed: int) -> Halves:
     """The rows of a seed's halves and of the test."""
-    return split_halves(rows.text_hash, seed=seed, test_share=config.test_share)
+    return split_halves(rows.text_hash, seed=seed, test_share=config.rows.test_share)
 
 
-def soft_labels(config: Any, arm: Arm, seed: int, halves: Halves) -> np.ndarray:
+def soft_labels(config: WeakToStrongSettings, arm: Arm, seed: int, halves: Halves) -> np.ndarray:
     """What an arm learns: the mean of its teachers on the second half [b, 2], or the truth of the first [a, 2]."""
     rows = load_rows(config).rows
     if arm.teachers:
@@ -80,7 +80,7 @@ def soft_labels(config: Any, arm: Arm, seed: int, halves: Halves) -> np.ndarray:
 
 
 def documents_of(
-    config: Any, arm: Arm, seed: int, numbers: np.ndarray, *, labels: np.ndarray | None = None
+    config: WeakToStrongSettings, arm: Arm, seed: int, numbers: np.ndarray, *, labels: np.ndarray | None = None
 ) -> list[Document]:
     """Rows as an arm's model sees them."""
     loaded = load_rows(config)
@@ -107,16 +107,16 @@ def text_and_debate(vocabulary: Vocabulary, text: str, debate: str, *, max_first
     return both.ids[: min(begins, max_first) + max_second]
 
 
-def transcript_texts(config: Any, arm: Arm, seed: int, rows: BinaryRows) -> list[str]:
+def transcript_texts(config: WeakToStrongSettings, arm: Arm, seed: int, rows: BinaryRows) -> list[str]:
     """What follows each text: the debate about it, or about another text where the arm is that control."""
-    asked = question_of(Folder(config.output) / config.debate)
+    asked = question_of(config.debates)
     texts = ["\n\n" + held.text(asked) for held in debates_about(config, rows, int(arm.transcript or 0))]
     if not arm.has_shuffled_transcripts:
         return texts
     return [texts[other] for other in exchanged(rows.text_hash, seed=seed)]
 
 
-def debates_about(config: Any, rows: BinaryRows, transcript: int) -> list[Transcript]:
+def debates_about(config: WeakToStrongSettings, rows: BinaryRows, transcript: int) -> list[Transcript]:
     """The debate of a seed about each row.
 
     Raises
@@ -124,7 +124,7 @@ def debates_about(config: Any, rows: BinaryRows, transcript: int) -> list[Transc
     ValueError
         If a row hasn't been debated.
     """
-    folder = Folder(config.output) / config.debate
+    folder = config.debates
     found = read_transcripts(folder, seed=transcript)
     if missing := [row for row in rows.rows if row.text_hash not in found]:
         raise ValueError(
@@ -147,9 +147,9 @@ def write_predictions(folder: Folder, numbers: np.ndarray, probability: np.ndarr
     folder.write(PREDICTIONS, sink.getvalue())
 
 
-def read_predictions(config: Any, name: str, seed: int, numbers: np.ndarray) -> np.ndarray:
+def read_predictions(config: WeakToStrongSettings, name: str, seed: int, numbers: np.ndarray) -> np.ndarray:
     """Probability of label 1 that an arm gives to these rows: [n] -> [n] float64."""
-    with (Folder(config.output) / stage_name(STAGE, config) / arm_name(name, seed)).open(PREDICTIONS) as source:
+    with (Folder(config.run.output) / stage_name(STAGE, config.run) / arm_name(name, seed)).open(PREDICTIONS) as source:
         table = pq.read_table(source, schema=SCHEMA)
     known = dict(zip(table["row"].to_pylist(), table["probability"].to_pylist(), strict=True))
     return np.array([known[int(number)] for number in numbers], np.float64)

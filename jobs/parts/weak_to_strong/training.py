@@ -1,7 +1,6 @@
 """One training of weak-to-strong learning: its documents, its model, and the predictions it is made for."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,16 +13,17 @@ from raypipe.models.causal import open_model
 from raypipe.models.presets import SHAPES, config_of
 from raypipe.run.training import Training
 from raypipe.runs import card as cards
+from raypipe.settings.identity import identity_of
+from raypipe.settings.nested import changed
 from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryRows
 from raypipe.train.data.loader import BatchLayout, DataLoader, ExampleLoader
 from raypipe.train.data.splits import Halves
-from raypipe.train.engines.engine import Precision
-from raypipe.train.weights.lora import Lora
 
-from ..training import engine_settings, lineage, part, plan_of, training_identity
+from ..training import lineage
 from .arms import Arm
 from .rows import documents_of, halves_of, load_rows, soft_labels, write_predictions
+from .settings import WeakToStrongSettings
 
 if TYPE_CHECKING:
     from raypipe.contracts.task import Task
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 LABELS = ("no", "yes")
 
 
-def settings_of(config: Any, arm: Arm, seed: int) -> Any:
+def settings_of(config: WeakToStrongSettings, arm: Arm, seed: int) -> WeakToStrongSettings:
     """The job's settings as this training has them: its own seed, and a weak model's rate without adapters."""
-    own = replace(config, seed=seed + 10_000 * arm.draw)
+    own = changed(config, seed=seed + 10_000 * arm.draw)
     if arm.role == "strong":
         return own
-    rate = config.learning_rate if config.weak_learning_rate is None else config.weak_learning_rate
-    return replace(own, learning_rate=rate, lora_rank=0)
+    rate = config.training.optimiser.learning_rate if config.weak_learning_rate is None else config.weak_learning_rate
+    return changed(own, learning_rate=rate, lora_rank=0, probe=False)
 
 
-def plan_arm(config: Any, arm: Arm, seed: int, folder: Folder) -> Training:
+def plan_arm(config: WeakToStrongSettings, arm: Arm, seed: int, folder: Folder) -> Training:
     """All that workers need."""
     own, rows = settings_of(config, arm, seed), load_rows(config).rows
     halves = halves_of(config, rows, seed)
@@ -56,27 +56,27 @@ def plan_arm(config: Any, arm: Arm, seed: int, folder: Folder) -> Training:
         folder=folder,
         make=partial(make, config, arm, seed, steps),
         export=partial(export, config, arm, seed, steps, folder, identity),
-        plan=plan_of(own, steps),
+        plan=own.training.plan(steps),
         n_sequences=config.batch_examples,
         micro=config.micro_batch,
         identity=identity,
-        inputs=(*config.data, config.weak, config.strong),
-        **engine_settings(own),
+        inputs=(*config.rows.data, config.weak, config.strong),
+        **own.training.engine_settings(),
     )
 
 
 def make(
-    config: Any, arm: Arm, seed: int, steps: int, workers: "Workers", layout: BatchLayout
+    config: WeakToStrongSettings, arm: Arm, seed: int, steps: int, workers: "Workers", layout: BatchLayout
 ) -> "tuple[Task[Document], DataLoader[Document]]":
     """The task and its rows, on a worker."""
     task = task_of(config, arm, seed, steps)
     halves = halves_of(config, load_rows(config).rows, seed)
     learnt = halves.second if arm.teachers else halves.first
     documents = documents_of(config, arm, seed, learnt, labels=soft_labels(config, arm, seed, halves))
-    return task, ExampleLoader(documents, [], layout, settings_of(config, arm, seed).seed, task.count)
+    return task, ExampleLoader(documents, [], layout, settings_of(config, arm, seed).training.seed, task.count)
 
 
-def task_of(config: Any, arm: Arm, seed: int, steps: int) -> "SoftLabelHead":
+def task_of(config: WeakToStrongSettings, arm: Arm, seed: int, steps: int) -> "SoftLabelHead":
     """The model under the task; the same settings give the same new weights, of the head and of adapters."""
     import torch
 
@@ -84,13 +84,13 @@ def task_of(config: Any, arm: Arm, seed: int, steps: int) -> "SoftLabelHead":
 
     own = settings_of(config, arm, seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(own.seed)
+        torch.manual_seed(own.training.seed)
         classifier = classifier_of(config, arm)
-        part(Precision, own).apply(classifier)
-        return SoftLabelHead(part(Lora, own).apply(classifier, head="score"), arm.loss, n_steps=steps)
+        own.training.precision.apply(classifier)
+        return SoftLabelHead(own.lora.apply(classifier, head="score"), arm.loss, n_steps=steps)
 
 
-def classifier_of(config: Any, arm: Arm) -> Any:
+def classifier_of(config: WeakToStrongSettings, arm: Arm) -> Any:
     """An arm's model with a new head of two classes: from weights, or a weak one from scratch."""
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -110,8 +110,8 @@ def classifier_of(config: Any, arm: Arm) -> Any:
 
 
 def export(
-    config: Any, arm: Arm, seed: int, steps: int, folder: Folder, identity: dict[str, Any], weights: dict[str, Any],
-    state: "State",
+    config: WeakToStrongSettings, arm: Arm, seed: int, steps: int, folder: Folder, identity: dict[str, Any],
+    weights: dict[str, Any], state: "State",
 ) -> None:  # fmt: skip
     """The predictions that an arm is trained for; the model too, where it is asked for."""
     from raypipe.train.loop.predict import class_probabilities
@@ -130,7 +130,7 @@ def export(
             module.classifier,
             load_rows(config).vocabularies[arm.role].tokenizer,
             folder=folder / "model",
-            lineage=lineage(settings_of(config, arm, seed), identity, state),
+            lineage=lineage(settings_of(config, arm, seed), identity, state, run=Folder(config.run.output)),
             title=f"{arm.name} of weak-to-strong learning, seed {seed}",
         )
 
@@ -142,27 +142,27 @@ def _predicted(arm: Arm, halves: Halves) -> np.ndarray:
     return halves.second if arm.transcript is not None else np.concatenate([halves.second, halves.test])
 
 
-def _identity(config: Any, own: Any, arm: Arm, seed: int, rows: BinaryRows, steps: int) -> dict[str, Any]:
+def _identity(
+    config: WeakToStrongSettings, own: WeakToStrongSettings, arm: Arm, seed: int, rows: BinaryRows, steps: int
+) -> dict[str, Any]:
     """Whatever can change a prediction."""
     ref = config.weak if arm.role == "weak" else config.strong
-    names = ("length", "test_share", "batch_examples")
-    identity = {
+    found: dict[str, Any] = {
         "arm": arm.name,
         "split_seed": seed,
         "loss": {"kind": type(arm.loss).__name__, **asdict(arm.loss)},
         "rows_sha256": rows.sha256,
+        "test_share": own.rows.test_share,
         "tokenizer_sha256": load_rows(config).vocabularies[arm.role].sha256,
         "model": ref if ref in SHAPES and arm.role == "weak" else open_model(ref).sha256(),
         "layers": config.weak_layers if arm.role == "weak" else None,
-        **{name: getattr(own, name) for name in names},
-        **asdict(part(Lora, own)),
         "n_steps": steps,
-        **training_identity(own),
+        **own.training.identity(),
     }
     if arm.transcript is not None:
-        card = cards.read_card(Folder(config.output) / config.debate) or {"identity": None}
-        identity |= {"debate": card["identity"], "transcript_tokens": config.transcript_tokens}
+        card = cards.read_card(config.debates) or {"identity": None}
+        found |= {"debate": card["identity"], "transcript_tokens": config.transcript_tokens}
     # a quantile over what goes through the model together, and who draws for which rows, follow from these
-    if isinstance(arm.loss, Confidence) or config.lora_dropout > 0:
-        identity |= {"micro_batch": config.micro_batch, "workers": config.workers}
-    return dict(json.loads(json.dumps(identity)))
+    if isinstance(arm.loss, Confidence) or config.lora.lora_dropout > 0:
+        found |= {"micro_batch": config.micro_batch, "workers": config.training.workers}
+    return identity_of(own, **found)

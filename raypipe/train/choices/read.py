@@ -31,8 +31,6 @@ class ChoiceColumns:
     """The question itself (--learn choices)."""
     choices_column: str = "choices"
     """List of answers to choose from; absent or null: the answer is an integer (--learn choices)."""
-    answer_column: str = "answer"
-    """One of the choices, or an integer; or a list of those that count as right (--learn choices)."""
     case_column: str | None = None
     """What a row is about: all rows of a case are in one split, whatever the task; None: rows of equal text."""
     split_column: str | None = None
@@ -49,8 +47,12 @@ class Questions:
     left_out: LeftOut
 
 
-def read_questions(uris: Sequence[str], columns: ChoiceColumns, *, where: str | None = None) -> Questions:
+def read_questions(
+    uris: Sequence[str], columns: ChoiceColumns, *, answer_column: str = "answer", where: str | None = None
+) -> Questions:
     """All questions of the rows at these URIs, in memory; the condition `where` is on the rows' own columns.
+
+    An answer is one of the choices, or an integer; or a list of those that count as right.
 
     Raises
     ------
@@ -64,13 +66,13 @@ def read_questions(uris: Sequence[str], columns: ChoiceColumns, *, where: str | 
         about = tasks.get(class_name(record.values.get(columns.task_column)) or "", {})
         own = {name: value for name, value in record.values.items() if value is not None or name not in about}
         keys.update(dict.fromkeys({**about, **own}))
-        made = record.reason or question_of({**about, **own}, columns, path=record.path, row=record.row)
+        made = record.reason or question_of({**about, **own}, columns, answer_column, path=record.path, row=record.row)
         if isinstance(made, str):
             read.left_out.add(made, path=record.path, row=record.row)
         else:
             read.found.append(made)
     if not read.found:
-        _require(list(keys), columns)
+        _require(list(keys), columns, answer_column)
         counts = dict(read.left_out.counts)
         raise ValueError(f"no row in {', '.join(uris)} is a question that can be answered: {counts}.")
     return read
@@ -96,9 +98,11 @@ def read_tasks(columns: ChoiceColumns) -> dict[str, dict[str, Any]]:
     return found
 
 
-def question_of(values: Mapping[str, Any], columns: ChoiceColumns, *, path: str, row: int) -> Question | str:
+def question_of(
+    values: Mapping[str, Any], columns: ChoiceColumns, answer_column: str, *, path: str, row: int
+) -> Question | str:
     """The question of a row, or why it can't be one."""
-    if missing := [name for name in _columns_of(columns) if name not in values]:
+    if missing := [name for name in _columns_of(columns, answer_column) if name not in values]:
         return f"no {missing[0]}"
     named = (
         columns.task_column,
@@ -118,7 +122,7 @@ def question_of(values: Mapping[str, Any], columns: ChoiceColumns, *, path: str,
     if not isinstance(offered, list | tuple):
         return f"{columns.choices_column} isn't a list"
     choices = tuple(str(choice).strip() for choice in offered)
-    answers = accepted(values[columns.answer_column], choices)
+    answers = accepted(values[answer_column], choices)
     if isinstance(answers, str):
         return answers
     instruction = _text(values[columns.instruction_column])
@@ -154,14 +158,14 @@ def integer(value: Any) -> int | None:
         return None
 
 
-def _columns_of(columns: ChoiceColumns) -> list[str]:
+def _columns_of(columns: ChoiceColumns, answer_column: str) -> list[str]:
     wanted = [columns.task_column, columns.instruction_column, columns.text_column, columns.question_column,
-              columns.answer_column, columns.case_column, columns.split_column]  # fmt: skip
+              answer_column, columns.case_column, columns.split_column]  # fmt: skip
     return [name for name in wanted if name is not None]
 
 
-def _require(keys: Sequence[str], columns: ChoiceColumns) -> None:
-    missing = [name for name in _columns_of(columns) if name not in keys]
+def _require(keys: Sequence[str], columns: ChoiceColumns, answer_column: str) -> None:
+    missing = [name for name in _columns_of(columns, answer_column) if name not in keys]
     if keys and missing:
         raise KeyError(
             f"a question has no column {', '.join(map(repr, missing))}; its columns are {sorted(keys)}. Name the "

@@ -1,7 +1,8 @@
 """Texts to token ids, once: what tokens/ holds. What is seen of them, and when, is an index (`stream.py`)."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from raypipe.columns import DOMAIN, REASON, TEXT
 from raypipe.contracts import op
 from raypipe.models.tokenizer import open_vocabulary
+from raypipe.settings.identity import counts_as
 
 TOKENS = pa.schema(
     [
@@ -22,11 +24,16 @@ NO_TOKENS = "no tokens"
 BATCH_ROWS = 4096
 
 
+def _digest(ref: str) -> Mapping[str, Any]:
+    vocabulary = open_vocabulary(ref)
+    return {"tokenizer_sha256": vocabulary.sha256, "vocabulary_size": vocabulary.size}
+
+
 @dataclass
 class Tokenise:
     """The Op behind tokens/: one row for each source row, its ids whole; null where the row is skipped."""
 
-    tokenizer: str
+    tokenizer: str = field(metadata=counts_as(_digest))
     """Folder with tokenizer.json, or a model: folder, org/name@revision, GGUF file, or `sample`."""
 
     append_end: bool = True

@@ -1,8 +1,10 @@
 """The seam around DeepSpeed: models, gradients, their exchange between workers, the optimiser, its state on disk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from raypipe.settings.identity import RUNNING
 
 if TYPE_CHECKING:
     import torch
@@ -17,9 +19,9 @@ class Precision:
 
     dtype: str = "float32"
     """Of activations: float32, or bfloat16 with float32 weights in the optimiser."""
-    checkpoint_activations: bool = False
+    checkpoint_activations: bool = field(default=False, metadata=RUNNING)
     """Compute activations again in the backward pass instead of keeping them."""
-    compile: bool = False
+    compile: bool = field(default=False, metadata=RUNNING)
     """torch.compile each decoder layer; for GPUs."""
 
     def apply(self, causal: Any) -> None:

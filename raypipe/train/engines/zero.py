@@ -1,6 +1,8 @@
 """Settings of ZeRO, apart from the engine, so that a job's help needs neither torch nor DeepSpeed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from raypipe.settings.identity import RUNNING
 
 
 @dataclass(frozen=True)
@@ -9,7 +11,7 @@ class Zero:
 
     zero_stage: int = 1
     """0: nothing; 1: optimiser state; 2: gradients as well; 3: weights as well."""
-    offload: bool = False
+    offload: bool = field(default=False, metadata=RUNNING)
     """Keep optimiser state in the host's memory (a GPU's run; needs a C++ compiler)."""
 
     def __post_init__(self) -> None:
