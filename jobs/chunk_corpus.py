@@ -4,13 +4,13 @@ The chunks are a corpus of their own: --corpus 'RUN/chunks/*.parquet' --id-colum
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from raypipe.corpus import Corpus, plan_shards
+from raypipe.corpus import plan_shards
 from raypipe.rewrite.chunks import Chunks
 from raypipe.run.cluster import Wanted
 from raypipe.run.inputs import Sizes
 from raypipe.run.rewrite import rewrite_stage
+from raypipe.settings.identity import identity_of
 
 from .parts import settings
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
@@ -47,7 +47,7 @@ def main(config: Config) -> int:
             corpus=corpus,
             wanted=Wanted(1, config.max_workers, gpus_per_worker=0.0, cpus_per_worker=1.0),
             sizes=sizes,
-            identity=_identity(rewrite, corpus, sizes),
+            identity=identity_of(rewrite, corpus, sizes, rewrite="chunks", version=rewrite.version),
             stopping=life.stopping,
             is_owner=life.is_owner,
             retry_failed=config.retry == "failed",
@@ -57,12 +57,6 @@ def main(config: Config) -> int:
         print(f"{counts['scored']:,} texts: {counts['written']:,} chunks in {life.run.uri}/{stage}")
         life.conclude(why_incomplete(card))
     return life.status
-
-
-def _identity(rewrite: Chunks, corpus: Corpus, sizes: Sizes) -> dict[str, Any]:
-    """Whatever can change a byte of the files."""
-    columns = {name: value for name, value in asdict(corpus).items() if name != "sources"}
-    return {"rewrite": "chunks", "version": rewrite.version, **asdict(rewrite), **asdict(sizes), **columns}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from raypipe import sample
 from raypipe.contracts.score import KEY
 from raypipe.contracts.statistic import Statistic, name_of
-from raypipe.corpus import Corpus, plan_shards
+from raypipe.corpus import plan_shards
 from raypipe.lm.heads import Head
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
@@ -29,6 +29,7 @@ from raypipe.score.statistics.min_k import MinK
 from raypipe.score.statistics.min_k_plus_plus import MinKPlusPlus
 from raypipe.score.statistics.perplexity import Perplexity
 from raypipe.score.statistics.zlib_loss import ZlibLoss
+from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 
 from .find_heads import ProbeSettings, detect
@@ -132,7 +133,9 @@ def score(config: Any, life: Life, *, stages: list[str]) -> dict[str, Any]:
     heads = read_heads(config, life.run)
     op = make_op(config, heads.chosen if heads else (), made_with, wanted.have_gpus)
     if card is not None and sizes is not None and (heads or not needs_heads(config)):
-        check_identity(stage, card, _identity(config, op, corpus, sizes))  # before the run's own heads are replaced
+        check_identity(
+            stage, card, identity_of(op, corpus, sizes, op_version=op.version)
+        )  # before the run's own heads are replaced
     if not is_finished:
         op.check(heads_follow=heads is None)
     life.begin(stages)
@@ -152,7 +155,7 @@ def score(config: Any, life: Life, *, stages: list[str]) -> dict[str, Any]:
         corpus,
         wanted=wanted,
         sizes=sizes,
-        identity=_identity(config, op, corpus, sizes),
+        identity=identity_of(op, corpus, sizes, op_version=op.version),
         stopping=life.stopping,
         is_owner=life.is_owner,
         retry_failed=config.retry == "failed",
@@ -219,12 +222,6 @@ def statistics_of(config: Any) -> tuple[Statistic, ...]:
     return tuple(kind(**(fraction if kind in (MinK, MinKPlusPlus) else {})) for kind in kinds)
 
 
-def described(statistic: Any) -> str:
-    """A scorer by name and settings: `min-k fraction=0.2`."""
-    settings_of = (f"{name}={value}" for name, value in asdict(statistic).items())
-    return " ".join([name_of(type(statistic)), *settings_of])
-
-
 def needs_heads(config: Any) -> bool:
     """Whether a scorer looks at the model without its retrieval heads."""
     return any("nll_masked" in SCORERS[name].needs for name in config.scorer)
@@ -289,25 +286,6 @@ def detected(config: Any) -> Heads:
     """The heads as found now, on this machine's first device."""
     content = json.dumps(detect(config), indent=1).encode()
     return checked_heads(config, content, FOUND_HEADS, "what was found")
-
-
-def _identity(config: Any, op: ForwardPass, corpus: Corpus, sizes: Sizes) -> dict[str, Any]:
-    """Whatever can change a byte of the files; where the corpus lies can't, its shards' names hold what it is."""
-    columns = {name: value for name, value in asdict(corpus).items() if name != "sources"}
-    model = open_model(config.model)
-    return {
-        "model_sha256": model.sha256(),
-        "tokenizer_sha256": model.tokenizer_sha256(),
-        "scorers": [described(part) for part in op.statistics],
-        "heads": [list(head) for head in op.heads],
-        "max_tokens": op.max_tokens,
-        "dtype": op.dtype,
-        "token_budget": op.token_budget,
-        "op_version": op.version,
-        **({"compiler": op.compiler} if op.compiler else {}),  # fused products round in other places
-        **asdict(sizes),
-        **columns,
-    }
 
 
 if __name__ == "__main__":

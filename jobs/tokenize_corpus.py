@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.models.tokenizer import FILE, learnt_size, open_vocabulary, train_tokenizer
@@ -11,6 +11,7 @@ from raypipe.run.cluster import Wanted
 from raypipe.run.inputs import Sizes
 from raypipe.run.stage import Annotate
 from raypipe.runs.card import finished_card, stages_of
+from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import every_row_once, read_listing, read_mix
 from raypipe.train.data.megatron import write_megatron
@@ -83,7 +84,7 @@ def main(config: Config) -> int:
             corpus,
             wanted=Wanted(1, 1, 0.0, config.cpus_per_worker),
             sizes=sizes,
-            identity=_identity(op, corpus, sizes),
+            identity=identity_of(op, corpus, sizes, op_version=op.version),
             stopping=life.stopping,
             is_owner=life.is_owner,
             retry_failed=config.retry == "failed",
@@ -156,20 +157,6 @@ def _op(config: Config, corpus: Corpus, is_learnt_first: bool) -> Tokenise:
     open_vocabulary(config.tokenizer)
     where = str(folder.absolute()) if folder.is_dir() else config.tokenizer  # workers run in another directory
     return Tokenise(where, append_end=config.append_end)
-
-
-def _identity(op: Tokenise, corpus: Corpus, sizes: Sizes) -> dict[str, Any]:
-    """Whatever can change a byte of the files."""
-    columns = {name: value for name, value in asdict(corpus).items() if name != "sources"}
-    vocabulary = open_vocabulary(op.tokenizer)
-    return {
-        "tokenizer_sha256": vocabulary.sha256,
-        "vocabulary_size": vocabulary.size,
-        "append_end": op.append_end,
-        "op_version": op.version,
-        **asdict(sizes),
-        **columns,
-    }
 
 
 def _export(config: Config, run: Folder, stage: str, selection: str | None) -> None:
