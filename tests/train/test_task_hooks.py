@@ -166,6 +166,10 @@ def masked_worker(rank: int, port: int, run: Run) -> None:
     second.by_hand = first.by_hand  # its own is that of a start
     engine = run_it(run, second)
     require_masked(computed_with(engine, second))
+    third = GradientMasked()
+    by_gradients = variant(run, Path(run.output) / "gradients", n_steps=4)
+    require_masked(computed_with(run_it(by_gradients, third), third))
+    check_taught(variant(run, Path(run.output) / "taught", n_steps=2))
     weights = {name: engine.weights.read(name).clone() for name in engine.weights.names()}
     exported = engine.exported()
     assert bool(exported) == (rank == 0)
