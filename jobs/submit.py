@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from .parts import settings
 from .parts.common import run_job
 
-LEFT_OUT = ["/tests", "/.*", "/runs", "/data", "/build", "**/*.egg-info", "**/__pycache__"]
+LEFT_OUT = ["/.git", "/.venv", "/tests", "/runs", "/data", "/build", "**/*.egg-info", "**/__pycache__"]
 """What isn't sent beside what .gitignore and .rayignore name; Ray unpacks the rest on each machine."""
 MAX_BYTES = 5 << 20
 ANSWER_S = 5.0

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -84,6 +85,23 @@ def test_a_clone_is_sent_without_its_tests_and_its_data_and_is_small(
     monkeypatch.setattr(submit, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match=r"MB beside data and runs, the largest file is .*; at most 5 MB are sent"):
         submit.clone()
+
+
+def test_what_ray_packs_of_a_clone_runs_a_job(tmp_path: Path) -> None:
+    from ray._private.runtime_env.packaging import create_package
+
+    packed = tmp_path / "packed.zip"
+    create_package(str(submit.clone()), packed, include_gitignore=True, excludes=submit.LEFT_OUT)
+    assert packed.stat().st_size < 5_000_000
+    with zipfile.ZipFile(packed) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "sent")
+    assert [name for name in names if name.startswith("tests/")] == []
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.parts.on_cluster", "show_run", "--run", "/nowhere"],
+        capture_output=True, text=True, cwd=tmp_path / "sent", env={"HOME": str(tmp_path)}, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr[:7]) == (1, "error: ")
 
 
 def test_packages_that_a_machine_lacks_are_named_with_what_it_has(tmp_path: Path) -> None:
