@@ -165,7 +165,7 @@ def test_gpus_that_the_cluster_lacks_are_said_before_anything_runs(cluster: Clus
     done = cluster.hosts[LAPTOP].run([*score(cluster, "gpus"), "--gpus-per-worker=1"], check=False)
     assert done.returncode == 2  # the job's own status
     assert "gpus_per_worker 1, and 0.5 CPUs for a reader, must fit on the machines of the cluster" in done.stdout
-    assert not (cluster.shared / "gpus" / "scores").exists()
+    assert cluster.n_scored("gpus") == 0
 
 
 @contextmanager
