@@ -3,19 +3,22 @@
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from jobs import predict
 from jobs.parts.classifiers import classifier_of, read_labels
 from jobs.predict import Config, main
 from raypipe.models.fitted import open_fitted
 from raypipe.storage.folder import Folder
 from tests.jobs.committed import commit_vectors
+from tests.run.deadly import DeadlyPredict
 from tests.run.in_process import use_this_process
-from tests.run.stages import write_lines
+from tests.run.stages import fault, write_lines
 
 KINDS = ("apples apples", "pears pears pears", "plums")
 
@@ -114,9 +117,10 @@ def test_a_label_has_one_name_however_it_is_written(tmp_path):
     assert read_labels(f"{tmp_path}/labels.jsonl") == {"1": "2", "b": "2", "c": "0"}
 
 
-def check_answers(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def check_answers(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], once: str | None = None) -> None:
     """From the first start on over a change of the corpus and of the labels to a second use of what was fitted."""
     assert main(config) == 0
+    assert once is None or os.listdir(once) == []  # a worker was killed
     said = capsys.readouterr().out
     assert "12 of 12 labelled rows are there" in said
     assert "60 of 61 rows have a class" in said
@@ -153,6 +157,15 @@ each_classifier = pytest.mark.parametrize("classifier", ["nearest-centroid", "lo
 def test_classes_are_right_and_redone_where_something_changed(config, tmp_path, monkeypatch, capsys, classifier):
     use_this_process(monkeypatch)
     check_answers(replace(config, classifier=classifier), tmp_path, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+@each_classifier
+def test_on_workers_too_of_which_one_is_killed(config, tmp_path, monkeypatch, capsys, classifier):
+    once = fault(tmp_path, "kill-forward")
+    monkeypatch.setattr(predict, "Predict", partial(DeadlyPredict, once=once))
+    check_answers(replace(config, classifier=classifier), tmp_path, capsys, once)
 
 
 def test_labels_of_other_rows_are_refused_with_what_to_look_at(config, tmp_path, monkeypatch):
