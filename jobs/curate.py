@@ -14,16 +14,15 @@ from raypipe.select.export.export import Export, export
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
 
-from .find_heads import MAX_TEXTS, some_texts
 from .parts import settings
 from .parts.common import life_of, run_job, stage_name, why_incomplete
-from .score_corpus import STAGE, check_effects, make_op, score
-from .score_corpus import Config as ScoreConfig
+from .parts.heads import MAX_TEXTS, some_texts
+from .parts.scoring import STAGE, ScoreSettings, check_effects, make_op, score
 from .select_corpus import check_selecting, part
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Selection, Export, ScoreConfig):
+class Config(Selection, Export, ScoreSettings):
     """Settings of curate: those of score_corpus and select_corpus."""
 
     corpus: tuple[str, ...] = ("sample",)
@@ -38,7 +37,7 @@ def main(config: Config) -> int:
     selection.check()
     written.check()
     check_effects(config)
-    check_selecting(config)
+    check_selecting(selection, written)
     arms = ["selection", *map(arm_stage, config.arms)]
     own = [stage_name(STAGE, config), *arms, *([] if written.corpus_format == "none" else [written.stage])]
     with life_of(config, "curate", stages=own, has_shards=True, is_main=True) as life:

@@ -6,15 +6,14 @@ from raypipe.runs import card as cards
 from raypipe.runs.stage import at_work
 
 from .parts import settings
-from .parts.binary_data import BinarySettings
-from .parts.common import RunSettings, life_of, run_job, stage_name
+from .parts.common import life_of, run_job, stage_name
 from .parts.debates import DebateSettings, check, debated, hold, identity_of
 
 STAGE = "debate"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(DebateSettings, BinarySettings, RunSettings):
+class Config(DebateSettings):
     """Settings of debate."""
 
 

@@ -1,41 +1,19 @@
 """Find a model's retrieval heads and check that they retrieve: python -m jobs.find_heads --output RUN."""
 
 import json
-import logging
 from dataclasses import dataclass
-from typing import Any
 
-from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
 from raypipe.models.causal import open_model
 from raypipe.runs.names import checked_stage
 from raypipe.storage.folder import Folder
 
 from .parts import settings
-from .parts.common import CorpusSettings, ModelSettings, RunSettings, life_of, run_job
-
-log = logging.getLogger(__name__)
-MAX_TEXTS = 400
+from .parts.common import life_of, run_job
+from .parts.heads import MAX_TEXTS, HeadSettings, detect, lines_of, some_texts
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeSettings:
-    """How heads are looked for."""
-
-    heads_share: float = 0.05
-    """Share of all heads that is chosen."""
-    n_probes: int = 64
-    """Probes that score the heads; the paper takes 800."""
-    probe_tokens: int = 768
-    """Tokens of a probe; the paper's have 4,096."""
-    n_draws: int = 12
-    """Random draws of as many heads from the same layers, the control, at least 8; up to 48 where the verdict needs
-    them."""
-    allow_weak_heads: bool = False
-    """Go on with heads that failed the causal check."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(ProbeSettings, CorpusSettings, ModelSettings, RunSettings):
+class Config(HeadSettings):
     """Settings of find_heads."""
 
     corpus: tuple[str, ...] = ("sample",)
@@ -86,55 +64,6 @@ def write_random(config: Config, name: str) -> int:
         (life.run / "heads").write(name, json.dumps({**record, **random}, indent=1).encode())
         print(f"{len(drawn)} random heads in {life.run.uri}/heads/{name}: {random['chosen']}")
     return life.status
-
-
-def lines_of(record: dict[str, Any], *, where: str) -> list[str]:
-    """A heads record for the terminal: which heads, what they cost the model, and the rules of the check."""
-    check = record["causal_check"]
-    lines = [f"{len(record['chosen'])} heads in {where}: {record['chosen']}"]
-    for what in ("intact", "chosen"):
-        lines.append(f"  {what:>8}: answer loss {check[what]['loss']:.2f}, accuracy {check[what]['accuracy']:.2f}")
-    for rule in check["rules"]:
-        passed = "passed" if rule["passed"] else "FAILED"
-        lines.append(f"  {passed}: {rule['rule']}: {rule['value']:.2f} (bar {rule['bar']:.2f})")
-    return lines
-
-
-def detect(config: Any, texts: list[str] | None = None) -> dict[str, Any]:
-    """The heads record of the model, found now on this machine's first device."""
-    import torch
-
-    from raypipe.runs.card import now, versions
-    from raypipe.score.heads.find_heads import Probing, find_heads
-
-    probing = Probing(
-        n_probes=config.n_probes,
-        max_tokens=config.probe_tokens,
-        share=config.heads_share,
-        n_draws=config.n_draws,
-        seed=config.seed,
-    )
-    device = "cuda" if torch.cuda.is_available() and config.gpus_per_worker != 0 else "cpu"
-    # probes decide what every later score means: they run in float32 unless bfloat16 is asked for, never in 8 bits
-    dtype = "bfloat16" if config.dtype == "bfloat16" else "float32"
-    texts = some_texts(config.to_corpus(), limit=MAX_TEXTS) if texts is None else texts
-    record = find_heads(config.model, texts, probing=probing, dtype=dtype, device=device)
-    return {**record, "created": now(), "versions": versions()}
-
-
-def some_texts(corpus: Corpus, *, limit: int) -> list[str]:
-    """The first texts of a corpus, a share from each shard so that every domain is among them."""
-    plan = plan_shards(corpus, shard_bytes=1 << 22, part_rows=limit)
-    step = max(1, len(plan) // 64)
-    each = max(2, -(-limit * step // max(1, len(plan))))
-    texts: list[str] = []
-    for shard in plan.shards[::step]:
-        if shard.cut == "part":
-            table = next(part[2] for part in read_stream(corpus, shard, part_rows=limit, done=frozenset()))
-        else:
-            table = read_shard(corpus, shard)
-        texts += [text for text in table["text"].to_pylist() if text is not None][:each]
-    return texts[:limit]
 
 
 if __name__ == "__main__":

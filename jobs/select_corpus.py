@@ -1,7 +1,7 @@
 """Select from a scored corpus: python -m jobs.select_corpus --run runs/demo --share 0.2 --share-of tokens."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 
@@ -32,7 +32,7 @@ def main(config: Config) -> int:
     selection, written = part(Selection, config), part(Export, config)
     selection.check()
     written.check()  # before the selection is made anew
-    check_selecting(config)
+    check_selecting(selection, written)
     stages = ["selection", *map(arm_stage, config.arms)]
     with Life(Folder(config.run), "select_corpus", recipe=asdict(config), stages=stages, is_new=False) as life:
         life.begin()
@@ -46,7 +46,7 @@ def main(config: Config) -> int:
     return life.status
 
 
-def check_selecting(config: Any) -> None:
+def check_selecting(selection: Selection, written: Export) -> None:
     """Refuse settings of selecting and exporting that would be ignored.
 
     Raises
@@ -54,12 +54,12 @@ def check_selecting(config: Any) -> None:
     ValueError
         With the first.
     """
-    if config.sampling != "temperature":
-        refuse_idle(config, ["temperature"], because="without --sampling temperature")
-    if config.mix != "upsample":
-        refuse_idle(config, ["extra_copies"], because="without --mix upsample")
-    if config.corpus_format == "none":
-        refuse_idle(config, ["file_size", "repeat", "export_arm"], because="without --corpus-format")
+    if selection.sampling != "temperature":
+        refuse_idle(selection, ["temperature"], because="without --sampling temperature")
+    if selection.mix != "upsample":
+        refuse_idle(selection, ["extra_copies"], because="without --mix upsample")
+    if written.corpus_format == "none":
+        refuse_idle(written, ["file_size", "repeat", "export_arm"], because="without --corpus-format")
 
 
 def part(kind: type[P], config: object) -> P:

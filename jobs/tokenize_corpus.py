@@ -18,9 +18,9 @@ from raypipe.train.data.megatron import write_megatron
 from raypipe.train.data.order import DataOrder
 from raypipe.train.data.tokenise import Tokenise
 
-from .find_heads import some_texts
 from .parts import settings
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .parts.heads import some_texts
 from .parts.idle import refuse_idle
 
 STAGE, SELECTION = "tokens", "selection"

@@ -181,7 +181,7 @@ def bare(config: Config, rows: RandomDocuments) -> Clock:
                 hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
                 logits = model.lm_head(hidden).flatten(0, 1).float()
             loss = F.cross_entropy(logits, ids[:, 1:].flatten()) / len(micro)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

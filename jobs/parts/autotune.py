@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +20,16 @@ from raypipe.run.rows import Work, prepare
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.number_format import agreement
 
+if TYPE_CHECKING:
+    from .scoring import ScoreSettings
+
 COMPARED_ROWS = 64
 """Of each sampled shard, to compare number formats by."""
 COMPARED_S = 60.0
 
 
 def settle(
-    config: Any, op: ForwardPass, corpus: Corpus, plan: Plan, wanted: Wanted, made_with: dict[str, Any],
+    config: "ScoreSettings", op: ForwardPass, corpus: Corpus, plan: Plan, wanted: Wanted, made_with: dict[str, Any],
     sizes: Sizes | None,
 ) -> tuple[ForwardPass, Sizes]:  # fmt: skip
     """The scorer with its budget, and the cut: as asked for or as the stage was begun with, else measured.
@@ -42,7 +45,7 @@ def settle(
     return best, sizes or rate.sizes
 
 
-def budgets_of(config: Any, op: ForwardPass, made_with: dict[str, Any]) -> list[ForwardPass]:
+def budgets_of(config: "ScoreSettings", op: ForwardPass, made_with: dict[str, Any]) -> list[ForwardPass]:
     """The scorers to choose from.
 
     Raises

@@ -16,7 +16,8 @@ from raypipe.storage.folder import Folder
 from raypipe.train.data.binary import BinaryColumns, BinaryRows
 from raypipe.train.data.splits import split_halves
 
-from .binary_data import say_skipped
+from .binary_data import BinarySettings, say_skipped
+from .common import RunSettings
 from .training import part
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DebateSettings(DebateQuestion):
+class DebateSettings(DebateQuestion, BinarySettings, RunSettings):
     """Who debates, and how."""
 
     debater: str = "sample"
@@ -43,7 +44,7 @@ class DebateSettings(DebateQuestion):
     """Of the debater; auto: bfloat16 on a GPU, float32 on a CPU."""
 
 
-def check(config: Any) -> None:
+def check(config: DebateSettings) -> None:
     """Refuse numbers out of range, and debaters that can't be opened.
 
     Raises
@@ -58,7 +59,7 @@ def check(config: Any) -> None:
     open_model(config.debater).check()
 
 
-def debated(config: Any) -> BinaryRows:
+def debated(config: DebateSettings) -> BinaryRows:
     """All rows but the test's, which no debate is ever about."""
     rows: BinaryRows = config.load()
     say_skipped(rows)
@@ -66,7 +67,7 @@ def debated(config: Any) -> BinaryRows:
     return rows.of(np.sort(np.concatenate([halves.first, halves.second])))
 
 
-def hold(config: Any, rows: BinaryRows, folder: Folder, stopping: threading.Event) -> None:
+def hold(config: DebateSettings, rows: BinaryRows, folder: Folder, stopping: threading.Event) -> None:
     """Write the files that are missing.
 
     Raises
@@ -84,7 +85,7 @@ def hold(config: Any, rows: BinaryRows, folder: Folder, stopping: threading.Even
             print(f"seed {seed}: {span.stop:,} of {len(rows.rows):,} rows", file=sys.stderr)
 
 
-def dtype_of(config: Any) -> str:
+def dtype_of(config: DebateSettings) -> str:
     """Of the debater's weights here: bfloat16 on a GPU unless something else is asked for."""
     import torch
 
@@ -92,7 +93,7 @@ def dtype_of(config: Any) -> str:
     return {True: "bfloat16", False: "float32"}[on_gpu] if config.dtype == "auto" else config.dtype
 
 
-def open_sampler(config: Any) -> "Sampler":
+def open_sampler(config: DebateSettings) -> "Sampler":
     """The debater on this process's device."""
     import torch
 
@@ -108,7 +109,7 @@ def open_sampler(config: Any) -> "Sampler":
     )
 
 
-def _write(config: Any, rows: BinaryRows, folder: Folder, name: str, seed: int, sampler: "Sampler") -> None:
+def _write(config: DebateSettings, rows: BinaryRows, folder: Folder, name: str, seed: int, sampler: "Sampler") -> None:
     """The debates of one file; what goes through the model together is a function of the file's rows alone."""
     held = []
     for start in range(0, len(rows.rows), config.batch_rows):
@@ -119,7 +120,7 @@ def _write(config: Any, rows: BinaryRows, folder: Folder, name: str, seed: int, 
     write_transcripts(folder, name, held, places=places, text_hash=rows.text_hash)
 
 
-def identity_of(config: Any, rows: BinaryRows) -> dict[str, Any]:
+def identity_of(config: DebateSettings, rows: BinaryRows) -> dict[str, Any]:
     """Whatever can change a transcript; more debates a row change none that is there."""
     names = ("max_new_tokens", "temperature", "batch_rows", "rows_per_file")
     debater = open_model(config.debater)

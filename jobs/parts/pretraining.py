@@ -235,9 +235,9 @@ def plan_pretraining(config: PretrainSettings, folder: Folder) -> Training:
     )
 
 
-def _shape(config: Any) -> dict[str, Any]:
+def _shape(of_model: Any) -> dict[str, Any]:
     """What of a transformers configuration can change a weight."""
-    named = {name: value for name, value in config.to_dict().items()
+    named = {name: value for name, value in of_model.to_dict().items()
              if name not in ("transformers_version", "_name_or_path")}  # fmt: skip
     return dict(json.loads(json.dumps(named, default=str)))
 

@@ -5,7 +5,7 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +25,34 @@ from ..studies.verdicts import identity_of, read_record, record, write_record, w
 
 RECORD = "verdicts/study.json"
 """What the report is made of; the committed results lie beside the studies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """Settings of study."""
+
+    name: str = ""
+    """The study; it may also stand first, without a flag."""
+    list: bool = False
+    """Say which studies there are, and what came of them."""
+    all: bool = False
+    """Every study whose identity changed since its results were committed; then jobs/studies/RESULTS.md."""
+    seeds: int | None = None
+    """Seeds of every arm; None: the study's own number, and only then are the results those that are committed."""
+    data: str | None = None
+    """Folder of real data sets, which the study adds to its own, each a folder of its name."""
+    output: str = "runs/studies"
+    """Folder of the trials: a folder a study, gone on with if it is there."""
+    on: Literal["tune", "here"] = "tune"
+    """tune: trials side by side on Ray Tune. here: one after the other in this process."""
+    restart: str | None = None
+    """trials: throw the study's trials away and run them again; says first what they cost."""
+    yes: bool = False
+    """Don't ask before --restart throws work away."""
+    retry: Literal["nothing", "failed"] = "nothing"
+    """failed: take up again the trials that failed."""
+    quick: bool = False
+    """The tests' settings: seconds, no verdict worth the name, nothing to commit."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +81,7 @@ def is_stale(study: Study) -> bool:
     return bool(before["identity"] != identity_of(study, data=tuple(before["data"]), seeds=before["seeds"]))
 
 
-def run_study(study: Study, config: Any) -> int:
+def run_study(study: Study, config: StudySettings) -> int:
     """Run what has not been run, judge, and write the results; the exit status."""
     seeds = config.seeds or study.seeds
     if seeds < 2:
@@ -82,7 +110,7 @@ def run_study(study: Study, config: Any) -> int:
     return life.status
 
 
-def run_trials(study: Study, config: Any, life: Life, *, data: tuple[str, ...], seeds: int) -> list[Result]:
+def run_trials(study: Study, config: StudySettings, life: Life, *, data: tuple[str, ...], seeds: int) -> list[Result]:
     """How all trials ended."""
     folder = None if config.data is None else str(Path(config.data).resolve())
     made = _features(study, config, life, folder, data=data)
@@ -98,7 +126,9 @@ def run_trials(study: Study, config: Any, life: Life, *, data: tuple[str, ...], 
     return results
 
 
-def _features(study: Study, config: Any, life: Life, folder: str | None, *, data: tuple[str, ...]) -> str | None:
+def _features(
+    study: Study, config: StudySettings, life: Life, folder: str | None, *, data: tuple[str, ...]
+) -> str | None:
     """Make what all trials share; its URI, None where there is nothing of the kind."""
     if study.stage is None:
         return None

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from raypipe.report import write_report
 from raypipe.runs.life import Life
@@ -13,15 +12,16 @@ from raypipe.runs.trials import Result, Trial, TrialFiles, run_here
 
 from .tune_plan import Search, run_on_tune
 from .tune_results import RECORD, best_of, record, table_of, write_best
+from .tune_settings import TuneSettings
 
 
-def listed(config: Any, search: Search) -> list[Trial]:
+def listed(config: TuneSettings, search: Search) -> list[Trial]:
     """The trials of a grid, or of a random search."""
     points = grid(search.space) if config.search == "grid" else draw(search.space, config.trials, seed=search.seed)
     return [Trial(point, search.seed) for point in points]
 
 
-def run_trials(config: Any, search: Search, files: TrialFiles, life: Life) -> list[Result]:
+def run_trials(config: TuneSettings, search: Search, files: TrialFiles, life: Life) -> list[Result]:
     """How all trials ended, those that ended before included."""
     retry = config.retry == "failed"
     if config.on == "tune":

@@ -72,7 +72,7 @@ def _student(X: np.ndarray, q: np.ndarray, loss: SoftLoss, *, seed: int, n_steps
     for step in range(n_steps):
         rows = torch.from_numpy(rng.integers(0, len(X), 64))
         optimiser.zero_grad()
-        loss(network(inputs[rows]), targets[rows], step / n_steps).mean().backward()  # type: ignore[no-untyped-call]
+        loss(network(inputs[rows]), targets[rows], step / n_steps).mean().backward()
         optimiser.step()
     return network
 

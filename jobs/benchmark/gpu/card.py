@@ -56,7 +56,7 @@ def _card() -> dict[str, Any]:
     of = torch.cuda.get_device_properties(0)
     return {
         "name": of.name, "memory_gb": round(of.total_memory / 1e9, 1), "processors": of.multi_processor_count,
-        "capability": f"{of.major}.{of.minor}", "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "capability": f"{of.major}.{of.minor}", "cudnn": torch.backends.cudnn.version(),
     }  # fmt: skip
 
 
