@@ -14,6 +14,7 @@ JOBS = (
     "chunk_corpus",
     "predict",
     "gather",
+    "decontaminate",
     "pretrain",
     "finetune",
     "tune",

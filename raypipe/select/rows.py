@@ -21,6 +21,7 @@ RISE = ("loss", "loss_masked")
 """Columns of a score that is the relative rise of the second over the first: with a floor it is made anew."""
 REGRESSORS = {"loss": "loss", "length": "n_tokens", "zlib": "zlib_ratio"}
 N_THREADS = 8
+NO_TEXTS = np.zeros(0, np.int64)
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -70,8 +71,8 @@ def further_columns(settings: Selection) -> list[str]:
     return list(dict.fromkeys(names + (["loss"] if "lowest-loss" in settings.arms else [])))
 
 
-def rows_of(table: pa.Table, settings: Selection) -> Rows:
-    """The rows of a scores table under these settings, in order."""
+def rows_of(table: pa.Table, settings: Selection, left_out: np.ndarray = NO_TEXTS) -> Rows:
+    """The rows of a scores table under these settings, in order; texts with hashes in `left_out` [m] aren't scored."""
     text_hash = table["text_hash"]
     hashes = _numbers(text_hash, np.int64)
     has_text = text_hash.is_valid().to_numpy()
@@ -80,6 +81,7 @@ def rows_of(table: pa.Table, settings: Selection) -> Rows:
     names, domain = _domains(table["domain"])
     is_heldout = has_text & (uniform(hashes, seed=settings.seed, purpose="holdout") < settings.holdout)
     is_scored = has_text & pc.fill_null(pc.equal(table["status"], columns.SCORED), False).to_numpy()
+    is_scored &= ~np.isin(hashes, left_out)
     usable = np.logical_and.reduce([np.isfinite(column) for column in (score, *further.values())])
     is_long = _numbers(table["n_tokens"], np.int64) >= settings.min_tokens
     return Rows(
@@ -126,8 +128,10 @@ def _domains(column: pa.ChunkedArray) -> tuple[tuple[str, ...], np.ndarray]:
 class Scores:
     """The files of a scores folder in corpus order; rows are remembered if they are few enough, else read again."""
 
-    def __init__(self, folder: Folder, files: list[Entry], settings: Selection) -> None:
-        self.folder, self.files, self.settings = folder, files, settings
+    def __init__(
+        self, folder: Folder, files: list[Entry], settings: Selection, left_out: np.ndarray = NO_TEXTS
+    ) -> None:
+        self.folder, self.files, self.settings, self._left_out = folder, files, settings, left_out
         self._remembered: list[Rows] | None = None
 
     def rows(self) -> Iterator[Rows]:
@@ -158,7 +162,19 @@ class Scores:
             parquet = pq.ParquetFile(source)
             columns.require(parquet.schema_arrow, names, where=f"{self.folder.uri}/{file.path}")
             _require_number(parquet.schema_arrow, self.settings.column)
-            return rows_of(parquet.read(names), self.settings)
+            return rows_of(parquet.read(names), self.settings, self._left_out)
+
+
+def skipped_texts(stage: Folder, files: list[Entry]) -> np.ndarray:
+    """Hashes of the texts that a stage skipped, sorted [m] int64; rows without a text have none."""
+
+    def read(file: Entry) -> np.ndarray:
+        with stage.open(file.path) as source:
+            table = pq.read_table(source, columns=["text_hash", "status"])
+        skipped = table.filter(pc.equal(table["status"], columns.SKIPPED))["text_hash"].drop_null()
+        return np.asarray(skipped.to_numpy())
+
+    return np.unique(np.concatenate([NO_TEXTS, *ahead(read, files)]))
 
 
 def _require_number(schema: pa.Schema, name: str) -> None:

@@ -65,6 +65,9 @@ class Selection:
     arms: tuple[Arm, ...] = get_args(Arm)
     """Controls written beside the selection, each with its number of tokens in every domain."""
 
+    leave_out: str | None = None
+    """Stage of the run whose skipped rows are never seen, as decontamination; they are known by their text."""
+
     seed: int = 0
     """Decides the held-out rows, ties, the random arm and the draws of `--sampling temperature`."""
 
@@ -111,7 +114,7 @@ class Selection:
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> "Selection":
         """The settings that a card holds, among other things."""
-        own: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+        own: dict[str, Any] = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         return cls(**own | {name: tuple(value) for name, value in own.items() if isinstance(value, list)})
 
     def flat(self) -> dict[str, object]:

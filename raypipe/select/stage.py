@@ -29,7 +29,7 @@ from raypipe.select.ranking.arms import Pick, pick_control, pick_share
 from raypipe.select.ranking.groups import Eligible, find_copies, pool_small
 from raypipe.select.ranking.orders import Adjusted
 from raypipe.select.ranking.ranks import Ranks
-from raypipe.select.rows import Scores
+from raypipe.select.rows import NO_TEXTS, Scores, skipped_texts
 from raypipe.select.selection import STAGE, Arm, Selection, arm_stage
 from raypipe.select.summary import Overlap, by_arm, by_group, totals, warnings
 from raypipe.storage.folder import Entry, Folder
@@ -68,14 +68,17 @@ def select(run: str | Folder, settings: Selection) -> Json:
     source = folder / settings.scores
     scores_card, files = finished_card(folder, settings.scores), tables(source)
     settings = settings.of_scores(scores_card, column_names(source, files))
-    arms = (STAGE, *settings.arms)
-    identities = {arm: identity_of(settings, scores_card, files, arm=arm) for arm in arms}
+    arms, left_out = (STAGE, *settings.arms), NO_TEXTS
+    if settings.leave_out is not None:
+        finished_card(folder, settings.leave_out)
+        left_out = skipped_texts(folder / settings.leave_out, tables(folder / settings.leave_out))
+    identities = {arm: identity_of(settings, scores_card, files, left_out, arm=arm) for arm in arms}
     if all(is_done(folder / arm_stage(arm), identities[arm], names=[file.path for file in files]) for arm in arms):
         return finished_card(folder, STAGE)
 
     n_rows = count_rows(source, files)
     require_count(n_rows, scores_card, where=source.uri)
-    eligible = read_eligible(Scores(source, files, settings), n_rows=n_rows)
+    eligible = read_eligible(Scores(source, files, settings, left_out), n_rows=n_rows)
     with ExitStack() as work:  # not entered before the scores have proved readable
         cards = {arm: work.enter_context(at_work(folder / arm_stage(arm), _card(arm, identities[arm]))) for arm in arms}
         clear(folder, arms, names={file.path for file in files})
@@ -90,11 +93,15 @@ def select(run: str | Folder, settings: Selection) -> Json:
     return cards[STAGE]  # the selection's card was put last: where it is finished, all is
 
 
-def identity_of(settings: Selection, scores_card: Json, files: list[Entry], *, arm: str) -> Json:
-    """Whatever can change a byte of an arm: the settings, the scores' own identity and their files."""
+def identity_of(
+    settings: Selection, scores_card: Json, files: list[Entry], left_out: np.ndarray = NO_TEXTS, *, arm: str
+) -> Json:
+    """Whatever can change a byte of an arm: settings, the scores' own identity and their files, texts left out."""
     listing = json.dumps([[file.path, file.size_bytes] for file in files])
     digest = hashlib.sha256(listing.encode()).hexdigest()
     inputs = {"scores_identity": scores_card.get("identity"), "scores_files": digest}
+    if settings.leave_out is not None:
+        inputs["left_out_texts"] = hashlib.sha256(left_out.tobytes()).hexdigest()
     # Through JSON and back, so that it equals what a card holds.
     return dict(json.loads(json.dumps({**settings.flat(), **inputs, "arm": arm, "version": VERSION})))
 

@@ -62,11 +62,20 @@ def pieces() -> Any:
     return RewriteOp(Chunks(max_chars=12))
 
 
+def decontaminate() -> Any:
+    from raypipe.select.dedup.decontaminate import Decontaminate
+
+    rows = Path(mkdtemp()) / "questions.jsonl"
+    rows.write_text('{"query": "one two three"}\n')
+    return Decontaminate((str(rows),), n=3, min_words=3)
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ForwardPass": forward_pass,
     "Tokenise": tokenise,
     "Predict": predict,
     "RewriteOp": pieces,
+    "Decontaminate": decontaminate,
 }
 
 

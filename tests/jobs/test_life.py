@@ -53,6 +53,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = {"task": "kind", "instruction": "Answer.", "question": "which?", "choices": ["yes", "no"]}
     (folder / "tasks.jsonl").write_text(json.dumps(task) + "\n")
+    (folder / "questions.jsonl").write_text(json.dumps({"query": " ".join(TEXTS[:2])}) + "\n")
     base = {**TRAINED, "data": [f"{folder}/rows.jsonl"], "model": f"{folder}/model", "steps": 2}
     (folder / "base.yaml").write_text(json.dumps(base))
     save_fitted(NearestCentroid().fit(np.eye(4), ["a", "b", "a", "b"]), Folder(f"{folder}/fitted"))
@@ -153,6 +154,11 @@ CASES = [
         {"corpus": SCORED["corpus"], "columns": ("embeddings.embedding",), "fitted": "{inputs}/fitted"}, "classes",
     ),
     Case("gather", gathered, {"corpus": SCORED["corpus"], "columns": ("embeddings.number",)}, "quantiles"),
+    Case(
+        "decontaminate", annotated,
+        {"corpus": SCORED["corpus"], "benchmarks": ("{inputs}/questions.jsonl",), "shard_bytes": 400},
+        "decontamination",
+    ),
     Case("select_corpus", selected, {}, None, run="run"),
     Case("find_heads", found, {"corpus": SCORED["corpus"], "model": "{inputs}/model"}, None),
     Case(

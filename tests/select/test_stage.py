@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -341,3 +342,26 @@ def test_a_wrong_score_is_refused_before_anything_is_touched(run, score, error, 
     with pytest.raises(error, match=message):
         select(run, Selection(score=score))
     assert stamps(run) == before
+
+
+def test_texts_that_another_stage_skipped_are_in_no_arm_and_weigh_nothing(tmp_path):
+    files = corpus(sizes={"web": 300})
+    run, texts = write_run(tmp_path / "run", files), [row for rows in files for row in rows if row["text_hash"]]
+    stage, left_out = tmp_path / "run/decontamination", {row["text_hash"] for row in texts[::7]}
+    stage.mkdir()
+    marks = [
+        {"text_hash": row["text_hash"], "status": "skipped" if row["text_hash"] in left_out else "scored"}
+        for row in texts
+    ]  # cut otherwise than the scores: one file
+    pq.write_table(pa.Table.from_pylist([*marks, {"text_hash": None, "status": "skipped"}]), stage / "all.parquet")
+    (stage / "card.json").write_text(json.dumps({"status": "finished"}))
+    before = select(run, Selection(share=1.0))["identity"]
+    card = select(run, Selection(share=1.0, leave_out="decontamination"))
+    assert card["identity"] != before
+    for arm in ARMS:
+        rows = read_arm(run, arm_stage(arm)).to_pylist()
+        weighing = {row["text_hash"] for row in rows if row["weight"] > 0}
+        assert len(weighing) > 100
+        assert not weighing & left_out
+    with pytest.raises(FileNotFoundError, match="no stage 'decontaminaton'; the nearest is 'decontamination'"):
+        select(run, Selection(leave_out="decontaminaton"))
