@@ -20,6 +20,7 @@ from raypipe.runs.stage import FINISHED
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.statistics.entropy import Entropy
 from raypipe.score.statistics.influence import Influence
+from raypipe.score.statistics.lowercase import Lowercase
 from raypipe.score.statistics.min_k import MinK
 from raypipe.score.statistics.min_k_plus_plus import MinKPlusPlus
 from raypipe.score.statistics.perplexity import Perplexity
@@ -32,7 +33,7 @@ from .common import stage_name
 from .heads import Heads, HeadSettings, detected, read_heads
 from .idle import refuse_idle
 
-Scorer = Influence | Perplexity | MinK | MinKPlusPlus | ZlibLoss | Entropy
+Scorer = Influence | Perplexity | MinK | MinKPlusPlus | ZlibLoss | Lowercase | Entropy
 """The scorers to choose from; a new one is one more here."""
 SCORERS: dict[str, type[Statistic]] = {name_of(kind): kind for kind in get_args(Scorer)}
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from raypipe.contracts.score import Score
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Quantity = Literal["nll", "nll_masked", "log_prob_mean", "log_prob_std", "zlib_bytes"]
+Quantity = Literal["nll", "nll_masked", "log_prob_mean", "log_prob_std", "zlib_bytes", "loss_lower"]
 """What a statistic may need, of documents one after the other with p predicted tokens in all:
 
 nll            [p] -log p(token) of the intact model, nats, float32
@@ -21,6 +21,7 @@ nll_masked     [p] the same with the heads neutralised
 log_prob_mean  [p] mean of log p(v) over the vocabulary, under the model's own p; what -nll is expected to be
 log_prob_std   [p] its standard deviation
 zlib_bytes     [n] compressed size of a document's scored text
+loss_lower     [n] mean of -log p(token) over that text in lower case, tokenised anew; NaN where it has one token
 """
 
 PerToken = Mapping[str, np.ndarray]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
 from raypipe.contracts.op import TOKENS
-from raypipe.contracts.statistic import PerToken, Quantity, Statistic, described
+from raypipe.contracts.statistic import PerToken, Quantity, Statistic, described, mean_by_document
 from raypipe.lm.heads import Head, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.plan import plan_batches
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # these need torch, which readers, and a driver that finds no
     from raypipe.lm.loss import Losses
     from raypipe.lm.packing import Packed
 
-IDS, ZLIB = "token_ids", "zlib_bytes"
+IDS, ZLIB, LOWER_IDS, LOSS_LOWER = "token_ids", "zlib_bytes", "lower_ids", "loss_lower"
 MOMENTS: frozenset[Quantity] = frozenset({"log_prob_mean", "log_prob_std"})
 TOO_SHORT = "too short"
 NOT_FINITE = "loss isn't finite"
@@ -98,6 +98,11 @@ class ForwardPass:
         """Whether some statistic needs the variant with the heads neutralised."""
         return "nll_masked" in self.needs
 
+    @property
+    def _is_lowered(self) -> bool:
+        """Whether some statistic needs the loss of the text in lower case."""
+        return LOSS_LOWER in self.needs
+
     def check(self, *, heads_follow: bool = False) -> None:
         """Refuse what can't work before anything starts: an unknown architecture, a short attention window, heads that
         the model doesn't have. With `heads_follow` they are still to be found.
@@ -125,6 +130,11 @@ class ForwardPass:
         found = windows(table[TEXT].take(rows).to_pylist(), model=self.model, max_tokens=self.max_tokens)
         reasons = table[REASON].to_pylist()
         columns: dict[str, list] = {name: [None] * len(table) for name in (*DOCUMENT.names, IDS, ZLIB)}
+        if self._is_lowered:
+            lowered = windows([one.text.lower() for one in found], model=self.model, max_tokens=self.max_tokens)
+            columns[LOWER_IDS] = [None] * len(table)
+            for row, window in zip(rows, lowered, strict=True):
+                columns[LOWER_IDS][row] = window.ids
         columns[DOMAIN], columns["n_bytes"] = table[DOMAIN].to_pylist(), table["n_bytes"].to_pylist()
         for row, window in zip(rows, found, strict=True):
             columns["n_tokens"][row] = len(window.ids)
@@ -138,6 +148,8 @@ class ForwardPass:
             if len(window.ids) < 2:
                 reasons[row] = TOO_SHORT
         prepared = [pa.field(IDS, pa.list_(pa.int32())), pa.field(ZLIB, pa.int32()), pa.field(REASON, pa.string())]
+        if self._is_lowered:
+            prepared.append(pa.field(LOWER_IDS, pa.list_(pa.int32())))
         schema = pa.schema([*DOCUMENT, *prepared])
         return pa.table({**columns, REASON: reasons}, schema=schema)
 
@@ -163,6 +175,9 @@ class ForwardPass:
     def batches(self, prepared: pa.Table) -> list[np.ndarray]:
         """Rows that go through the model together; rows with a reason are in none."""
         lengths = pc.fill_null(prepared["n_tokens"], 0).to_numpy().copy()
+        if self._is_lowered:  # each of both passes keeps to the budget
+            lower = pc.fill_null(pc.list_value_length(prepared[LOWER_IDS]), 0).to_numpy()
+            lengths = np.maximum(lengths, lower)
         lengths[pc.is_valid(prepared[REASON]).to_numpy()] = 0
         return plan_batches(lengths, budget=self.token_budget)
 
@@ -190,6 +205,9 @@ class ForwardPass:
             per_token = self.per_token(documents)
         broken = not_finite(per_token, lengths)
         quantities = {**per_token, ZLIB: batch[ZLIB].to_numpy()}
+        if self._is_lowered:
+            with _device_errors():
+                quantities[LOSS_LOWER] = self._loss_lower(batch[LOWER_IDS])
         columns: dict[str, pa.Array] = {REASON: pa.array([NOT_FINITE if one else None for one in broken], pa.string())}
         for statistic in self.statistics:
             for name, values in statistic(quantities, lengths).items():
@@ -218,6 +236,24 @@ class ForwardPass:
             if self._is_masked:
                 quantities["nll_masked"] = self._losses(hidden[1], batch)
             return {name: values.cpu().numpy() for name, values in quantities.items()}
+
+    def _loss_lower(self, ids: pa.ChunkedArray) -> np.ndarray:
+        """Mean loss of each lower-cased text, [n]; NaN of one without a predicted token."""
+        import torch
+
+        from raypipe.lm.packing import pack
+
+        assert self.decoder is not None
+        documents = [one.values.to_numpy() for one in ids.combine_chunks()] if len(ids) else []
+        lengths = np.array([max(0, len(document) - 1) for document in documents], dtype=np.int64)
+        means, rows = np.full(len(documents), np.nan), np.flatnonzero(lengths)
+        if not len(rows):
+            return means
+        with torch.inference_mode():
+            batch = pack([documents[row] for row in rows], device=self.decoder.device)
+            losses = self._losses(self.decoder(batch)[0], batch).cpu().numpy()
+        means[rows] = mean_by_document(losses, lengths[rows])
+        return means
 
     def _losses(self, stream: "torch.Tensor", batch: "Packed") -> "torch.Tensor":
         from raypipe.lm.loss import chunk_losses, token_losses

@@ -28,6 +28,7 @@ def quantities(lengths: np.ndarray, *needs: str, seed: int = 0) -> dict[str, np.
         "log_prob_mean": -rng.uniform(2.0, 4.0, p).astype(np.float32),
         "log_prob_std": rng.uniform(0.5, 2.0, p).astype(np.float32),
         "zlib_bytes": 20 + 4 * lengths,
+        "loss_lower": rng.exponential(4.0, len(lengths)),
     }
     for values in every.values():
         values.flags.writeable = False
@@ -64,7 +65,7 @@ def sees_each_document_alone(statistic: Any) -> None:
     together, given = of(statistic), quantities(LENGTHS, *statistic.needs)
     for at, start in enumerate(np.cumsum(LENGTHS) - LENGTHS):
         own = {
-            name: values[at : at + 1] if name == "zlib_bytes" else values[start : start + LENGTHS[at]]
+            name: values[at : at + 1] if name in ("zlib_bytes", "loss_lower") else values[start : start + LENGTHS[at]]
             for name, values in given.items()
         }
         alone = statistic(own, LENGTHS[at : at + 1])
@@ -78,7 +79,7 @@ def scores_a_document_of_one_token(statistic: Any) -> None:
 
 def leaves_a_document_without_numbers_without_a_score(statistic: Any) -> None:
     given = quantities(LENGTHS, *statistic.needs)
-    for name in (name for name in given if name != "zlib_bytes"):
+    for name in (name for name in given if name not in ("zlib_bytes", "loss_lower")):
         given[name] = given[name].copy()
         given[name][LENGTHS[:2].sum()] = np.nan  # in the third document
     found = statistic(given, LENGTHS)[statistic.score.column]

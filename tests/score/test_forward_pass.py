@@ -13,6 +13,7 @@ from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run.rows import BrokenOp, through
 from raypipe.score.forward_pass import ForwardPass
 from raypipe.score.statistics.influence import Influence
+from raypipe.score.statistics.lowercase import Lowercase
 from raypipe.score.statistics.min_k import MinK
 from raypipe.score.statistics.min_k_plus_plus import MinKPlusPlus
 from raypipe.score.statistics.perplexity import Perplexity
@@ -238,3 +239,22 @@ def test_no_moments_are_computed_unless_they_are_needed(op, monkeypatch):
 
     monkeypatch.setattr("raypipe.lm.loss.token_log_probs", fails)
     assert set(op.per_token([np.arange(9)])) == {"nll", "nll_masked"}
+
+
+def test_the_lower_cased_text_has_its_own_pass_within_the_same_budget(tiny_folder):
+    texts = ["One TWO Three Four", "A", "THE SAME\nthe same\nOTHER", "X " * 100, "plain words", "ONE ONE"]
+    made = ForwardPass(
+        model=str(tiny_folder), statistics=(Perplexity(), Lowercase()), max_tokens=32, token_budget=64
+    )  # fmt: skip
+    made.setup(n_threads=1)
+    plain = replace(made, statistics=(Perplexity(),))
+    plain.setup(n_threads=1)
+    prepared, rows, found = scored(made, source(texts))
+    for batch in made.batches(prepared):
+        assert sum(len(ids) for ids in prepared.take(batch)["lower_ids"].to_pylist()) <= 64
+    _, lower_rows, lower = scored(plain, source([text.lower() for text in texts]))
+    own = dict(zip(np.sort(lower_rows), lower["loss"].to_pylist(), strict=True))
+    for row, loss, ratio in zip(np.sort(rows), found["loss"].to_pylist(), found["lowercase"].to_pylist(), strict=True):
+        if row != 3:  # of a text that was cut, what was scored is lowered
+            assert ratio == pytest.approx(own[row] / loss, rel=1e-5)
+    assert found["lowercase"].null_count == 0
