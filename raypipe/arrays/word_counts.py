@@ -37,6 +37,31 @@ def tf_idf_numbers(texts: Sequence[str], y: np.ndarray, asked: Sequence[str]) ->
     return np.asarray(Ridge().fit(words.transform(texts), y).predict(words.transform(asked)))
 
 
+def tf_idf_scores(texts: Sequence[str], y: np.ndarray, *, n_folds: int = 5) -> np.ndarray:
+    """How much each text looks like those with y [n] bool, to a model of the other folds' word counts: [n] float64.
+
+    Without words all are alike: 0.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer texts than there are folds.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+
+    rarer = int(min(y.sum(), len(y) - y.sum()))
+    if rarer < n_folds:
+        raise ValueError(f"each class must have a text for each of {n_folds} folds, got {rarer}.")
+    if not _has_words(texts):
+        return np.zeros(len(texts))
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=MAX_ITERATIONS))
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
+    return np.asarray(cross_val_predict(model, list(texts), y.astype(int), cv=folds, method="decision_function"))
+
+
 def _has_words(texts: Sequence[str]) -> bool:
     """Whether there is a word as TfidfVectorizer knows them: two letters or more."""
     from sklearn.feature_extraction.text import TfidfVectorizer
