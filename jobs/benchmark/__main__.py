@@ -4,7 +4,7 @@ import importlib
 import signal
 import sys
 
-BENCHMARKS = ("scoring", "workers", "chaos", "training", "gpu")
+BENCHMARKS = ("scoring", "workers", "chaos", "training", "evaluation", "gpu")
 
 
 def main(arguments: list[str]) -> None:
