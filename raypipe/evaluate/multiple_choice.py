@@ -2,7 +2,8 @@
 
 Source: three ways to compare choices of unlike length, as L. Gao et al., A framework for few-shot language model
 evaluation (lm-eval): the sum of log-likelihoods, the sum over the choice's bytes, and the mean over its tokens.
-Departure: question and choice are one text to the tokenizer, and the question goes through the model once.
+Departure: question and choice are one text to the tokenizer, and the question goes through the model once;
+so do examples that neighbouring questions begin with.
 Cost: one forward pass over a question and all its choices; logits of the choices' tokens only.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raypipe.evaluate.benchmarks import Item
-from raypipe.lm.branches import Branches, branch_losses, grown, plan_rows
+from raypipe.lm.branches import Branches, branch_losses, grown, joined, plan_rows
 from raypipe.lm.decoder import Decoder
 from raypipe.models.boundary import continued, opened
 from raypipe.models.tokenizer import Vocabulary
@@ -73,20 +74,24 @@ def answers(
         If a choice can't be scored, or a likelihood isn't finite; with the question.
     """
     rows = [branches_of(item, vocabulary, max_tokens=max_tokens) for item in items]
-    found: list[np.ndarray] = [np.zeros(0)] * len(items)
-    for batch in plan_rows(np.array([row.n_tokens for row in rows]), budget=budget):
+    groups = joined(rows, max_tokens=min(budget, max_tokens))
+    parts: list[np.ndarray] = [np.zeros(0)] * len(groups)
+    for batch in plan_rows(np.array([row.n_tokens for row, _ in groups]), budget=budget):
         heed()
-        for at, losses in zip(batch, branch_losses(decoder, [rows[at] for at in batch]), strict=True):
-            if not np.isfinite(losses).all():
-                raise ValueError(f"the model's likelihoods must be finite, {items[at].name} has {losses}.")
-            found[at] = -losses
+        for at, losses in zip(batch, branch_losses(decoder, [groups[at][0] for at in batch]), strict=True):
+            parts[at] = -losses
+    borders = np.cumsum([len(row.branches) for row in rows])
+    found = np.split(np.concatenate([np.zeros(0), *parts]), borders[:-1])
+    for item, likelihood in zip(items, found, strict=False):
+        if not np.isfinite(likelihood).all():
+            raise ValueError(f"the model's likelihoods must be finite, {item.name} has {likelihood}.")
     return [
         Likelihoods(
             likelihood,
             np.array([max(1, len(choice.encode())) for choice in item.choices]),
             np.array([scored.sum() for scored in row.is_scored]),
         )
-        for item, row, likelihood in zip(items, rows, found, strict=True)
+        for item, row, likelihood in zip(items, rows, found, strict=False)  # of no items there is one empty part
     ]
 
 

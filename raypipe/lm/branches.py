@@ -16,6 +16,8 @@ from raypipe.lm.decoder import Decoder
 from raypipe.lm.loss import token_losses
 
 TRUNK, PAD = 0, -1
+MAX_JOINED = 0.75
+"""Tokens of a joined row over those of its parts at most: longer rows attend more."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,39 @@ def grown(texts: Sequence[Sequence[int]], is_scored: Sequence[np.ndarray]) -> Br
     shared = next((at for at in range(first) if len({text[at] for text in texts}) > 1), first)
     branches = tuple(np.array(text[shared:], np.int64) for text in texts)
     return Branches(np.array(texts[0][:shared], np.int64), branches, tuple(scored[shared:] for scored in is_scored))
+
+
+def joined(rows: Sequence[Branches], *, max_tokens: int) -> list[tuple[Branches, int]]:
+    """Neighbours that begin alike as one row, where that is clearly less to compute; each with its number of rows.
+
+    What they share goes through the model once, as the examples before every question of a benchmark do; what only one
+    row's branches share is computed for each of them. A joined row has at most `max_tokens` tokens.
+    """
+    found: list[tuple[Branches, int]] = []
+    at = 0
+    while at < len(rows):
+        best, n = rows[at], 1
+        while at + n < len(rows):
+            wider = _under_one_trunk(rows[at : at + n + 1])
+            apart = best.n_tokens + rows[at + n].n_tokens
+            if wider.n_tokens > min(max_tokens, MAX_JOINED * apart):
+                break
+            best, n = wider, n + 1
+        found.append((best, n))
+        at += n
+    return found
+
+
+def _under_one_trunk(rows: Sequence[Branches]) -> Branches:
+    """The branches of all rows, each with what of its trunk isn't shared."""
+    size = min(len(row.trunk) for row in rows)
+    first = rows[0].trunk[:size]
+    differs = np.flatnonzero(np.any([row.trunk[:size] != first for row in rows], axis=0))
+    shared = int(differs[0]) if len(differs) else size
+    own = [(row.trunk[shared:], row) for row in rows]
+    branches = [np.concatenate([before, branch]) for before, row in own for branch in row.branches]
+    is_scored = [np.append(np.zeros(len(before), bool), scored) for before, row in own for scored in row.is_scored]
+    return Branches(first[:shared], tuple(branches), tuple(is_scored))
 
 
 def plan_rows(lengths: np.ndarray, *, budget: int) -> list[np.ndarray]:

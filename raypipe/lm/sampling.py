@@ -45,6 +45,8 @@ class Sampler:
     """Tokens of an answer at most."""
     temperature: float = 0.7
     """Of the softmax; 0: the likeliest token always."""
+    keeps_blanks: bool = False
+    """Give answers with the blanks around them, which in programs mean something."""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -83,7 +85,7 @@ class Sampler:
             logits_processor=self._noise(seeds),
         )
         answers: list[str] = tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
-        return [answer.strip() for answer in answers]
+        return answers if self.keeps_blanks else [answer.strip() for answer in answers]
 
     def _greedy(self, pad: int | None) -> GenerationConfig:
         return GenerationConfig(

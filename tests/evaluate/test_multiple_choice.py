@@ -6,6 +6,7 @@ import torch
 
 from raypipe.evaluate.benchmarks import Item
 from raypipe.evaluate.multiple_choice import Likelihoods, answers, branches_of
+from raypipe.lm.branches import joined
 from raypipe.lm.decoder import Decoder
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary
@@ -65,3 +66,22 @@ def test_a_question_that_is_too_long_loses_its_beginning(tmp_path):
     ]
     with pytest.raises(ValueError, match="a choice must have 1 to 1 tokens, b has one of"):
         branches_of(ITEMS[1], vocabulary, max_tokens=2)
+
+
+def test_questions_after_the_same_examples_share_them_and_are_answered_as_alone(tmp_path):
+    causal, vocabulary = opened_model(tmp_path)
+    examples = 3 * "say yes or no\nAnswer: yes\n\nthe river over stone\nAnswer: no\n\n"
+    items = [Item(f"{n}", (f"{examples}{text}\nAnswer:",) * 2, (" yes", " no way"), ("yes", "no way"), 0, "all")
+             for n, text in enumerate(["bread", "window and little", "night", "paper"])]  # fmt: skip
+    items.insert(2, ITEMS[3])
+    decoder = Decoder(causal, max_tokens=256)
+    rows = [branches_of(item, vocabulary, max_tokens=256) for item in items]
+    groups = joined(rows, max_tokens=256)
+    assert [n for _, n in groups] == [2, 1, 2]
+    assert sum(row.n_tokens for row, _ in groups) < 0.75 * sum(row.n_tokens for row in rows)
+    together = answers(decoder, vocabulary, items, max_tokens=256, budget=256)
+    for item, one in zip(items, together, strict=True):
+        (alone,) = answers(decoder, vocabulary, [item], max_tokens=256, budget=256)
+        assert one.log_likelihood == pytest.approx(alone.log_likelihood, rel=1e-5)
+    assert [n for _, n in joined(rows, max_tokens=40)] == [1] * 5
+    assert answers(decoder, vocabulary, [], max_tokens=64, budget=64) == []

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs import debate, evaluate_model, find_heads
+from jobs import debate, find_heads
 from jobs.benchmark.chaos_inputs import make_model
 from jobs.parts import ablate_run, ablate_work, choices, debates, studying, tune_run
 from jobs.parts.common import run_job
@@ -99,7 +99,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 
 def evaluated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Models are evaluated by `work`."""
-    monkeypatch.setattr(evaluate_model.Measure, "all", lambda self, *_: work(self._stopping))
+    monkeypatch.setattr("jobs.parts.evaluation.measure.measure", lambda _, model, *__: work(model.stopping))
 
 
 def studied(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:

@@ -11,6 +11,7 @@ from raypipe.report.page import cells
 from raypipe.report.page.panel import Panel, panel
 from raypipe.report.page.render import foreign
 from raypipe.report.page.table import Column, table
+from raypipe.report.panels.benchmarks import is_of_benchmarks, of_benchmarks
 from raypipe.report.panels.how import settings_table
 from raypipe.report.words import count, value
 
@@ -27,6 +28,8 @@ def _part(name: str, found: Json) -> dict[str, Any]:
     empty: dict[str, Any] = {"name": name, "said": "", "tables": [], "chart": None, "chart_name": "", "lines": []}
     if {"tasks", "contenders", "mean_over_tasks"} <= found.keys():
         return empty | _of_tasks(found)
+    if is_of_benchmarks(found):
+        return empty | of_benchmarks(found)
     if "test_accuracy" in found:
         return empty | _of_seeds(found)
     return empty | {"tables": [settings_table("Figures", found)]}

@@ -37,6 +37,48 @@ def test_a_run_without_one_has_no_such_panel(run):
     assert "evaluation" not in report(run)
 
 
+ENDS = {"mean": 0.61, "low": 0.52, "high": 0.7}
+MEASURED = {
+    "model": "SmolLM", "benchmarks": {
+        "arc": {"kind": "choices", "n": 100, "chance": 0.25, "accuracy": {"raw": ENDS, "per_byte": ENDS},
+                "groups": {"hard": {"raw": ENDS}, "easy": {"raw": ENDS}}},
+        "mbpp": {"kind": "code", "n": 20, "samples": 1, "accuracy": {"pass@1": ENDS}},
+    },
+    "corpus": {
+        "all": {"n": 9, "loss": ENDS, "bits_per_byte": ENDS},
+        "unseen": {"all": {"n": 7, "loss": ENDS, "bits_per_byte": ENDS}},
+        "domains": {"news": {"n": 9, "loss": ENDS, "bits_per_byte": ENDS}},
+        "trained_on": {"n_shared": 2, "first": [{"name": "h0", "shared": "same text", "shared_ngrams": 1.0}]},
+    },
+}  # fmt: skip
+
+
+def test_benchmarks_stand_beside_chance_and_documents_by_domain(run):
+    run.write("evaluation/evaluation.json", json.dumps(MEASURED).encode())
+    page = report(run)
+    assert "61.0 [52.0, 70.0]" in page
+    assert 'aria-label="accuracy above chance, in points"' in page
+    assert "2 documents share their id, text or 13 words" in page
+    for name in ("arc by group", "pass@1", "never trained on", "h0: same text"):
+        assert name in page
+    run.write("evaluation/evaluation.json", json.dumps({**MEASURED, "benchmarks": {}}).encode())
+    assert "above chance" not in report(run)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_names_of_benchmarks_stay_text(run, text):
+    quoted = json.dumps(text)[1:-1]
+    hostile = json.dumps(MEASURED)
+    for name in ("arc", "pass@1", "news", "same text", "SmolLM", "hard"):
+        hostile = hostile.replace(f'"{name}"', f'"{quoted}"')
+    run.write("evaluation/evaluation.json", hostile.encode())
+    balance = Balance()
+    balance.feed(page := report(run))
+    assert balance.open == []
+    assert not {"script", "img", "iframe", "link"} & balance.names
+    assert not {"\x1b", "\x07", "\x00", "\u202e"} & set(page)
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_stay_text(run, text):
     quoted = json.dumps(text)[1:-1]

@@ -1,0 +1,1 @@
+"""What evaluate_model asks a model, a file a kind of question."""
