@@ -102,8 +102,11 @@ def identity_of(
     inputs = {"scores_identity": scores_card.get("identity"), "scores_files": digest}
     if settings.leave_out is not None:
         inputs["left_out_texts"] = hashlib.sha256(left_out.tobytes()).hexdigest()
+    known = settings.flat()
+    if settings.leave_out is None:
+        del known["leave_out"]  # so that selections from before there was this setting are what they were
     # Through JSON and back, so that it equals what a card holds.
-    return dict(json.loads(json.dumps({**settings.flat(), **inputs, "arm": arm, "version": VERSION})))
+    return dict(json.loads(json.dumps({**known, **inputs, "arm": arm, "version": VERSION})))
 
 
 def is_done(folder: Folder, identity: Json, *, names: list[str]) -> bool:
