@@ -114,7 +114,7 @@ def tuned(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 
 def ablated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Ablations do `work` in place of their selections and trials."""
-    monkeypatch.setattr(ablate_work.Work, "with_mixes", lambda self, _: self)
+    monkeypatch.setattr(ablate_work.Ablation, "with_mixes", lambda self, _: self)
     monkeypatch.setattr(ablate_run, "run_trials", lambda _, __, ___, life: work(life.stopping))
 
 
