@@ -17,6 +17,7 @@ from raypipe.evaluate.auroc import auroc, tpr_at_fpr
 from raypipe.evaluate.comparison import compare
 from raypipe.evaluate.errors import compare_errors
 from raypipe.evaluate.exact_match import exact_match
+from raypipe.evaluate.membership import told_by
 from raypipe.evaluate.oscr import oscr
 from raypipe.evaluate.perplexity import DocumentLosses, by_domain
 from raypipe.evaluate.recall_at_k import recall_at_k
@@ -120,6 +121,7 @@ Metric = Callable[[Rows], float]
 METRICS: dict[str, Metric] = {
     "auroc": lambda r: auroc(r.score, r.y == 0).auroc,
     "tpr_at_fpr": lambda r: tpr_at_fpr(r.score, r.y == 0),
+    "told_by": lambda r: told_by({"score": r.score}, r.y == 0, ["word"] * len(r.y))["score"].auroc,
     "exact_match": of_lists,
     "recall_at_k": of_queries,
     "oscr": of_open_set,
