@@ -79,11 +79,13 @@ def raypipe_answers(items: "list[Item]", model: str, threads: int) -> Json:
     from raypipe.models.causal import open_model
     from raypipe.models.tokenizer import open_vocabulary
 
+    from ..parts.evaluation.model import BUDGET
+
     torch.set_num_threads(threads)
     decoder = Decoder(open_model(model).weights(dtype="float32", device="cpu"), max_tokens=2048)
     vocabulary = open_vocabulary(model)
     start, cpu = time.perf_counter(), time.process_time()
-    found = answers(decoder, vocabulary, items, max_tokens=2048, budget=2048)
+    found = answers(decoder, vocabulary, items, max_tokens=2048, budget=BUDGET["cpu"])
     seconds = (time.perf_counter() - start, time.process_time() - cpu)
     chosen = [{way: one.chosen(way) for way in WAYS} for one in found]
     return {"seconds": seconds, "log_likelihood": [one.log_likelihood.tolist() for one in found], "chosen": chosen}

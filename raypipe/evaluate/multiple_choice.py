@@ -74,7 +74,7 @@ def answers(
         If a choice can't be scored, or a likelihood isn't finite; with the question.
     """
     rows = [branches_of(item, vocabulary, max_tokens=max_tokens) for item in items]
-    groups = joined(rows, max_tokens=min(budget, max_tokens))
+    groups = joined(rows, max_tokens=max_tokens)
     parts: list[np.ndarray] = [np.zeros(0)] * len(groups)
     for batch in plan_rows(np.array([row.n_tokens for row, _ in groups]), budget=budget):
         heed()

@@ -14,7 +14,8 @@ from raypipe.runs.signals import Stopped
 
 from ..answering import start_device
 
-BUDGET = {"cpu": 2048, "cuda": 32768}
+BUDGET = {"cpu": 512, "cuda": 32768}
+"""Tokens that go through the model together; on CPUs few, whose states stay in the caches."""
 
 
 class EvaluatedModel:
