@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import ray.tune
 
 from raypipe.run.cluster import Node, Resources
 from raypipe.run.sweep import Need, Sweep, max_concurrent, sweep
@@ -99,11 +100,14 @@ def leaves_no_process(settings, seed, folder):
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-def test_a_trial_that_gets_no_process_from_the_one_before_is_not_given_up(tmp_path):
+def test_a_trial_that_gets_no_process_from_the_one_before_is_not_given_up(tmp_path, monkeypatch):
+    tuners, tuner = [], ray.tune.Tuner
+    monkeypatch.setattr(ray.tune, "Tuner", lambda *given, **named: tuners.append(1) or tuner(*given, **named))
     files = TrialFiles(Folder(str(tmp_path / "trials")), {})
     plan, two = Sweep(leaves_no_process, files, [Trial({"x": x}) for x in range(6)]), Resources((Node(4),))
     results = sweep(plan, Folder(str(tmp_path)), stopping=threading.Event(), resources=two)
     assert [(result.status, result.metrics) for result in results] == [("finished", {"loss": x}) for x in range(6)]
+    assert len(tuners) > 1  # Tune did give trials up
 
 
 def scripted(settings, seed, folder):
