@@ -35,7 +35,7 @@ check: install  ## lint, types, import contracts
 # worksteal: neighbours stay on one process, which sets up once what a module's tests share
 test: install  ## without Ray on all cores, then with it
 	$(BIN)/pytest -m 'not slow and not ray and not cluster' -n auto --dist worksteal
-	$(BIN)/pytest -m 'ray and not slow and not cluster'
+	$(BIN)/pytest -m 'ray and not slow and not cluster' -n 2 --dist worksteal
 
 test-slow: install  ## the same; what injects faults into Ray has the machine to itself
 	$(BIN)/pytest -m 'slow and not ray and not cluster' -n 2 --dist worksteal
