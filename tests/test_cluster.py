@@ -30,7 +30,7 @@ def read(name: str) -> dict[str, Any]:
 
 def test_every_file_is_tested_here() -> None:
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(
-        [*RAY_UP, *KUBERAY, "Dockerfile", "README.md", "slurm.sh"]
+        [*RAY_UP, *KUBERAY, "Dockerfile", "README.md", "grafana.json", "prometheus.yaml", "slurm.sh"]
     )
 
 

@@ -16,3 +16,6 @@ if "RAY_AUTH_MODE" not in os.environ:
 # must reach one another; there who may reach the ports of the metrics is for its network to say (README, On a cluster).
 if "RAY_ADDRESS" not in os.environ:
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+# A machine whose link is down sends nothing, not even that it is gone. Ray waits two minutes for what it owes, with all
+# readers that were there; after 20 s without a sign of life its tasks are given to others.
+os.environ.setdefault("RAY_grpc_client_keepalive_timeout_ms", "20000")

@@ -23,9 +23,6 @@ READER_CPUS = 0.5
 """What a reader reserves; unlike a worker's share, or Ray Data would fuse the two and nothing would run ahead."""
 WORKERS_A_MACHINE = 8  # without GPUs: each has a copy of the model, and threads of one process wait for each other
 ANSWER_S = 60.0
-SILENT_S = 20
-"""A machine whose link is down answers nothing, not even that it is gone: after so long its tasks are given to others.
-By itself Ray waits two minutes more, in which no reader is free."""
 MAX_LOOKED_AT = 1000
 MAX_NAMED = 8
 log = logging.getLogger(__name__)
@@ -73,7 +70,6 @@ class Resources:
 
 def connect() -> Resources:
     """Join the cluster of $RAY_ADDRESS, or start one on this machine for as long as the job lasts."""
-    os.environ.setdefault("RAY_grpc_client_keepalive_timeout_ms", str(SILENT_S * 1000))  # Ray reads it when imported
     import ray
 
     # readers and workers must not fight for cores with threads of their own
@@ -177,9 +173,9 @@ def places(pool: Pool, resources: Resources) -> str | None:
     """The workers of a pool, and the room that each machine has for them: a line, or None for a single machine."""
     if len(resources.nodes) < 2:
         return None
-    room = {node.address: node.fits(cpus=pool.num_cpus, gpus=pool.num_gpus) for node in resources.nodes}
-    with_room = [f"{n} on {address}" for address, n in room.items() if n]
-    others = [address for address, n in room.items() if not n]
+    room = [(node.fits(cpus=pool.num_cpus, gpus=pool.num_gpus), node.address) for node in resources.nodes]
+    with_room = [f"{n} on {address}" for n, address in room if n]
+    others = [address for n, address in room if not n]
     size = f"{pool.num_cpus:g} CPUs" + (f" and {pool.num_gpus:g} GPUs" if pool.num_gpus else "")
     return (
         f"{pool.min_workers} to {pool.max_workers} workers of {size}; room for {_few(with_room)}"

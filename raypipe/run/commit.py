@@ -21,6 +21,8 @@ from raypipe.runs.files import FILE_IDENTITY
 from raypipe.storage.folder import Folder
 
 SUFFIX = ".parquet"
+OPS_FAULT = ("failed: ", "out of memory ", "crashed the ", "hung the ", "broke the device")
+"""How the reasons begin of documents that made the Op fail, as against rows that it was never asked to score."""
 READERS = 16
 AT_ONCE = 1024
 """Footers asked for at once: one that waits is two kilobytes of the driver's memory, and a stage may have a million."""
@@ -117,6 +119,11 @@ class Totals:
         for name in ("rows", "scored", "tokens", "tokens_total", "truncated", "halved", "padding"):
             setattr(self, name, getattr(self, name) + counts[name])
         self.skipped.update(counts["skipped"])
+
+    @property
+    def failed(self) -> Counter[str]:
+        """Documents that made the Op fail, by reason."""
+        return Counter({why: n for why, n in self.skipped.items() if why.startswith(OPS_FAULT)})
 
     @property
     def padding_fraction(self) -> float:

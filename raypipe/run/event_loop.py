@@ -5,7 +5,6 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,10 +41,6 @@ class StageFailed(RuntimeError):
     """The stage can't go on, for a reason that another try would meet again."""
 
 
-OPS_FAULT = ("failed: ", "out of memory ", "crashed the ", "hung the ", "broke the device")
-"""How the reasons begin of documents that made the Op fail, as against rows that it was never asked to score."""
-
-
 def check_failed_rows(stage: str, totals: Totals) -> None:
     """Tell some broken documents from a broken Op, over all shards of a stage.
 
@@ -54,7 +49,7 @@ def check_failed_rows(stage: str, totals: Totals) -> None:
     StageFailed
         If more than MAX_FAILED documents and 5 % of the rows failed, with the commonest reason.
     """
-    failed = Counter({why: n for why, n in totals.skipped.items() if why.startswith(OPS_FAULT)})
+    failed = totals.failed
     if failed.total() <= max(MAX_FAILED, totals.rows // 20):
         return
     why, n = failed.most_common(1)[0]
@@ -138,7 +133,7 @@ class Shift:
             self.set_aside[key] = f"{kind}: {detail['why']}"
         elif kind in _REMEDY:
             raise StageFailed(f"{self.stage}: {kind}: {detail['why'].rstrip('.')}. {_REMEDY[kind]}")
-        self.meter.workers = self.dog.n_workers
+        self.meter.workers, self.meter.set_aside = self.dog.n_workers, len(self.set_aside)
         self.reporter.update()
 
     def _has_to_leave(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from raypipe.contracts.op import TOKENS
 from raypipe.run.commit import Totals
 from raypipe.run.display import Display, Seen
+from raypipe.run.metrics import show
 from raypipe.runs.card import now
 from raypipe.storage.folder import Folder
 
@@ -28,6 +29,8 @@ class StageRates:
     busy_s: float = 0.0
     waited_s: float = 0.0
     workers: int = 0
+    set_aside: int = 0
+    """Shards that can't be finished by trying again."""
     started: float = field(default_factory=time.monotonic)
     begun_at: float | None = None
     """When the first shard was taken up: all before it is start-up."""
@@ -91,6 +94,17 @@ class StageRates:
             "workers": self.workers,
         }  # fmt: skip
 
+    def figures(self) -> dict[str, float | None]:
+        """For metrics.SERIES."""
+        totals, tokens = self.totals, self.unit == TOKENS
+        return {
+            "documents": totals.rows, "documents_failed": totals.failed.total(),
+            "tokens": totals.tokens if tokens else None, "cost_per_s": self.cost_per_s,
+            "padding_fraction": totals.padding_fraction if tokens else None, "shards_done": totals.shards,
+            "shards_waiting": self.n_shards - totals.shards - self.set_aside, "shards_set_aside": self.set_aside,
+            "workers": self.workers,
+        }  # fmt: skip
+
 
 def united(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """The spans (begin, end) with those that overlap made one, in order."""
@@ -107,7 +121,7 @@ class Reporter:
     """Writes progress files, and shows on standard error how far the stage is."""
 
     def __init__(self, run: Folder, meter: StageRates) -> None:
-        self.folder, self.meter = run / "progress", meter
+        self.run, self.folder, self.meter = run, run / "progress", meter
         self._segment: list[dict] = []
         self._segment_started = self._written = 0.0
         self._display = Display(meter.stage, meter.n_shards, unit="shards", look=meter.seen)
@@ -130,6 +144,7 @@ class Reporter:
             return
         self._written = seconds
         line = self.meter.as_json()
+        show(self.meter.figures(), run=self.run.uri, stage=self.meter.stage)
         self._segment_started = self._segment_started or seconds
         self._segment.append(line)
         try:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from raypipe.run.metrics import show
 from raypipe.runs.card import now
 from raypipe.runs.trials import Result
 from raypipe.storage.folder import Folder
@@ -37,7 +38,7 @@ class Table:
     """Follows the trials of a sweep."""
 
     def __init__(self, run: Folder, before: list[Result], left: int) -> None:
-        self._folder, self._rows = run / "progress", dict[str, TrialRow]()
+        self._run, self._folder, self._rows = run, run / "progress", dict[str, TrialRow]()
         self._before, self._n = Counter(result.status for result in before), len(before) + left
         self._written, self._started = 0.0, time.monotonic()
         self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=False)
@@ -81,6 +82,8 @@ class Table:
 
     def _write(self) -> None:
         self._written = time.monotonic()
+        for status, n in self.counts().items():
+            show({"trials": n}, run=self._run.uri, stage="trials", status=status)
         line = {
             "stage": "trials", "time": now(), "trials": self._n, "counts": self.counts(),
             "seconds": round(time.monotonic() - self._started, 1), "rows": [asdict(row) for row in self._rows.values()],

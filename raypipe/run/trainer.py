@@ -24,6 +24,7 @@ from raypipe.contracts.task import LOSS, Figure, Task
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.run.cluster import check_seen_by_all
 from raypipe.run.display import Display, Seen
+from raypipe.run.metrics import show
 from raypipe.run.training import Training
 from raypipe.runs.owned import OwnedFolder
 from raypipe.runs.signals import Stopped
@@ -185,6 +186,8 @@ def _meter(training: Training, task: Task[Any], workers: Workers) -> Meter:
         """Show and write how far training is, not at every step."""
         if time.monotonic() - last[0] > NOW_EVERY_S or line["step"] == training.plan.n_steps:
             training.folder.write(NOW, json.dumps({**line, "n_steps": training.plan.n_steps}).encode())
+            run, _, stage = training.folder.uri.rpartition("/")
+            show(figures(line), run=run, stage=stage)
             last[0] = time.monotonic()
         if "heldout_loss" in line:  # inside a trial of a sweep this may be where it is stopped
             by_domain = {f"heldout_loss/{domain}": loss for domain, loss in line["heldout_by_domain"].items() if domain}
@@ -197,6 +200,15 @@ def _meter(training: Training, task: Task[Any], workers: Workers) -> Meter:
         peak_flops=measured_peak(workers.device, training.precision.dtype),
         on_step=on_step,
     )
+
+
+def figures(line: dict[str, Any]) -> dict[str, float | None]:
+    """For metrics.SERIES, from the line of a step."""
+    (speed,) = (name for name in line if name.endswith("_per_s"))
+    return {
+        "training_step": line["step"], "training_loss": line["loss"], "training_size_per_s": line[speed],
+        "training_mfu": line.get("mfu"),
+    }  # fmt: skip
 
 
 def _asked(folder: Folder, workers: Workers) -> Callable[[], Request]:

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
 
 from jobs.benchmark.chaos_inputs import contents, differences, make_inputs, size_of_shard
+from raypipe.run.metrics import SERIES
 from tests.cluster.hosts import CPUS, SHARED, Host, hosts, require
 from tests.conftest import ROOT
 
@@ -102,7 +104,7 @@ def score(cluster: Cluster, run: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def calm(cluster: Cluster) -> dict[str, Any]:
+def calm(cluster: Cluster, watched: None) -> dict[str, Any]:
     """The files of a job that was left alone."""
     started = time.monotonic()
     done = cluster.hosts[LAPTOP].run(score(cluster, "calm"), timeout_s=300)
@@ -110,6 +112,46 @@ def calm(cluster: Cluster) -> dict[str, Any]:
     assert "2,880 rows: 2,880 scored, 0 skipped" in done.stdout
     assert re.search(r"scores: 2 to 3 workers of \S+ CPUs; room for \d on 10\.77\.0\.\d, ", done.stdout)
     return contents(cluster.shared / "calm")
+
+
+@pytest.fixture(scope="module")
+def watched(cluster: Cluster) -> Iterator[None]:
+    """A Prometheus on the head."""
+    require("prometheus")
+    words = ["prometheus", f"--config.file={ROOT}/cluster/prometheus.yaml", "--storage.tsdb.path=/tmp/prometheus"]
+    head = cluster.hosts[HEAD]
+    server = subprocess.Popen(
+        head.command([*words, "--web.listen-address=127.0.0.1:9090"]),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    yield
+    head.run(["pkill", "-x", "prometheus"], check=False)
+    server.wait(timeout=30)
+
+
+def drawn(cluster: Cluster, expression: str) -> list[set[str]]:
+    """The values that each line of a panel has had."""
+    words = {"query": expression.replace("$run", ".*"), "start": time.time() - 900, "end": time.time(), "step": 5}
+    url = f"http://127.0.0.1:9090/api/v1/query_range?{urlencode(words)}"
+    asked = f"import urllib.request; print(urllib.request.urlopen({url!r}).read().decode())"
+    found = json.loads(cluster.hosts[HEAD].run(["python", "-c", asked]).stdout)
+    assert found["status"] == "success", found
+    return [{value for _, value in line["values"]} for line in found["data"]["result"]]
+
+
+def test_every_panel_of_the_dashboard_moves_while_a_job_runs(
+    cluster: Cluster, watched: None, calm: dict[str, Any]
+) -> None:
+    panels = json.loads((ROOT / "cluster/grafana.json").read_text())["panels"]
+    lines = {target["expr"]: drawn(cluster, target["expr"]) for panel in panels for target in panel["targets"]}
+    of_scoring = {name for name in SERIES if not name.startswith(("raypipe_training", "raypipe_trials"))}
+    for expression, found in lines.items():
+        if any(f"{name}{{" in expression for name in of_scoring):
+            assert len(found) == 1, expression  # this run, this stage
+    assert [expression for expression in lines if "shards_waiting" in expression] != []
+    for name in ("documents", "tokens", "shards_done", "shards_waiting"):
+        expression = next(each for each in lines if f"(ray_raypipe_{name}{{" in each)
+        assert len(lines[expression][0]) > 1, expression
 
 
 def test_the_same_command_again_finds_nothing_left_to_do(cluster: Cluster, calm: dict[str, Any]) -> None:

@@ -95,7 +95,7 @@ def test_a_node_where_ray_does_not_start_ends_the_job_before_the_driver(cluster:
 def test_before_the_time_is_up_the_driver_commits_and_the_job_is_queued_again(cluster: Slurm) -> None:
     job = sbatch(cluster, STATUS="0")
     await_word(cluster, job, "driver")
-    cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=2")  # within two minutes: Slurm signals at once
+    cluster.end_soon(job)
     await_state(cluster, job, "PENDING")
     assert "Restarts=1" in shown(cluster, job)
     assert cluster.said(job).count("committed") == 1
