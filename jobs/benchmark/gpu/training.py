@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from raypipe.contracts.rows import Document
+from raypipe.contracts.task import LOSS
 from raypipe.models.presets import new_model
 from raypipe.train.data.loader import Batch
 from raypipe.train.engines.engine import Precision
@@ -90,6 +91,8 @@ class FullSequences:
 
 class _Nothing:
     """In the place of checkpoints: the weights are of no use to anybody."""
+
+    best_by = LOSS
 
     def restore(self, *_: object) -> None:
         """Nothing is there."""
