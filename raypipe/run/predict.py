@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import REASON
 from raypipe.contracts.estimator import Estimator
 from raypipe.contracts.op import ROWS
@@ -77,8 +78,7 @@ class Predict:
 
     def batches(self, prepared: pa.Table) -> list[np.ndarray]:
         """Rows in order, so many at a time."""
-        rows = np.flatnonzero(pc.is_null(prepared[REASON]).to_numpy())
-        return [rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS)]
+        return row_batches(prepared, BATCH_ROWS)
 
     def cost(self, prepared: pa.Table) -> int:
         """Rows."""

@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from raypipe.columns import REASON
+from raypipe.arrays.row_batches import row_batches
 from raypipe.contracts.op import ROWS
 from raypipe.contracts.rewrite import ROW, Rewrite
 from raypipe.run.pieces import PIECES
@@ -51,8 +50,7 @@ class RewriteOp:
 
     def batches(self, prepared: pa.Table) -> list[np.ndarray]:
         """Rows in order, so many at a time."""
-        rows = np.flatnonzero(pc.is_null(prepared[REASON]).to_numpy())
-        return [rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS)]
+        return row_batches(prepared, BATCH_ROWS)
 
     def cost(self, prepared: pa.Table) -> int:
         """Rows."""

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from raypipe.arrays.ngrams import MIN_WORDS, N, NGrams
+from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import DOMAIN, REASON, TEXT
 from raypipe.contracts.op import ROWS
 from raypipe.corpus.records import read_records
@@ -128,8 +128,7 @@ class Decontaminate:
 
     def batches(self, prepared: pa.Table) -> list[np.ndarray]:
         """Rows in order, so many at a time."""
-        rows = np.flatnonzero(pc.is_null(prepared[REASON]).to_numpy())
-        return [rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS)]
+        return row_batches(prepared, BATCH_ROWS)
 
     def cost(self, prepared: pa.Table) -> int:
         """Rows."""

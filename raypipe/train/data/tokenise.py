@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import DOMAIN, REASON, TEXT
 from raypipe.contracts import op
 from raypipe.models.tokenizer import open_vocabulary
@@ -76,8 +77,7 @@ class Tokenise:
 
     def batches(self, prepared: pa.Table) -> list[np.ndarray]:
         """Rows in order, so many at a time."""
-        rows = np.flatnonzero(pc.is_null(prepared[REASON]).to_numpy())
-        return [rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS)]
+        return row_batches(prepared, BATCH_ROWS)
 
     def cost(self, prepared: pa.Table) -> int:
         """Tokens of these rows."""
