@@ -8,9 +8,9 @@ T. Trinh and Q. Le, arXiv 1806.02847); `answer` true or false, answered by yes o
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 
-from raypipe.corpus.records import Record, read_records
+from raypipe.corpus.records import Record
+from raypipe.evaluate.questions import read_questions
 
 QUESTION = "{question}\nAnswer:"
 YES_NO = ("no", "yes")
@@ -51,15 +51,7 @@ def read_items(uri: str, form: Form, *, limit: int | None = None) -> list[Item]:
     ValueError
         If a row can't be asked; with its file, its row and why. A benchmark without some of its rows is another one.
     """
-    found = []
-    for record in islice(read_records([uri]), limit):
-        made = record.reason or item_of(record, form)
-        if isinstance(made, str):
-            raise ValueError(f"every row of a benchmark must be a question, {record.path}:{record.row} isn't: {made}.")
-        found.append(made)
-    if not found:
-        raise ValueError(f"{uri} has no row.")
-    return found
+    return read_questions(uri, lambda record: item_of(record, form), limit=limit)
 
 
 def item_of(record: Record, form: Form) -> Item | str:

@@ -6,12 +6,11 @@ on with.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 
-from raypipe.corpus.records import read_records
+from raypipe.corpus.records import Record
 from raypipe.evaluate.open_questions import cut_at
+from raypipe.evaluate.questions import read_questions
 
 STOPS = ("\nclass ", "\nassert ", '\n"""', "\nprint(", "\nif __name__", "\n```", "\n#")
 _FENCED = re.compile(r"```(?:python|py)?\n(.*?)(?:\n```|\Z)", re.DOTALL)
@@ -44,19 +43,12 @@ def read_code_tasks(uri: str, *, limit: int | None = None) -> list[CodeTask]:
     ValueError
         If a row is no task; with its file, its row and why.
     """
-    found = []
-    for record in islice(read_records([uri]), limit):
-        name = str(record.values.get("task_id") or record.values.get("id") or f"{record.path}:{record.row}")
-        made = record.reason or _task_of(record.values, name)
-        if isinstance(made, str):
-            raise ValueError(f"every row of a benchmark must be a task, {record.path}:{record.row} isn't: {made}.")
-        found.append(made)
-    if not found:
-        raise ValueError(f"{uri} has no row.")
-    return found
+    return read_questions(uri, _task_of, limit=limit, what="task")
 
 
-def _task_of(values: Mapping[str, object], name: str) -> CodeTask | str:
+def _task_of(record: Record) -> CodeTask | str:
+    values = record.values
+    name = str(values.get("task_id") or values.get("id") or f"{record.path}:{record.row}")
     prompt, test, entry = values.get("prompt"), values.get("test"), values.get("entry_point")
     if isinstance(prompt, str) and isinstance(test, str) and isinstance(entry, str):
         return CodeTask(name, prompt, prompt, f"{test}\ncheck({entry})")

@@ -6,10 +6,10 @@ which what follows `####` counts where there is one (GSM8K). Examples shown befo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from raypipe.corpus.records import Record, read_records
+from raypipe.corpus.records import Record
 from raypipe.evaluate.final_answer import as_number, flexible_answer, is_accepted, strict_answer
+from raypipe.evaluate.questions import read_questions
 
 STOPS = ("\nQuestion:", "\n\nQ:")
 _ASKED, _ANSWERED = ("question", "query", "input"), ("final_answer", "answer", "target")
@@ -49,15 +49,7 @@ def read_open_questions(uri: str, *, group_column: str | None = None, limit: int
     ValueError
         If a row can't be asked; with its file, its row and why.
     """
-    found = []
-    for record in islice(read_records([uri]), limit):
-        made = record.reason or _question_of(record, group_column)
-        if isinstance(made, str):
-            raise ValueError(f"every row of a benchmark must be a question, {record.path}:{record.row} isn't: {made}.")
-        found.append(made)
-    if not found:
-        raise ValueError(f"{uri} has no row.")
-    return found
+    return read_questions(uri, lambda record: _question_of(record, group_column), limit=limit)
 
 
 def _question_of(record: Record, group_column: str | None) -> OpenQuestion | str:
