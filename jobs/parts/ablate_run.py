@@ -1,15 +1,13 @@
 """The trials of an ablation run side by side or one after the other, and what they came to written down."""
 
 import json
-import sys
 from collections.abc import Sequence
 
 from raypipe.report import write_report
 from raypipe.run.sweep import Sweep, sweep
 from raypipe.run.sweep_search import Goal
 from raypipe.runs.life import Life
-from raypipe.runs.signals import Stopped
-from raypipe.runs.trials import Result, TrialFiles, run_here
+from raypipe.runs.trials import Result, TrialFiles, none_finished, run_all_here, show_failed
 from raypipe.storage.folder import Folder
 
 from .ablate_results import RECORD, record, table_of
@@ -25,21 +23,14 @@ def run_trials(config: AblateSettings, work: Ablation, files: TrialFiles, life: 
         plan = Sweep(work.trial(need), files, work.trials, need=need, goal=Goal(config.metric), retry=retry)
         return sweep(plan, life.run, stopping=life.stopping)
     function = work.trial(work.need(has_gpus=False))
-    results = run_here(function, work.trials, files, metric=config.metric, retry=retry, stopping=life.stopping)
-    if life.stopping.is_set():
-        raise Stopped(f"stopped; {len(results)} trials are done, go on with the same command.")
-    return results
+    return run_all_here(function, work.trials, files, metric=config.metric, retry=retry, stopping=life.stopping)
 
 
 def conclude(work: Ablation, results: Sequence[Result], files: TrialFiles, run: Folder) -> str | None:
     """Write the record and the report, and print the verdict; why there is none, None if there is."""
-    for result in results:
-        if result.status == "failed":
-            print(f"failed: {result.trial}: {result.error}", file=sys.stderr)
+    show_failed(results)
     found = record(work, results, run=run)
     files.folder.write(RECORD, json.dumps(found, indent=1).encode())
     print(table_of(found))
     print(f"Report: {write_report(run).removeprefix('file://')}")
-    if not any(result.status == "finished" for result in results):
-        return f"none of {len(results)} trials finished; their errors are above, --retry failed runs them again."
-    return None
+    return none_finished(results)

@@ -14,9 +14,8 @@ from raypipe.report import write_report
 from raypipe.run.chain import run_chain
 from raypipe.run.sweep import Need, Sweep, sweep
 from raypipe.runs.life import Life
-from raypipe.runs.signals import Stopped
 from raypipe.runs.stage import at_work
-from raypipe.runs.trials import Metrics, Result, TrialFiles, TrialFunction, run_here
+from raypipe.runs.trials import Metrics, Result, TrialFiles, TrialFunction, run_all_here
 from raypipe.storage.folder import Folder
 
 from ..studies.open_data import FOLDER, STAGE
@@ -120,10 +119,7 @@ def run_trials(study: Study, config: StudySettings, life: Life, *, data: tuple[s
         return sweep(
             Sweep(function, files, trials, need=Need(study.cpus), retry=retry), life.run, stopping=life.stopping
         )
-    results = run_here(function, trials, files, retry=retry, stopping=life.stopping)
-    if life.stopping.is_set():
-        raise Stopped(f"stopped; {len(results)} trials are done, go on with the same command.")
-    return results
+    return run_all_here(function, trials, files, retry=retry, stopping=life.stopping)
 
 
 def _features(

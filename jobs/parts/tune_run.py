@@ -1,14 +1,12 @@
 """The trials of a search, run to their ends: on Ray Tune, or one after the other here; and what is said of them."""
 
 import json
-import sys
 from collections.abc import Sequence
 
 from raypipe.report import write_report
 from raypipe.runs.life import Life
-from raypipe.runs.signals import Stopped
 from raypipe.runs.space import draw, grid
-from raypipe.runs.trials import Result, Trial, TrialFiles, run_here
+from raypipe.runs.trials import Result, Trial, TrialFiles, none_finished, run_all_here, show_failed
 
 from .tune_plan import Search, run_on_tune
 from .tune_results import RECORD, best_of, record, table_of, write_best
@@ -27,18 +25,13 @@ def run_trials(config: TuneSettings, search: Search, files: TrialFiles, life: Li
     if config.on == "tune":
         trials = None if config.search == "optuna" else listed(config, search)
         return run_on_tune(search, trials, files, life, retry=retry)
-    results = run_here(search.trial(), listed(config, search), files, metric=search.goal.metric, retry=retry,
-                       stopping=life.stopping)  # fmt: skip
-    if life.stopping.is_set():
-        raise Stopped(f"stopped; {len(results)} trials are done, go on with the same command.")
-    return results
+    return run_all_here(search.trial(), listed(config, search), files, metric=search.goal.metric, retry=retry,
+                        stopping=life.stopping)  # fmt: skip
 
 
 def conclude(search: Search, results: Sequence[Result], files: TrialFiles, life: Life) -> str | None:
     """Write best.yaml, the record of the search and the report; why there is no best, None if there is."""
-    for result in results:
-        if result.status == "failed":
-            print(f"failed: {result.trial}: {result.error}", file=sys.stderr)
+    show_failed(results)
     found, best = record(search, results), best_of(results, search.goal)
     files.folder.write(RECORD, json.dumps(found, indent=1).encode())
     if best is not None:
@@ -46,6 +39,4 @@ def conclude(search: Search, results: Sequence[Result], files: TrialFiles, life:
         print(table_of(found))
         print(f"Best settings: {path.removeprefix('file://')}")
     print(f"Report: {write_report(life.run).removeprefix('file://')}")
-    if best is None:
-        return f"none of {len(results)} trials finished; their errors are above, --retry failed runs them again."
-    return None
+    return none_finished(results)

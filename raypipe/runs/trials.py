@@ -9,9 +9,10 @@ import hashlib
 import json
 import math
 import re
+import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -211,3 +212,34 @@ def run_here(
             break
         results.append(run_trial(function, trial, files, metric=metric, retry=retry))
     return results
+
+
+def run_all_here(
+    function: TrialFunction, trials: Iterable[Trial], files: TrialFiles,
+    *, stopping: Event, metric: str | None = None, retry: bool = False,
+) -> list[Result]:  # fmt: skip
+    """All trials, one after the other, in this process.
+
+    Raises
+    ------
+    Stopped
+        If `stopping` was set; with how many are done.
+    """
+    results = run_here(function, trials, files, metric=metric, retry=retry, stopping=stopping)
+    if stopping.is_set():
+        raise Stopped(f"stopped; {len(results)} trials are done, go on with the same command.")
+    return results
+
+
+def none_finished(results: Sequence[Result]) -> str | None:
+    """Why a sweep has come to nothing; None if a trial finished."""
+    if any(result.status == "finished" for result in results):
+        return None
+    return f"none of {len(results)} trials finished; their errors are above, --retry failed runs them again."
+
+
+def show_failed(results: Sequence[Result]) -> None:
+    """The errors of those that failed, on the terminal."""
+    for result in results:
+        if result.status == "failed":
+            print(f"failed: {result.trial}: {result.error}", file=sys.stderr)
