@@ -2,32 +2,20 @@
 
 import json
 from dataclasses import dataclass
-from typing import Literal
 
 from raypipe.runs import card as cards
 from raypipe.runs.stage import at_work
 
 from .parts import settings
-from .parts.common import RunSettings, life_of, run_job, stage_name
-from .parts.evaluation.settings import DocumentSettings, QuestionSettings
+from .parts.common import life_of, run_job, stage_name
+from .parts.evaluation.settings import EvaluationSettings
 
 STAGE, EVALUATION = "evaluation", "evaluation.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(QuestionSettings, DocumentSettings, RunSettings):
+class Config(EvaluationSettings):
     """Settings of evaluate_model."""
-
-    model: str = "sample"
-    """What is evaluated: folder, org/name[@revision], GGUF file, or `sample`."""
-    max_tokens: int = 2048
-    """A longer question loses its beginning; a longer document is cut into windows."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of weights and activations; losses are float32 always."""
-    token_budget: int | None = None
-    """Tokens that go through the model together; None: by device."""
-    n_threads: int | None = None
-    """Threads of the CPU; None: all."""
 
 
 def main(config: Config) -> int:

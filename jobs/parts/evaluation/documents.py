@@ -12,6 +12,7 @@ from raypipe.evaluate.perplexity import DocumentLosses, by_domain, document_loss
 from raypipe.storage.folder import Folder
 
 from .model import EvaluatedModel
+from .settings import EvaluationSettings
 from .suite import Json, digest_of
 from .training_stream import TrainingStream
 
@@ -66,7 +67,7 @@ def _losses(items: pa.Table) -> Json:
     return by_domain(DocumentLosses(*arrays), items["domain"].to_pylist())
 
 
-def read_documents(config: Any, stream: TrainingStream | None) -> Documents | None:
+def read_documents(config: EvaluationSettings, stream: TrainingStream | None) -> Documents | None:
     """The documents that the settings name, None if they name none; rows without a text are left out and counted.
 
     Raises
@@ -85,7 +86,7 @@ def read_documents(config: Any, stream: TrainingStream | None) -> Documents | No
     return Documents(texts, domains, names, ids, stream)
 
 
-def _rows(config: Any) -> Iterator[tuple[str, str, str, str | None]]:
+def _rows(config: EvaluationSettings) -> Iterator[tuple[str, str, str, str | None]]:
     n, left_out, keys = 0, 0, set[str]()
     for record in read_records(config.corpus, where=config.where):
         keys |= record.values.keys()
@@ -107,7 +108,7 @@ def _rows(config: Any) -> Iterator[tuple[str, str, str, str | None]]:
         print(f"left out: {left_out:,} documents, filtered or without a text", file=sys.stderr)
 
 
-def stream_of(config: Any, model: EvaluatedModel) -> TrainingStream | None:
+def stream_of(config: EvaluationSettings, model: EvaluatedModel) -> TrainingStream | None:
     """The training stream that documents are compared with, None if none is named."""
     if config.trained_on is None:
         return None

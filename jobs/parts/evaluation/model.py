@@ -13,6 +13,7 @@ from raypipe.models.tokenizer import Vocabulary, open_vocabulary
 from raypipe.runs.signals import Stopped
 
 from ..answering import start_device
+from .settings import EvaluationSettings
 
 BUDGET = {"cpu": 512, "cuda": 32768}
 """Tokens that go through the model together; on CPUs few, whose states stay in the caches."""
@@ -21,7 +22,7 @@ BUDGET = {"cpu": 512, "cuda": 32768}
 class EvaluatedModel:
     """Opens what is asked for, when it is; one form at a time is in memory."""
 
-    def __init__(self, config: Any, stopping: threading.Event) -> None:
+    def __init__(self, config: EvaluationSettings, stopping: threading.Event) -> None:
         self.config, self.stopping = config, stopping
         self._decoder: Decoder | None = None
         self._sampler: Sampler | None = None

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from raypipe.corpus.sources import split_source
 from raypipe.evaluate.benchmarks import Form, read_items
@@ -19,6 +18,7 @@ from .documents import Documents, read_documents, stream_of
 from .lm_eval_tasks import LmEvalTask, check_lm_eval
 from .model import EvaluatedModel
 from .recall import InContext
+from .settings import EvaluationSettings
 from .suite import Json, Suite
 from .writing import Code, Generation
 
@@ -40,7 +40,7 @@ class Asked:
     suites: list[Suite]
     documents: Documents | None
 
-    def identity(self, config: Any) -> Json:
+    def identity(self, config: EvaluationSettings) -> Json:
         """Whatever can change a figure."""
         model = open_model(config.model)
         return {
@@ -53,7 +53,7 @@ class Asked:
         }
 
 
-def read_all(config: Any, model: EvaluatedModel) -> Asked:
+def read_all(config: EvaluationSettings, model: EvaluatedModel) -> Asked:
     """The questions and documents.
 
     Raises
@@ -80,7 +80,7 @@ def read_all(config: Any, model: EvaluatedModel) -> Asked:
     return Asked(suites, read_documents(config, stream_of(config, model)))
 
 
-def _check(config: Any) -> None:
+def _check(config: EvaluationSettings) -> None:
     asked = [config.benchmarks, config.generate, config.code, config.many_shot, config.lm_eval_tasks, config.corpus]
     if not any(asked) and not config.in_context:
         raise ValueError(
@@ -101,12 +101,12 @@ def _named(uris: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(name or uri.rstrip("/").rsplit("/", 1)[-1].partition(".")[0], uri) for name, uri in named]
 
 
-def _choices(config: Any) -> list[Suite]:
+def _choices(config: EvaluationSettings) -> list[Suite]:
     form = Form(config.template, config.delimiter, config.group_column)
     return [Choices(name, read_items(uri, form, limit=config.limit)) for name, uri in _named(config.benchmarks)]
 
 
-def _written(config: Any, model: EvaluatedModel) -> list[Suite]:
+def _written(config: EvaluationSettings, model: EvaluatedModel) -> list[Suite]:
     found: list[Suite] = []
     for name, uri in _named(config.generate):
         limit = None if config.limit is None else config.limit + config.shown
@@ -128,7 +128,7 @@ def _written(config: Any, model: EvaluatedModel) -> list[Suite]:
     return found
 
 
-def _many_shot(config: Any) -> list[Suite]:
+def _many_shot(config: EvaluationSettings) -> list[Suite]:
     found: list[Suite] = []
     for name, uri in _named(config.many_shot):
         if not config.shots or min(config.shots) < 0:

@@ -1,9 +1,12 @@
-"""Settings of evaluate_model beside those of the model and the run folder."""
+"""Settings of evaluate_model."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from raypipe.evaluate.benchmarks import Form
 from raypipe.evaluate.programs import ProgramLimits
+
+from ..common import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +79,19 @@ class QuestionSettings(Form):
     def limits(self) -> ProgramLimits:
         """What a program may use."""
         return ProgramLimits(self.program_seconds, self.program_mb, needs_no_network=not self.code_network)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(QuestionSettings, DocumentSettings, RunSettings):
+    """Settings of evaluate_model."""
+
+    model: str = "sample"
+    """What is evaluated: folder, org/name[@revision], GGUF file, or `sample`."""
+    max_tokens: int = 2048
+    """A longer question loses its beginning; a longer document is cut into windows."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of weights and activations; losses are float32 always."""
+    token_budget: int | None = None
+    """Tokens that go through the model together; None: by device."""
+    n_threads: int | None = None
+    """Threads of the CPU; None: all."""
