@@ -10,7 +10,6 @@ import torch
 from jobs.ablate import Config, main
 from jobs.parts import ablate_trial, settings
 from jobs.parts.ablate_plan import arms_of, pairs_of
-from raypipe.models.tokenizer import train_tokenizer
 from raypipe.runs.signals import Stopped
 from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
@@ -23,13 +22,6 @@ RECIPES = Path(__file__).parents[2] / "jobs/recipes"
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokenizer")
-    train_tokenizer(["some words to learn a few pairs from, some more words"], vocabulary_size=270, folder=folder)
-    return str(folder)
 
 
 @pytest.fixture

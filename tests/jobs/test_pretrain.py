@@ -20,13 +20,6 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokenizer")
-    train_tokenizer(["some words to learn a few pairs from, some more words"], vocabulary_size=270, folder=folder)
-    return str(folder)
-
-
 @pytest.fixture
 def config(tmp_path, tokenizer):
     tokens = write_tokens(tmp_path / "run/tokens")
