@@ -83,7 +83,7 @@ def pairs_of(arms: Sequence[AblationArm]) -> list[tuple[str, str]]:
 
 def selection_of(config: AblateSettings, arm: AblationArm) -> Selection:
     """The settings that its rows are selected with."""
-    names = ("share_of", "mix", "extra_copies", "adjust", "min_tokens", "min_domain_rows", "holdout")
+    names = ("share_of", "mix", "extra_copies", "adjust", "min_tokens", "min_domain_rows", "leave_out", "holdout")
     shared = {name: getattr(config, name) for name in names}
     return Selection(scores=arm.scores, score=config.score, share=arm.share, arms=(), seed=config.split_seed, **shared)
 
@@ -129,7 +129,7 @@ def check_run(config: AblateSettings, run: Folder) -> Listing:
     FileNotFoundError
         If a stage isn't there, with the nearest.
     """
-    for stage in config.scores:
+    for stage in (*config.scores, *([config.leave_out] if config.leave_out is not None else [])):
         cards.finished_card(run, stage)
     config.source.check(run, open_vocabulary(config.source.tokenizer))
     listing = read_listing(run / config.source.tokens)

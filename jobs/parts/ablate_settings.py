@@ -33,6 +33,8 @@ class AblateSettings(PretrainSettings):
     """Rows with fewer scored tokens are not eligible."""
     min_domain_rows: int = 100
     """Domains with fewer eligible rows are ranked together."""
+    leave_out: str | None = None
+    """Stage of the run whose skipped rows no arm sees, as decontamination; they are known by their text."""
     holdout: float = 0.05
     """Fraction of texts that no arm sees and all are judged on."""
     split_seed: int = 0

@@ -21,7 +21,7 @@ from raypipe.select.ranking.groups import Eligible, adjust, rank_groups
 from raypipe.select.ranking.orders import AtRandom, Middle, Order, by_score, longest, lowest_loss
 from raypipe.select.rows import Rows, Scores
 from raypipe.select.selection import Selection
-from raypipe.select.stage import identity_of, is_done, read_eligible, require_count
+from raypipe.select.stage import identity_of, is_done, left_out_texts, read_eligible, require_count
 from raypipe.select.summary import totals
 from raypipe.storage.folder import Entry, Folder
 
@@ -40,8 +40,8 @@ def settings_of(selector: Selector, settings: Selection) -> Selection:
 
 def token_fractions(run: Folder, settings: Selection) -> dict[str, float]:
     """By ranking group, the part of the eligible tokens that is in the best share by the score; raises as `rival`."""
-    settings, _, files = opened(run, replace(settings, adjust=(), arms=()))
-    eligible = _eligible(run, settings, files)
+    settings, card, files = opened(run, replace(settings, adjust=(), arms=()))
+    eligible = _eligible(run, settings, files, card, left_out_texts(run, settings))
     pick = pick_share(eligible, settings)
 
     def add(sums: np.ndarray, group: str, rows: Rows) -> None:
@@ -67,16 +67,17 @@ def rival(
     ValueError
         If a setting makes no sense, or the scores aren't finished.
     FileNotFoundError
-        If the run has no such scores.
+        If the run has no such scores, or no such stage to leave out.
     KeyError
         If a column that the selector needs is missing.
     """
     settings, scores_card, files = opened(run, settings_of(selector, settings))
-    identity = identity_of(settings, scores_card, files, arm=selector)
+    left_out = left_out_texts(run, settings)
+    identity = identity_of(settings, scores_card, files, left_out, arm=selector)
     identity |= json.loads(json.dumps({"draw": draw, "fractions": {} if selector == "full" else dict(fractions)}))
     if is_done(folder, identity, names=[file.path for file in files]):
         return read_card(folder) or {}
-    eligible = _eligible(run, settings, files, scores_card)
+    eligible = _eligible(run, settings, files, scores_card, left_out)
     with at_work(folder, {"stage": "selection", "kind": "annotate", "op": "Selection", "identity": identity}) as card:
         folder.sweep()
         for file in tables(folder):
@@ -97,11 +98,11 @@ def opened(run: Folder, settings: Selection) -> tuple[Selection, Json, list[Entr
     return settings.of_scores(card, column_names(source, files)), card, files
 
 
-def _eligible(run: Folder, settings: Selection, files: list[Entry], card: Json | None = None) -> Eligible:
+def _eligible(run: Folder, settings: Selection, files: list[Entry], card: Json, left_out: np.ndarray) -> Eligible:
     source = run / settings.scores
     n_rows = count_rows(source, files)
-    require_count(n_rows, card or {}, where=source.uri)
-    return read_eligible(Scores(source, files, settings), n_rows=n_rows)
+    require_count(n_rows, card, where=source.uri)
+    return read_eligible(Scores(source, files, settings, left_out), n_rows=n_rows)
 
 
 def _pick(eligible: Eligible, selector: Selector, fractions: Mapping[str, float], draw: int) -> Pick:

@@ -68,10 +68,7 @@ def select(run: str | Folder, settings: Selection) -> Json:
     source = folder / settings.scores
     scores_card, files = finished_card(folder, settings.scores), tables(source)
     settings = settings.of_scores(scores_card, column_names(source, files))
-    arms, left_out = (STAGE, *settings.arms), NO_TEXTS
-    if settings.leave_out is not None:
-        finished_card(folder, settings.leave_out)
-        left_out = skipped_texts(folder / settings.leave_out, tables(folder / settings.leave_out))
+    arms, left_out = (STAGE, *settings.arms), left_out_texts(folder, settings)
     identities = {arm: identity_of(settings, scores_card, files, left_out, arm=arm) for arm in arms}
     if all(is_done(folder / arm_stage(arm), identities[arm], names=[file.path for file in files]) for arm in arms):
         return finished_card(folder, STAGE)
@@ -91,6 +88,22 @@ def select(run: str | Folder, settings: Selection) -> Json:
             cards[arm] |= found[arm] | {"inputs": _inputs(files), "listing": listing_digest(tables(own))}
             cards[arm]["times"] |= times
     return cards[STAGE]  # the selection's card was put last: where it is finished, all is
+
+
+def left_out_texts(run: Folder, settings: Selection) -> np.ndarray:
+    """Hashes of the texts that are never seen, sorted [m] int64; none where no stage is to be left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the run has no such stage, with the nearest.
+    ValueError
+        If it isn't finished.
+    """
+    if settings.leave_out is None:
+        return NO_TEXTS
+    finished_card(run, settings.leave_out)
+    return skipped_texts(run / settings.leave_out, tables(run / settings.leave_out))
 
 
 def identity_of(

@@ -4,6 +4,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -94,6 +97,26 @@ def test_held_out_documents_are_in_no_mix_and_random_rows_are_drawn_for_each_see
     both = chosen["longest-0.2"] & chosen["random-0.2-seed-0"]
     either = chosen["longest-0.2"] | chosen["random-0.2-seed-0"]
     assert shared[0]["documents"] == pytest.approx(both.sum() / either.sum())
+
+
+def test_what_a_decontamination_skipped_is_in_no_arm(config, untrained):
+    run = Path(config.run.output)
+    listing = read_listing(Folder(config.run.output) / "tokens")
+    tables = [pq.read_table(path, columns=["text_hash", "status"]) for path in sorted(run.glob("tokens/*.parquet"))]
+    marks = pa.concat_tables(tables).to_pylist()
+    dirty = np.arange(len(marks)) % 5 == 0
+    for mark, is_dirty in zip(marks, dirty, strict=True):
+        mark["status"] = "skipped" if is_dirty else "scored"
+    (run / "decontamination").mkdir()
+    pq.write_table(pa.Table.from_pylist(marks), run / "decontamination/all.parquet")
+    (run / "decontamination/card.json").write_text(json.dumps({"status": "finished"}))
+    assert main(changed(config, leave_out="decontamination")) == 0
+    for arm in ("full", "random-0.2-seed-0", "random-0.2-seed-1", "longest-0.2"):
+        mix = read_mix(listing, Folder(config.run.output) / "ablation/arms" / arm)
+        assert not mix.weight[dirty].any()
+        assert (mix.weight[~dirty] > 0).sum() > len(listing) / 2
+    with pytest.raises(FileNotFoundError, match="no stage 'decontamin'; the nearest is 'decontamination'"):
+        main(changed(config, leave_out="decontamin"))
 
 
 def test_an_arm_that_is_better_in_every_seed_wins_and_more_seeds_run_only_what_is_new(config, untrained, capsys):

@@ -1,11 +1,13 @@
 """Rival selections: as many tokens each in every group, each by its own order, the held-out rows the same."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -27,8 +29,8 @@ def made(run):
     return {selector: of(folder, selector, fractions, scores) for selector in get_args(Selector)}
 
 
-def of(run: Folder, selector, fractions, scores, **more) -> dict[str, np.ndarray]:
-    rival(run, run / "ablation/arms" / selector, SETTINGS, selector, fractions=fractions, **more)
+def of(run: Folder, selector, fractions, scores, settings=SETTINGS, **more) -> dict[str, np.ndarray]:
+    rival(run, run / "ablation/arms" / selector, settings, selector, fractions=fractions, **more)
     table = pa.concat_tables(
         pq.read_table(path) for path in sorted(Path(run.path(f"ablation/arms/{selector}")).glob("*.parquet"))
     )
@@ -92,6 +94,26 @@ def test_another_draw_is_another_random_selection_and_the_same_one_is_not_made_a
     monkeypatch.setattr(rivals, "write_arm", lambda *_, **__: pytest.fail("made again"))
     of(folder, "random", fractions, scores, draw=1)
     of(folder, "longest", fractions, scores)
+
+
+def test_texts_that_another_stage_skipped_are_in_no_selection_and_count_for_none(run, made):
+    scores = read_arm(run, "scores").select(["text_hash"])
+    is_left_out = np.arange(len(scores)) % 7 == 0
+    (Path(run) / "decontamination").mkdir()
+    marks = scores.append_column("status", pa.array(np.where(is_left_out, "skipped", "scored")))
+    pq.write_table(marks, Path(run) / "decontamination/all.parquet")
+    (Path(run) / "decontamination/card.json").write_text(json.dumps({"status": "finished"}))
+    left_out = pc.is_in(scores["text_hash"], scores["text_hash"].filter(pa.array(is_left_out)).combine_chunks())
+    settings, hit = replace(SETTINGS, leave_out="decontamination"), left_out.to_numpy()
+    fractions = token_fractions(Folder(run), settings)
+    assert fractions != token_fractions(Folder(run), SETTINGS)
+    for selector, before in made.items():
+        rows = of(Folder(run), selector, fractions, read_arm(run, "scores"), settings=settings)
+        assert (before["weight"][hit] > 0).sum() > 100
+        assert not rows["weight"][hit].any()
+        assert (rows["weight"][~hit] > 0).sum() == (before["weight"][~hit] > 0).sum()
+    with pytest.raises(FileNotFoundError, match="no stage 'decontaminaton'; the nearest is 'decontamination'"):
+        token_fractions(Folder(run), replace(SETTINGS, leave_out="decontaminaton"))
 
 
 def test_scores_that_are_not_there_are_named_with_the_nearest(run):
