@@ -4,20 +4,35 @@ import json
 from dataclasses import dataclass
 
 from raypipe.models.causal import open_model
+from raypipe.run.cluster import WorkerSettings
 from raypipe.runs.names import checked_stage
+from raypipe.score.proxy import Proxy
 from raypipe.storage.folder import Folder
 
 from .parts import settings
-from .parts.common import life_of, run_job
-from .parts.heads import MAX_TEXTS, HeadSettings, detect, lines_of, some_texts
+from .parts.common import CorpusSettings, RunSettings, life_of, run_job
+from .parts.heads import MAX_TEXTS, HeadSearch, detect, lines_of, some_texts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(HeadSettings):
-    """Settings of find_heads."""
+class TextSettings(CorpusSettings):
+    """What probes are made of."""
 
     corpus: tuple[str, ...] = ("sample",)
     """[NAME=]URI of text with plain sentences, for the values of the probes and the prose of the check; or `sample`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of find_heads."""
+
+    texts: TextSettings = TextSettings()
+    proxy: Proxy = Proxy()
+    search: HeadSearch = HeadSearch()
+    workers: WorkerSettings = WorkerSettings()
+    seed: int = 0
+    """Of everything that is drawn at random."""
+    run: RunSettings
     random_of: str | None = None
     """Find nothing: write as many random heads of the same layers as this heads file has, a control for ablate."""
 
@@ -26,18 +41,19 @@ def main(config: Config) -> int:
     """Write RUN/heads/NAME.json; status 2 if the heads fail the causal check."""
     from raypipe.score.heads.heads_file import check_passed
 
-    name = f"{checked_stage(config.name or 'heads')}.json"
+    name = f"{checked_stage(config.run.name or 'heads')}.json"
     if config.random_of is not None:
         return write_random(config, name)
-    with life_of(config, "find_heads", stages=[]) as life:
-        open_model(config.model).check()
-        texts = some_texts(config.to_corpus(), limit=MAX_TEXTS)
+    search, on_cpu = config.search, config.workers.gpus_per_worker == 0
+    with life_of(config.run, "find_heads", recipe=config, stages=[]) as life:
+        open_model(config.proxy.model).check()
+        texts = some_texts(config.texts.to_corpus(), limit=MAX_TEXTS)
         life.begin(["heads"])
         with life.at_once():
-            record = detect(config, texts)
+            record = detect(config.proxy, texts, probing=search.probing, seed=config.seed, on_cpu=on_cpu)
         (life.run / "heads").write(name, json.dumps(record, indent=1).encode())
         print("\n".join(lines_of(record, where=f"{life.run.uri}/heads/{name}")))
-        check_passed(record, allow_weak=config.allow_weak_heads, where=f"heads/{name}")
+        check_passed(record, allow_weak=search.allow_weak_heads, where=f"heads/{name}")
     return life.status
 
 
@@ -52,9 +68,9 @@ def write_random(config: Config, name: str) -> int:
     from raypipe.score.heads.causal_check import draw_heads
     from raypipe.score.heads.heads_file import parse_heads
 
-    if config.name is None:
+    if config.run.name is None:
         raise ValueError("random heads must have a name of their own; give --name, such as random-heads.")
-    with life_of(config, "find_heads", stages=[]) as life:
+    with life_of(config.run, "find_heads", recipe=config, stages=[]) as life:
         parent, _, file = str(config.random_of).rpartition("/")
         record = parse_heads(Folder(parent or ".").read(file), where=str(config.random_of))
         chosen = [(layer, head) for layer, head in record["chosen"]]

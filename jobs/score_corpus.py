@@ -6,33 +6,40 @@ from raypipe.report.words import formats_compared
 from raypipe.storage.folder import Folder
 
 from .parts import settings
-from .parts.common import life_of, run_job, stage_name, why_incomplete
+from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .parts.idle import refuse_idle
-from .parts.scoring import STAGE, ScoreSettings, check_effects, foresee, score
+from .parts.scoring import STAGE, ScoreSettings, foresee, score
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ScoreSettings):
+class Config:
     """Settings of score_corpus."""
+
+    documents: CorpusSettings
+    scoring: ScoreSettings = ScoreSettings()
+    seed: int = 0
+    """Of everything that is drawn at random."""
+    run: RunSettings
 
 
 def main(config: Config) -> int:
     """Score what isn't scored yet; status 1 if a shard had to be set aside."""
-    if not config.plan:
-        refuse_idle(config, ["price_per_hour"], because="without --plan")
-    check_effects(config)
-    if config.plan:
-        found = foresee(config, Folder(config.output))
-        print("\n".join(found.lines(price_per_hour=config.price_per_hour)))
+    scoring, run, corpus = config.scoring, config.run, config.documents.to_corpus()
+    if not scoring.plan:
+        refuse_idle(scoring, ["price_per_hour"], because="without --plan")
+    scoring.check()
+    if scoring.plan:
+        found = foresee(scoring, corpus, Folder(run.output), seed=config.seed)
+        print("\n".join(found.lines(price_per_hour=scoring.price_per_hour)))
         return 0
-    stage = stage_name(STAGE, config)
-    with life_of(config, "score_corpus", stages=[stage], has_shards=True, is_main=True) as life:
-        card = score(config, life, stages=["heads", stage])
+    stage = stage_name(STAGE, run)
+    with life_of(run, "score_corpus", recipe=config, stages=[stage], has_shards=True, is_main=True) as life:
+        card = score(scoring, corpus, life, run=run, seed=config.seed, stages=["heads", stage])
         counts = card["counts"]
         skipped = counts["rows"] - counts["scored"]
         print(f"{counts['rows']:,} rows: {counts['scored']:,} scored, {skipped:,} skipped, in {life.run.uri}")
-        for found in card.get("number_format", []):
-            print(formats_compared(found))
+        for compared in card.get("number_format", []):
+            print(formats_compared(compared))
         life.conclude(why_incomplete(card))
     return life.status
 

@@ -1,7 +1,6 @@
 """Select from a scored corpus: python -m jobs.select_corpus --run runs/demo --share 0.2 --share-of tokens."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import TypeVar
+from dataclasses import dataclass
 
 from rich.console import Console
 
@@ -10,31 +9,32 @@ from raypipe.runs.life import Life
 from raypipe.select.export.export import Export, export
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
+from raypipe.settings.nested import flat
 from raypipe.storage.folder import Folder
 
 from .parts import settings
 from .parts.common import run_job
 from .parts.idle import refuse_idle
 
-P = TypeVar("P", Selection, Export)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Selection, Export):
+class Config:
     """What to select, and whether to write its text."""
 
+    selection: Selection = Selection()
+    export: Export = Export()
     run: str
     """Run folder (path or URI) that holds the scores."""
 
 
 def main(config: Config) -> int:
     """Write RUN/selection with its control arms, RUN/corpus where asked for, and print what was selected."""
-    selection, written = part(Selection, config), part(Export, config)
+    selection, written = config.selection, config.export
     selection.check()
     written.check()  # before the selection is made anew
     check_selecting(selection, written)
-    stages = ["selection", *map(arm_stage, config.arms)]
-    with Life(Folder(config.run), "select_corpus", recipe=asdict(config), stages=stages, is_new=False) as life:
+    stages = ["selection", *map(arm_stage, selection.arms)]
+    with Life(Folder(config.run), "select_corpus", recipe=flat(config), stages=stages, is_new=False) as life:
         life.begin()
         with life.at_once():
             select(life.run, selection)
@@ -60,11 +60,6 @@ def check_selecting(selection: Selection, written: Export) -> None:
         refuse_idle(selection, ["extra_copies"], because="without --mix upsample")
     if written.corpus_format == "none":
         refuse_idle(written, ["file_size", "repeat", "export_arm"], because="without --corpus-format")
-
-
-def part(kind: type[P], config: object) -> P:
-    """The settings of one part of the job."""
-    return kind(**{field.name: getattr(config, field.name) for field in fields(kind)})
 
 
 if __name__ == "__main__":

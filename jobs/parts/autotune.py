@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,47 +20,47 @@ from raypipe.run.rows import Work, prepare
 from raypipe.score.forward_pass import FLOAT8, ForwardPass
 from raypipe.score.number_format import agreement
 
-if TYPE_CHECKING:
-    from .scoring import ScoreSettings
-
 COMPARED_ROWS = 64
 """Of each sampled shard, to compare number formats by."""
 COMPARED_S = 60.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class BudgetSearch:
+    """Token budgets to choose from."""
+
+    try_budgets: tuple[int, ...] = ()
+    """Token budgets to try at the first start, for 40 s in all; the fastest becomes the run's."""
+
+    def ops(self, op: ForwardPass) -> list[ForwardPass]:
+        """The scorer with each budget, or as it is where none is to be tried.
+
+        Raises
+        ------
+        ValueError
+            If a budget holds no document of max_tokens.
+        """
+        if not self.try_budgets:
+            return [op]
+        ops = [replace(op, token_budget=budget) for budget in dict.fromkeys(self.try_budgets)]
+        for each in ops:
+            each.check()
+        return ops
+
+
 def settle(
-    config: "ScoreSettings", op: ForwardPass, corpus: Corpus, plan: Plan, wanted: Wanted, made_with: dict[str, Any],
-    sizes: Sizes | None,
-) -> tuple[ForwardPass, Sizes]:  # fmt: skip
-    """The scorer with its budget, and the cut: as asked for or as the stage was begun with, else measured.
+    ops: Sequence[ForwardPass], sizes: Sizes | None, corpus: Corpus, plan: Plan, wanted: Wanted
+) -> tuple[ForwardPass, Sizes]:
+    """The scorer with its budget, and the cut: as given, else measured.
 
     A small corpus is cut without measuring; the cluster is joined only for what it has to tell.
     """
-    ops = budgets_of(config, op, made_with)
     if len(ops) == 1:
         cut = sizes or unmeasured(plan.n_bytes, wanted.pool)
         if cut is not None:
             return ops[0], cut
     best, rate = fastest(ops, corpus, plan, wanted.pool)
     return best, sizes or rate.sizes
-
-
-def budgets_of(config: "ScoreSettings", op: ForwardPass, made_with: dict[str, Any]) -> list[ForwardPass]:
-    """The scorers to choose from.
-
-    Raises
-    ------
-    ValueError
-        If a budget is both given and to be found, or one to try holds no document of max_tokens.
-    """
-    if config.try_budgets and config.token_budget is not None:
-        raise ValueError(f"token_budget and try_budgets exclude each other, got {config.token_budget} and some to try.")
-    if not config.try_budgets or made_with:
-        return [op]
-    ops = [replace(op, token_budget=budget) for budget in dict.fromkeys(config.try_budgets)]
-    for each in ops:
-        each.check()
-    return ops
 
 
 def fastest(ops: Sequence[ForwardPass], corpus: Corpus, plan: Plan, pool: Pool) -> tuple[ForwardPass, Rate]:

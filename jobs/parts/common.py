@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Literal
 from raypipe import sample
 from raypipe.corpus import Corpus
 from raypipe.corpus.shards import Reading
-from raypipe.models.causal import open_model
-from raypipe.run.cluster import Wanted
 from raypipe.run.event_loop import StageFailed
 from raypipe.run.local import n_gpus
 from raypipe.run.stage import is_complete
@@ -34,8 +32,6 @@ NETWORK = (
 """Libraries whose errors say that a store or a hub can't be reached, not that we have made a mistake."""
 QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 """Standard error is for what the job has to say; whoever wants the libraries' own words sets these."""
-WORKER_BYTES = 2 << 30
-"""What a worker needs beside its model: libraries, and the activations of a batch."""
 SAMPLE_COLUMNS = {"id_column": "id", "domain_column": "domain"}
 
 
@@ -61,40 +57,6 @@ class CorpusSettings(Reading):
         if self.text_column != "text" or self.id_column or self.domain_column or self.domain_from_path:
             raise ValueError("corpus sample has its own columns; leave out the settings of columns and domains.")
         return Corpus(sources=(str(sample.corpus_folder()),), **{**reading, **SAMPLE_COLUMNS})
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """The model that scores, and how it runs."""
-
-    model: str = "sample"
-    """Folder, org/name[@revision], GGUF file, or `sample`: the embedded SmolLM2-135M-Instruct."""
-    max_tokens: int = 2048
-    """Documents are scored on their first N tokens."""
-    dtype: Literal["auto", "float32", "bfloat16", "float8"] = "auto"
-    """Of weights and activations; auto: bfloat16 on a GPU, float32 on a CPU. Losses are float32 always. float8 (Ada,
-    Hopper and newer GPUs): bfloat16 but for the layers' products; what that does to the order is measured first."""
-    compile: bool = False
-    """Compile the layers (torch.compile) when a worker starts: takes a minute or so, pays on GPUs."""
-    token_budget: int | None = None
-    """Tokens that go through the model together; None: by device and model."""
-    seed: int = 0
-    """Of everything that is drawn at random."""
-    gpus_per_worker: float | None = None
-    """GPUs that a worker reserves; None: 1 where the cluster has GPUs, else 0."""
-    cpus_per_worker: float | None = None
-    """CPUs that a worker reserves, and so its threads; None: 1 beside a GPU, else an equal share of a machine's."""
-    min_workers: int = 1
-    """Workers to start with."""
-    max_workers: int | None = None
-    """Workers at most; None: as many as the cluster's GPUs, or on CPUs up to 8 a machine."""
-
-    def to_wanted(self) -> Wanted:
-        """The workers that these settings ask for."""
-        return Wanted(
-            self.min_workers, self.max_workers, self.gpus_per_worker, self.cpus_per_worker,
-            worker_bytes=lambda: WORKER_BYTES + 2.0 * open_model(self.model).n_bytes,  # read once, converted once
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

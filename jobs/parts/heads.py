@@ -11,35 +11,22 @@ from raypipe.lm.heads import Head
 from raypipe.models.causal import open_model
 from raypipe.runs.names import nearest
 from raypipe.score.heads.heads_file import chosen_heads, parse_heads
+from raypipe.score.heads.probes import Probing
+from raypipe.score.proxy import Proxy
 from raypipe.storage.folder import Folder
-
-from .common import CorpusSettings, ModelSettings, RunSettings
 
 log = logging.getLogger(__name__)
 MAX_TEXTS = 400
-FOUND_HEADS = "heads.json"
+FOUND_HEADS, DETECT = "heads.json", "detect"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeSettings:
-    """How heads are looked for."""
+class HeadSearch:
+    """How heads are looked for, and which will do."""
 
-    heads_share: float = 0.05
-    """Share of all heads that is chosen."""
-    n_probes: int = 64
-    """Probes that score the heads; the paper takes 800."""
-    probe_tokens: int = 768
-    """Tokens of a probe; the paper's have 4,096."""
-    n_draws: int = 12
-    """Random draws of as many heads from the same layers, the control, at least 8; up to 48 where the verdict needs
-    them."""
+    probing: Probing = Probing()
     allow_weak_heads: bool = False
     """Go on with heads that failed the causal check."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadSettings(ProbeSettings, CorpusSettings, ModelSettings, RunSettings):
-    """What finding heads of a model looks at."""
 
 
 def lines_of(record: dict[str, Any], *, where: str) -> list[str]:
@@ -54,25 +41,17 @@ def lines_of(record: dict[str, Any], *, where: str) -> list[str]:
     return lines
 
 
-def detect(config: HeadSettings, texts: list[str] | None = None) -> dict[str, Any]:
-    """The heads record of the model, found now on this machine's first device."""
+def detect(proxy: Proxy, texts: list[str], *, probing: Probing, seed: int, on_cpu: bool) -> dict[str, Any]:
+    """The heads record of the model, found now on this machine's first device; `on_cpu`: on none."""
     import torch
 
     from raypipe.runs.card import now, versions
-    from raypipe.score.heads.find_heads import Probing, find_heads
+    from raypipe.score.heads.find_heads import find_heads
 
-    probing = Probing(
-        n_probes=config.n_probes,
-        max_tokens=config.probe_tokens,
-        share=config.heads_share,
-        n_draws=config.n_draws,
-        seed=config.seed,
-    )
-    device = "cuda" if torch.cuda.is_available() and config.gpus_per_worker != 0 else "cpu"
+    device = "cuda" if torch.cuda.is_available() and not on_cpu else "cpu"
     # probes decide what every later score means: they run in float32 unless bfloat16 is asked for, never in 8 bits
-    dtype = "bfloat16" if config.dtype == "bfloat16" else "float32"
-    texts = some_texts(config.to_corpus(), limit=MAX_TEXTS) if texts is None else texts
-    record = find_heads(config.model, texts, probing=probing, dtype=dtype, device=device)
+    dtype = "bfloat16" if proxy.dtype == "bfloat16" else "float32"
+    record = find_heads(proxy.model, texts, probing=probing, seed=seed, dtype=dtype, device=device)
     return {**record, "created": now(), "versions": versions()}
 
 
@@ -108,43 +87,51 @@ class Heads:
         return self
 
 
-def read_heads(config: HeadSettings, run: Folder, *, where: str | None) -> Heads | None:
-    """The heads from a file, the run, or the embedded record, checked; None: to be found first.
+@dataclass(frozen=True, kw_only=True)
+class HeadChoice:
+    """The heads that a corpus is scored with."""
 
-    Raises
-    ------
-    ValueError
-        If the file isn't whole, or its heads aren't those of this model.
-    """
-    own = run / "heads"
-    if where in (None, "detect") and own.exists(FOUND_HEADS):
-        return checked_heads(config, own.read(FOUND_HEADS), FOUND_HEADS, f"{run.uri}/heads/{FOUND_HEADS}")
-    if where == "detect":
-        return None
-    if where is None:
-        if config.model != sample.SAMPLE:
-            raise ValueError(f"heads must be given for model {config.model!r}: a file by --heads, or --heads detect.")
-        return checked_heads(config, sample.heads_file().read_bytes(), FOUND_HEADS, "the embedded heads file")
-    parent, _, name = where.rpartition("/")
-    folder = Folder(parent or ".")
-    try:
-        content = folder.read(name)
-    except FileNotFoundError as error:
-        known = [entry.path for entry in folder.files() if entry.path.endswith(".json")]
-        raise ValueError(
-            f"heads must be `detect` or a heads file, but {where!r} isn't there; {nearest(name, ['detect', *known])}."
-        ) from error
-    return checked_heads(config, content, name, where)
+    heads: str | None = None
+    """Heads file, or `detect`; None: the run's own, else the embedded model's shipped ones."""
+    search: HeadSearch = HeadSearch()
 
+    def read(self, run: Folder, model: str) -> Heads | None:
+        """The heads from a file, the run, or the embedded record, checked; None: to be found first.
 
-def checked_heads(config: HeadSettings, content: bytes, name: str, where: str) -> Heads:
-    """A heads file that this model may be scored with."""
-    record, model = parse_heads(content, where=where), open_model(config.model)
-    chosen = chosen_heads(record, sha256=model.sha256(), allow_weak=config.allow_weak_heads, where=where)
-    return Heads(chosen, name, content)
+        Raises
+        ------
+        ValueError
+            If the file isn't whole, or its heads aren't those of this model.
+        """
+        own = run / "heads"
+        if self.heads in (None, DETECT) and own.exists(FOUND_HEADS):
+            return self.checked(own.read(FOUND_HEADS), model, FOUND_HEADS, f"{run.uri}/heads/{FOUND_HEADS}")
+        if self.heads == DETECT:
+            return None
+        if self.heads is not None:
+            return self._of_file(self.heads, model)
+        if model != sample.SAMPLE:
+            raise ValueError(f"heads must be given for model {model!r}: a file by --heads, or --heads detect.")
+        return self.checked(sample.heads_file().read_bytes(), model, FOUND_HEADS, "the embedded heads file")
 
+    def _of_file(self, where: str, model: str) -> Heads:
+        parent, _, name = where.rpartition("/")
+        folder = Folder(parent or ".")
+        try:
+            content = folder.read(name)
+        except FileNotFoundError as error:
+            known = [entry.path for entry in folder.files() if entry.path.endswith(".json")]
+            raise ValueError(
+                f"heads must be `detect` or a heads file, but {where!r} isn't there; {nearest(name, [DETECT, *known])}."
+            ) from error
+        return self.checked(content, model, name, where)
 
-def detected(config: HeadSettings) -> Heads:
-    """The heads as found now, on this machine's first device."""
-    content = json.dumps(detect(config), indent=1).encode()
-    return checked_heads(config, content, FOUND_HEADS, "what was found")
+    def checked(self, content: bytes, model: str, name: str, where: str) -> Heads:
+        """A heads file that this model may be scored with."""
+        record, opened = parse_heads(content, where=where), open_model(model)
+        chosen = chosen_heads(record, sha256=opened.sha256(), allow_weak=self.search.allow_weak_heads, where=where)
+        return Heads(chosen, name, content)
+
+    def found(self, record: dict[str, Any], model: str) -> Heads:
+        """The heads of a record that was just made."""
+        return self.checked(json.dumps(record, indent=1).encode(), model, FOUND_HEADS, "what was found")

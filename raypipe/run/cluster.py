@@ -4,7 +4,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from math import ceil
 from typing import Any
@@ -104,16 +104,27 @@ def _node(found: dict[str, Any]) -> Node:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The workers that a job asks for; the cluster is joined when `pool` is first looked at."""
+class WorkerSettings:
+    """The workers of a stage, and what each reserves."""
 
     min_workers: int = 1
+    """Workers to start with."""
     max_workers: int | None = None
-    """None: as many as the cluster's GPUs; on CPUs as fill its machines, up to WORKERS_A_MACHINE on each."""
+    """Workers at most; None: as many as the cluster's GPUs, or on CPUs up to 8 a machine."""
     gpus_per_worker: float | None = None
-    """None: 1 where the cluster has GPUs, else 0."""
+    """GPUs that a worker reserves; None: 1 where the cluster has GPUs, else 0."""
     cpus_per_worker: float | None = None
-    """None: 1 beside a GPU, else an equal share of a machine's."""
+    """CPUs that a worker reserves, and so its threads; None: 1 beside a GPU, else an equal share of a machine's."""
+
+    def wanted(self, *, worker_bytes: Callable[[], float]) -> "Wanted":
+        """These workers, of which each without a GPU needs so much main memory."""
+        return Wanted(**{field.name: getattr(self, field.name) for field in fields(self)}, worker_bytes=worker_bytes)
+
+
+@dataclass(frozen=True)
+class Wanted(WorkerSettings):
+    """The workers that a job asks for; the cluster is joined when `pool` is first looked at."""
+
     worker_bytes: Callable[[], float] | None = None
     """Main memory that a worker without a GPU needs; None: little. Only asked where it decides the shares."""
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from jobs import score_corpus
-from jobs.parts.autotune import COMPARED_S, budgets_of, compared, cost_of_8_bits, fastest, settle
+from jobs.parts.autotune import COMPARED_S, BudgetSearch, compared, cost_of_8_bits, fastest, settle
+from jobs.parts.scoring import ScoreSettings
 from jobs.score_corpus import Config
 from raypipe.contracts.op import Pool
 from raypipe.corpus import Known, Plan, Shard
@@ -26,6 +27,7 @@ from raypipe.run.stage import Sizes
 from raypipe.score.forward_pass import IDS, ForwardPass
 from raypipe.score.statistics.influence import Influence
 from raypipe.score.statistics.perplexity import Perplexity
+from raypipe.settings.nested import built
 from tests.score.conftest import tiny_folder  # noqa: F401
 from tests.score.test_forward_pass import source
 
@@ -44,17 +46,15 @@ def op(tiny_folder):  # noqa: F811
 
 
 def test_budgets_to_try_stand_for_the_op_each(op):
-    config = Config(corpus=("c",), output="o", try_budgets=(64, 512, 64))
-    assert [each.token_budget for each in budgets_of(config, op, {})] == [64, 512]
-    assert budgets_of(config, op, {"token_budget": 4096}) == [op]  # the stage has been begun: its own stays
-    assert budgets_of(Config(corpus=("c",), output="o"), op, {}) == [op]
+    assert [each.token_budget for each in BudgetSearch(try_budgets=(64, 512, 64)).ops(op)] == [64, 512]
+    assert BudgetSearch().ops(op) == [op]
 
 
 def test_a_budget_is_given_or_found_and_holds_a_document(op):
     with pytest.raises(ValueError, match="token_budget and try_budgets exclude each other, got 64"):
-        budgets_of(Config(corpus=("c",), output="o", token_budget=64, try_budgets=(128,)), op, {})
+        built(ScoreSettings, token_budget=64, try_budgets=(128,)).check()
     with pytest.raises(ValueError, match=r"token_budget must be at least max_tokens \(64\), got 32"):
-        budgets_of(Config(corpus=("c",), output="o", try_budgets=(128, 32)), op, {})
+        BudgetSearch(try_budgets=(128, 32)).ops(op)
 
 
 def test_the_fastest_is_taken_and_all_rates_are_said(op, monkeypatch, capsys):
@@ -142,8 +142,8 @@ def test_the_sample_is_of_shards_all_over_the_corpus():
 def test_a_run_in_8_bits_measures_itself_once_and_keeps_its_budget(ray_session, tiny_folder, tmp_path, capsys):  # noqa: F811
     rows = [json.dumps({"text": f"{'word ' * (at % 17)}and {at}"}) for at in range(60)]
     (tmp_path / "rows.jsonl").write_text("\n".join(rows) + "\n")
-    config = Config(
-        corpus=(str(tmp_path / "rows.jsonl"),), output=str(tmp_path / "run"), model=str(tiny_folder),
+    config = built(
+        Config, corpus=(str(tmp_path / "rows.jsonl"),), output=str(tmp_path / "run"), model=str(tiny_folder),
         scorer=("perplexity",), dtype="float8", max_tokens=64, try_budgets=(64, 256), max_workers=1,
     )  # fmt: skip
     assert score_corpus.main(config) == 0
@@ -175,6 +175,6 @@ def test_what_a_stage_was_begun_with_needs_neither_measuring_nor_a_cluster(op):
         def pool(self):
             raise AssertionError("Ray was asked for")
 
-    config, sizes = Config(corpus=("c",), output="o"), Sizes(shard_bytes=400, part_rows=10)
-    assert settle(config, op, None, None, Nowhere(), {}, sizes) == (op, sizes)
+    sizes = Sizes(shard_bytes=400, part_rows=10)
+    assert settle([op], sizes, None, None, Nowhere()) == (op, sizes)
     assert cost_of_8_bits(op, None, None, Nowhere()) == {}

@@ -9,11 +9,12 @@ import pytest
 from jobs.find_heads import Config, main
 from raypipe import sample
 from raypipe.score.heads.heads_file import WeakHeads, chosen_heads, parse_heads
+from raypipe.settings.nested import built
 
 
 @pytest.fixture
 def written(tmp_path):
-    config = Config(output=str(tmp_path), name="random-heads", random_of=str(sample.heads_file()))
+    config = built(Config, output=str(tmp_path), name="random-heads", random_of=str(sample.heads_file()))
     assert main(config) == 0
     return (Path(tmp_path) / "heads/random-heads.json").read_bytes()
 
@@ -35,8 +36,8 @@ def test_a_score_is_made_with_them_only_where_that_is_asked_for(written):
 
 def test_they_need_a_name_and_heads_to_be_drawn_beside(tmp_path):
     with pytest.raises(ValueError, match="random heads must have a name of their own; give --name"):
-        main(Config(output=str(tmp_path / "run"), random_of=str(sample.heads_file())))
+        main(built(Config, output=str(tmp_path / "run"), random_of=str(sample.heads_file())))
     (tmp_path / "none.json").write_text("{}")
     with pytest.raises(ValueError, match="must be a heads file"):
-        main(Config(output=str(tmp_path / "run"), name="a", random_of=str(tmp_path / "none.json")))
+        main(built(Config, output=str(tmp_path / "run"), name="a", random_of=str(tmp_path / "none.json")))
     assert not (tmp_path / "run/run.json").exists()

@@ -83,7 +83,7 @@ def gathered(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 
 def found(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Heads are found by `work`."""
-    monkeypatch.setattr(find_heads, "detect", lambda *_: work(None))
+    monkeypatch.setattr(find_heads, "detect", lambda *_, **__: work(None))
 
 
 def debated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:

@@ -13,6 +13,7 @@ from raypipe.models.tokenizer import learnt_size, train_tokenizer
 from raypipe.run import cluster
 from raypipe.run import stage as run_stage
 from raypipe.run.cluster import Node, Resources
+from raypipe.settings.nested import built
 from tests.select.conftest import corpus as scored_rows
 from tests.select.conftest import write_run
 from tests.train.synthetic import write_selection, write_tokens
@@ -86,10 +87,10 @@ def test_misspelt_scores_are_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", scored_rows(sizes={"web": 40}))
     before = files(tmp_path / "run")
     with pytest.raises(FileNotFoundError, match="no stage 'score'; the nearest is 'scores'"):
-        select_corpus.main(select_corpus.Config(run=run, scores="score"))
+        select_corpus.main(built(select_corpus.Config, run=run, scores="score"))
     assert files(tmp_path / "run") == before
     with pytest.raises(FileNotFoundError, match="holds no run"):
-        select_corpus.main(select_corpus.Config(run=f"{run}x"))
+        select_corpus.main(built(select_corpus.Config, run=f"{run}x"))
     assert not Path(f"{run}x").exists()
 
 
@@ -98,7 +99,7 @@ def score(inputs: Path, run: Path, **changes: Any) -> int:
         "corpus": (str(inputs / "rows.jsonl"),), "model": str(inputs / "model"), "max_tokens": 64, "dtype": "float32",
         "token_budget": 256, "shard_bytes": 400, "output": str(run),
     }  # fmt: skip
-    return score_corpus.main(score_corpus.Config(**{**settings, **changes}))
+    return score_corpus.main(built(score_corpus.Config, **{**settings, **changes}))
 
 
 def test_a_refused_heads_file_leaves_the_runs_own(inputs: Path, tmp_path: Path) -> None:

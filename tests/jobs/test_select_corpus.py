@@ -14,8 +14,8 @@ def parsed(*flags: str) -> select_corpus.Config:
 
 def test_flags_are_named_as_the_settings_of_the_parts(tmp_path):
     config = parsed("--run", "here", "--share", "0.5", "--share-of", "tokens", "--corpus-format", "parquet")
-    assert select_corpus.part(select_corpus.Selection, config).share_of == "tokens"
-    assert select_corpus.part(select_corpus.Export, config).corpus_format == "parquet"
+    assert config.selection.share_of == "tokens"
+    assert config.export.corpus_format == "parquet"
 
 
 def test_the_command_writes_a_selection_and_says_what_it_selected(tmp_path, capsys):

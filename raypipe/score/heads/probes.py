@@ -23,6 +23,21 @@ _INSTRUCTION = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Probing:
+    """How retrieval heads are looked for."""
+
+    heads_share: float = 0.05
+    """Share of all heads that is chosen."""
+    n_probes: int = 64
+    """Probes that score the heads; the paper takes 800."""
+    probe_tokens: int = 768
+    """Tokens of a probe; the paper's have 4,096."""
+    n_draws: int = 12
+    """Random draws of as many heads from the same layers, the control, at least 8; up to 48 where the verdict needs
+    them."""
+
+
 @dataclass(frozen=True)
 class RetrievalProbe:
     """A prompt with its answer: token ids, where the answer stands, and where in the context it is found."""
