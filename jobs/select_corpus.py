@@ -54,10 +54,10 @@ def check_selecting(selection: Selection, written: Export) -> None:
     ValueError
         With the first.
     """
-    if selection.sampling != "temperature":
-        refuse_idle(selection, ["temperature"], because="without --sampling temperature")
-    if selection.mix != "upsample":
-        refuse_idle(selection, ["extra_copies"], because="without --mix upsample")
+    if selection.choosing.sampling != "temperature":
+        refuse_idle(selection.choosing, ["temperature"], because="without --sampling temperature")
+    if selection.weighing.mix != "upsample":
+        refuse_idle(selection.weighing, ["extra_copies"], because="without --mix upsample")
     if written.corpus_format == "none":
         refuse_idle(written, ["file_size", "repeat", "export_arm"], because="without --corpus-format")
 

@@ -84,7 +84,7 @@ def _fractions(config: AblateSettings, run: Folder, share: float) -> dict[str, f
 
 
 def _chosen(config: AblateSettings, mix: Mix) -> np.ndarray:
-    return mix.weight > (1 if config.mix == "upsample" else 0)
+    return mix.weight > (1 if config.weighing.mix == "upsample" else 0)
 
 
 def _figures(config: AblateSettings, arm: AblationArm, mix: Mix, n_tokens: int) -> Json:
@@ -106,7 +106,7 @@ def _n_heldout(mix: Mix, config: AblateSettings) -> int:
     n = int((mix.is_heldout & (mix.listing.n_tokens > 1)).sum())
     if not n:
         raise ValueError(
-            f"an ablation is judged on held-out documents, but holdout {config.holdout} leaves none of the "
+            f"an ablation is judged on held-out documents, but holdout {config.eligibility.holdout} leaves none of the "
             f"{len(mix.listing):,} rows; raise it."
         )
     return n

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.runs import card as cards
 from raypipe.runs.names import nearest
+from raypipe.select.ranking.arms import Choosing
 from raypipe.select.rivals import OF_LOSSES, Selector
 from raypipe.select.selection import Selection
 from raypipe.settings.nested import changed, flat
@@ -83,9 +84,16 @@ def pairs_of(arms: Sequence[AblationArm]) -> list[tuple[str, str]]:
 
 def selection_of(config: AblateSettings, arm: AblationArm) -> Selection:
     """The settings that its rows are selected with."""
-    names = ("share_of", "mix", "extra_copies", "adjust", "min_tokens", "min_domain_rows", "leave_out", "holdout")
-    shared = {name: getattr(config, name) for name in names}
-    return Selection(scores=arm.scores, score=config.score, share=arm.share, arms=(), seed=config.split_seed, **shared)
+    return Selection(
+        scores=arm.scores,
+        eligibility=config.eligibility,
+        choosing=Choosing(share=arm.share, share_of=config.share_of),
+        adjust=config.adjust,
+        weighing=config.weighing,
+        arms=(),
+        leave_out=config.leave_out,
+        seed=config.split_seed,
+    )
 
 
 def check(config: AblateSettings) -> None:

@@ -10,6 +10,7 @@ from raypipe.evaluate.arm_effects import ByArm, compare_arms, winner
 from raypipe.runs.card import Json, now, read_card, versions
 from raypipe.runs.run_file import read_run_file
 from raypipe.runs.trials import Result
+from raypipe.settings.nested import flat
 from raypipe.storage.folder import Folder
 
 from .ablate_plan import pairs_of
@@ -28,7 +29,7 @@ def record(work: Ablation, results: Sequence[Result], *, run: Folder) -> Json:
     found = compare_arms(by_arm(finished, config.metric), pairs, lower_is_better=True)
     best = winner(found)
     return {
-        "metric": config.metric, "share_of": config.share_of, "mix": config.mix, "seeds": config.seeds,
+        "metric": config.metric, "share_of": config.share_of, "mix": config.weighing.mix, "seeds": config.seeds,
         "order": [arm.name for arm in work.arms],
         "arms": {name: {**figures, **_measured(name, finished)} for name, figures in mixes.arms.items()},
         "overlap": mixes.overlap(),
@@ -120,7 +121,7 @@ def lineage(config: AblateSettings, run: Folder, stage: str) -> list[Json]:
     jobs = ((read_run_file(run) or {}).get("jobs") or {}).values()
     sources = [uri for job in jobs for uri in job.get("recipe", {}).get("corpus") or ()]
     tokens = (read_card(run / config.source.tokens) or {}).get("identity", {})
-    split = {name: getattr(config, name) for name in ("share_of", "mix", "holdout", "split_seed")}
+    split = _some(flat(config), "share_of", "mix", "holdout", "split_seed")
     found = [
         _origin("figures", f"{stage}/{RECORD}", "the trials' files beside it", {"commit": commit()}),
         _origin("models", f"{stage}/TRIAL/run/train/model", "tokens and an arm's selection; TRIAL as in the table", {}),

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from raypipe.select.ranking.arms import Weighing
+from raypipe.select.ranking.ranks import Unit
 from raypipe.select.rivals import Selector
-from raypipe.select.selection import Regressor
+from raypipe.select.rows import Eligibility, Regressor
 
 from .pretraining import PretrainSettings
 
@@ -17,26 +19,16 @@ class AblateSettings(PretrainSettings):
     """Beside random and full, which are always run."""
     scores: tuple[str, ...] = ("scores",)
     """Stages of scores: of several proxies, shares of heads, or random heads of the same layers."""
-    score: str = "influence"
-    """Column of the scores that influence and adjusted rank by."""
+    eligibility: Eligibility = Eligibility(score="influence", holdout=0.05)  # more texts to judge by than a run keeps
     shares: tuple[float, ...] = (0.2,)
     """Of each domain; every selection takes as many tokens as the best share by the first scores holds."""
-    share_of: Literal["documents", "tokens"] = "documents"
+    share_of: Unit = "documents"
     """What the share is a fraction of."""
     adjust: tuple[Regressor, ...] = ("loss", "length")
     """Of the selector adjusted: what the score is ranked beyond."""
-    mix: Literal["upsample", "keep"] = "upsample"
-    """Train on the full corpus plus the selected rows once more (the paper's), or on the selected rows only."""
-    extra_copies: float = 1.0
-    """For upsample: how many further times a selected row is seen."""
-    min_tokens: int = 2
-    """Rows with fewer scored tokens are not eligible."""
-    min_domain_rows: int = 100
-    """Domains with fewer eligible rows are ranked together."""
+    weighing: Weighing = Weighing()
     leave_out: str | None = None
     """Stage of the run whose skipped rows no arm sees, as decontamination; they are known by their text."""
-    holdout: float = 0.05
-    """Fraction of texts that no arm sees and all are judged on."""
     split_seed: int = 0
     """Of the held-out texts and of ties; the seeds of trials are --seed and those that follow it."""
     seeds: int = 3

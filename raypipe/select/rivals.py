@@ -19,7 +19,7 @@ from raypipe.select.export.files import column_names, count_rows, write_arm
 from raypipe.select.ranking.arms import Pick, pick_share, pick_tokens
 from raypipe.select.ranking.groups import Eligible, adjust, rank_groups
 from raypipe.select.ranking.orders import AtRandom, Middle, Order, by_score, longest, lowest_loss
-from raypipe.select.rows import Rows, Scores
+from raypipe.select.rows import Regressor, Rows, Scores
 from raypipe.select.selection import Selection
 from raypipe.select.stage import identity_of, is_done, left_out_texts, read_eligible, require_count
 from raypipe.select.summary import totals
@@ -35,14 +35,14 @@ def settings_of(selector: Selector, settings: Selection) -> Selection:
     """The settings with what this selector needs of them and nothing else, so that others change nothing of it."""
     own = replace(settings, adjust=settings.adjust if selector == "adjusted" else ())
     own = replace(own, arms=("lowest-loss",) if selector in OF_LOSSES else ())  # these read the losses
-    return replace(own, mix="upsample") if selector == "full" else own  # else nothing would be seen
+    return replace(own, weighing=replace(own.weighing, mix="upsample")) if selector == "full" else own  # else none seen
 
 
 def token_fractions(run: Folder, settings: Selection) -> dict[str, float]:
     """By ranking group, the part of the eligible tokens that is in the best share by the score; raises as `rival`."""
     settings, card, files = opened(run, replace(settings, adjust=(), arms=()))
-    eligible = _eligible(run, settings, files, card, left_out_texts(run, settings))
-    pick = pick_share(eligible, settings)
+    eligible = _eligible(run, settings, files, card, left_out_texts(run, settings.leave_out))
+    pick = pick_share(eligible, settings.choosing)
 
     def add(sums: np.ndarray, group: str, rows: Rows) -> None:
         """Count tokens: those taken, and all."""
@@ -72,7 +72,7 @@ def rival(
         If a column that the selector needs is missing.
     """
     settings, scores_card, files = opened(run, settings_of(selector, settings))
-    left_out = left_out_texts(run, settings)
+    left_out = left_out_texts(run, settings.leave_out)
     identity = identity_of(settings, scores_card, files, left_out, arm=selector)
     identity |= json.loads(json.dumps({"draw": draw, "fractions": {} if selector == "full" else dict(fractions)}))
     if is_done(folder, identity, names=[file.path for file in files]):
@@ -82,8 +82,8 @@ def rival(
         folder.sweep()
         for file in tables(folder):
             folder.delete(file.path)
-        pick = _pick(eligible, selector, fractions, draw)
-        tally, _ = write_arm(folder, eligible, pick, identity=identity)
+        pick = _pick(eligible, settings, selector, fractions, draw)
+        tally, _ = write_arm(folder, eligible, pick, weighing=settings.weighing, identity=identity)
         domains = tally.result()
         card |= {"counts": totals(domains), "selection": {"domains": domains}}
         card["listing"] = listing_digest(tables(folder))
@@ -102,27 +102,30 @@ def _eligible(run: Folder, settings: Selection, files: list[Entry], card: Json, 
     source = run / settings.scores
     n_rows = count_rows(source, files)
     require_count(n_rows, card, where=source.uri)
-    return read_eligible(Scores(source, files, settings, left_out), n_rows=n_rows)
+    scores = Scores(
+        source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out
+    )
+    return read_eligible(scores, n_rows=n_rows)
 
 
-def _pick(eligible: Eligible, selector: Selector, fractions: Mapping[str, float], draw: int) -> Pick:
-    settings = eligible.scores.settings
-
+def _pick(
+    eligible: Eligible, settings: Selection, selector: Selector, fractions: Mapping[str, float], draw: int
+) -> Pick:
     def target(group: str, n_tokens: int) -> int:
         """The tokens to take of a group."""
         if selector == "full":
             return 0
-        return int(fractions.get(group, settings.share) * n_tokens + 0.5)
+        return int(fractions.get(group, settings.choosing.share) * n_tokens + 0.5)
 
-    return pick_tokens(eligible, _order(eligible, selector, draw), target, seed=settings.seed)
+    return pick_tokens(eligible, _order(eligible, settings.adjust, selector, draw), target, seed=settings.seed)
 
 
-def _order(eligible: Eligible, selector: Selector, draw: int) -> Order:
-    seed = eligible.scores.settings.seed
+def _order(eligible: Eligible, regressors: tuple[Regressor, ...], selector: Selector, draw: int) -> Order:
+    seed = eligible.scores.seed
     if selector == "random":
         return AtRandom(draw)
     if selector == "perplexity-band":
         return Middle(rank_groups(eligible, lowest_loss), seed)
     if selector == "adjusted":
-        return adjust(eligible)
+        return adjust(eligible, regressors)
     return {"longest": longest, "lowest-loss": lowest_loss}.get(selector, by_score)

@@ -1,10 +1,10 @@
 """What a selection needs to know of the rows of a scores folder, as compact arrays, a file at a time."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,17 +13,59 @@ import pyarrow.parquet as pq
 
 from raypipe import columns
 from raypipe.arrays.hashing import uniform
-from raypipe.select.selection import Selection
+from raypipe.contracts.score import OLDER, scores_of
+from raypipe.select.refuse import refuse_unless
 from raypipe.storage.folder import Entry, Folder
 
 NO_DOMAIN = "(none)"
 RISE = ("loss", "loss_masked")
 """Columns of a score that is the relative rise of the second over the first: with a floor it is made anew."""
-REGRESSORS = {"loss": "loss", "length": "n_tokens", "zlib": "zlib_ratio"}
+Regressor = Literal["loss", "length", "zlib"]
+REGRESSORS: dict[Regressor, str] = {"loss": "loss", "length": "n_tokens", "zlib": "zlib_ratio"}
 N_THREADS = 8
 NO_TEXTS = np.zeros(0, np.int64)
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eligibility:
+    """Which rows compete, and by which score."""
+
+    score: str | None = None
+    """Column of the scores to rank by; None: the one that their card names, whose better end it knows."""
+    lower_is_better: bool = False
+    """The best rows are those with the lowest score; for a column of which the card doesn't tell."""
+    min_tokens: int = 2
+    """Rows with fewer scored tokens are not eligible."""
+    min_loss: float = 0.0
+    """Floor of the loss in (loss_masked - loss) / loss, where that is the score, in nats a token; 0: as scored."""
+    min_domain_rows: int = 100
+    """Domains with fewer eligible rows are ranked together, as one group called "(pooled)"."""
+    holdout: float = 0.005
+    """Fraction of texts, chosen by their hash, that no arm selects or weighs; at least 0 and below 1."""
+    exact_rows: int = 50_000_000
+    """Domains with more eligible rows are ranked by a histogram; the card states its largest rank error."""
+
+    def of_scores(self, card: Mapping[str, Any], columns: Sequence[str]) -> "Eligibility":
+        """These settings with what the scores' card says of the column to rank by."""
+        known = {score.column: score for score in scores_of(card)} or {score.column: score for score in OLDER}
+        first = next((name for name in known if name in columns), next(iter(known)))
+        column = first if self.score is None else self.score
+        lower = self.lower_is_better or (column in known and not known[column].higher_is_better)
+        return replace(self, score=column, lower_is_better=lower)
+
+    @property
+    def column(self) -> str:
+        """The column to rank by, once it is known."""
+        assert self.score is not None, "of_scores comes first"
+        return self.score
+
+    def check(self) -> None:
+        """Refuse settings that make no sense; raises as `refuse_unless`."""
+        refuse_unless(0 <= self.holdout < 1, "holdout", "at least 0 and below 1", self.holdout)
+        refuse_unless(0 <= self.min_loss < float("inf"), "min_loss", "at least 0", self.min_loss)
+        refuse_unless(self.exact_rows >= 2, "exact_rows", "at least 2", self.exact_rows)
 
 
 @dataclass(frozen=True)
@@ -58,32 +100,36 @@ class Rows:
         return Rows(domains=self.domains, further=further, **arrays)
 
 
-def columns_read(settings: Selection) -> list[str]:
-    """The columns of scores/ that these settings need."""
-    names = ["text_hash", "domain", "n_tokens", "n_tokens_total", "status", settings.column]
-    names += RISE if settings.min_loss > 0 else ()
-    return list(dict.fromkeys(names + further_columns(settings)))
+def score_columns(eligibility: Eligibility) -> list[str]:
+    """The columns of scores/ that the score is made of."""
+    return list(dict.fromkeys([eligibility.column, *(RISE if eligibility.min_loss > 0 else ())]))
 
 
-def further_columns(settings: Selection) -> list[str]:
-    """The columns that the arms and the adjustment need beside the score."""
-    names = [REGRESSORS[name] for name in settings.adjust]
-    return list(dict.fromkeys(names + (["loss"] if "lowest-loss" in settings.arms else [])))
+def columns_read(eligibility: Eligibility, further: Sequence[str] = ()) -> list[str]:
+    """The columns of scores/ that rows are made of."""
+    names = ["text_hash", "domain", "n_tokens", "n_tokens_total", "status", *score_columns(eligibility)]
+    return list(dict.fromkeys([*names, *further]))
 
 
-def rows_of(table: pa.Table, settings: Selection, left_out: np.ndarray = NO_TEXTS) -> Rows:
-    """The rows of a scores table under these settings, in order; texts with hashes in `left_out` [m] aren't scored."""
+def rows_of(
+    table: pa.Table, eligibility: Eligibility, *, seed: int, further: Sequence[str] = (),
+    left_out: np.ndarray = NO_TEXTS,
+) -> Rows:  # fmt: skip
+    """The rows of a scores table under these settings, in order, with `further` columns.
+
+    `seed` decides the held-out ones; texts with hashes in `left_out` [m] aren't scored.
+    """
     text_hash = table["text_hash"]
     hashes = _numbers(text_hash, np.int64)
     has_text = text_hash.is_valid().to_numpy()
-    score = _score(table, settings) * (-1 if settings.lower_is_better else 1)
-    further = {name: _numbers(table[name], np.float32) for name in further_columns(settings)}
+    score = signed_score(table, eligibility)
+    more = {name: _numbers(table[name], np.float32) for name in further}
     names, domain = _domains(table["domain"])
-    is_heldout = has_text & (uniform(hashes, seed=settings.seed, purpose="holdout") < settings.holdout)
+    is_heldout = has_text & (uniform(hashes, seed=seed, purpose="holdout") < eligibility.holdout)
     is_scored = has_text & pc.fill_null(pc.equal(table["status"], columns.SCORED), False).to_numpy()
     is_scored &= ~np.isin(hashes, left_out)
-    usable = np.logical_and.reduce([np.isfinite(column) for column in (score, *further.values())])
-    is_long = _numbers(table["n_tokens"], np.int64) >= settings.min_tokens
+    usable = np.logical_and.reduce([np.isfinite(column) for column in (score, *more.values())])
+    is_long = _numbers(table["n_tokens"], np.int64) >= eligibility.min_tokens
     return Rows(
         index=np.arange(table.num_rows),
         domains=names,
@@ -91,25 +137,38 @@ def rows_of(table: pa.Table, settings: Selection, left_out: np.ndarray = NO_TEXT
         text_hash=hashes,
         n_tokens_total=_numbers(table["n_tokens_total"], np.int64),
         score=score,
-        further=further,
+        further=more,
         is_heldout=is_heldout,
         is_scored=is_scored,
         is_candidate=is_scored & ~is_heldout & usable & is_long,
     )
 
 
-def _score(table: pa.Table, settings: Selection) -> np.ndarray:
-    score = _numbers(table[settings.column], np.float64)
-    if settings.min_loss == 0:
+def signed_score(table: pa.Table, eligibility: Eligibility) -> np.ndarray:
+    """The score of each row of a scores table [n], NaN where it has none; its sign turned where lower is better.
+
+    Raises
+    ------
+    ValueError
+        If there is a floor of the loss, and the score isn't what it is a floor in.
+    """
+    score = _score(table, eligibility)
+    return -score if eligibility.lower_is_better else score
+
+
+def _score(table: pa.Table, eligibility: Eligibility) -> np.ndarray:
+    score = _numbers(table[eligibility.column], np.float64)
+    if eligibility.min_loss == 0:
         return score
     loss, masked = (_numbers(table[name], np.float64) for name in RISE)
     with np.errstate(divide="ignore", invalid="ignore"):
         off = np.abs((masked - loss) / loss - score) > 1e-3 * np.maximum(np.abs(score), 1) * np.maximum(1 / loss, 1)
     if off.any():
         raise ValueError(
-            f"min_loss floors a score that is (loss_masked - loss) / loss, and {settings.column!r} isn't; leave it out."
+            f"min_loss floors a score that is (loss_masked - loss) / loss, and {eligibility.column!r} isn't; "
+            "leave it out."
         )
-    return np.where(np.isnan(score), np.nan, (masked - loss) / np.maximum(loss, settings.min_loss))
+    return np.where(np.isnan(score), np.nan, (masked - loss) / np.maximum(loss, eligibility.min_loss))
 
 
 def _numbers(column: pa.ChunkedArray, dtype: type) -> np.ndarray:
@@ -129,9 +188,11 @@ class Scores:
     """The files of a scores folder in corpus order; rows are remembered if they are few enough, else read again."""
 
     def __init__(
-        self, folder: Folder, files: list[Entry], settings: Selection, left_out: np.ndarray = NO_TEXTS
-    ) -> None:
-        self.folder, self.files, self.settings, self._left_out = folder, files, settings, left_out
+        self, folder: Folder, files: list[Entry], eligibility: Eligibility, *, seed: int,
+        further: Sequence[str] = (), left_out: np.ndarray = NO_TEXTS,
+    ) -> None:  # fmt: skip
+        self.folder, self.files, self.eligibility, self.seed = folder, files, eligibility, seed
+        self._further, self._left_out = further, left_out
         self._remembered: list[Rows] | None = None
 
     def rows(self) -> Iterator[Rows]:
@@ -149,20 +210,22 @@ class Scores:
         n_rows = 0
         for rows in ahead(self._read, self.files):
             n_rows += len(rows)
-            if n_rows <= self.settings.exact_rows:
+            if n_rows <= self.eligibility.exact_rows:
                 kept.append(rows)
             else:
                 kept.clear()
             yield rows
-        self._remembered = kept if n_rows <= self.settings.exact_rows else None
+        self._remembered = kept if n_rows <= self.eligibility.exact_rows else None
 
     def _read(self, file: Entry) -> Rows:
-        names = columns_read(self.settings)
+        names = columns_read(self.eligibility, self._further)
         with self.folder.open(file.path) as source:
             parquet = pq.ParquetFile(source)
             columns.require(parquet.schema_arrow, names, where=f"{self.folder.uri}/{file.path}")
-            _require_number(parquet.schema_arrow, self.settings.column)
-            return rows_of(parquet.read(names), self.settings, self._left_out)
+            _require_number(parquet.schema_arrow, self.eligibility.column)
+            return rows_of(
+                parquet.read(names), self.eligibility, seed=self.seed, further=self._further, left_out=self._left_out
+            )
 
 
 def skipped_texts(stage: Folder, files: list[Entry]) -> np.ndarray:

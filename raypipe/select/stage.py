@@ -25,13 +25,14 @@ from raypipe.runs.card import CARD, Json, finished_card, read_card, tables
 from raypipe.runs.files import are_own, listing_digest
 from raypipe.runs.stage import at_work
 from raypipe.select.export.files import column_names, count_rows, write_arm
-from raypipe.select.ranking.arms import Pick, pick_control, pick_share
+from raypipe.select.ranking.arms import Arm, Pick, pick_control, pick_share
 from raypipe.select.ranking.groups import Eligible, find_copies, pool_small
 from raypipe.select.ranking.orders import Adjusted
 from raypipe.select.ranking.ranks import Ranks
 from raypipe.select.rows import NO_TEXTS, Scores, skipped_texts
-from raypipe.select.selection import STAGE, Arm, Selection, arm_stage
+from raypipe.select.selection import STAGE, Selection, arm_stage
 from raypipe.select.summary import Overlap, by_arm, by_group, totals, warnings
+from raypipe.settings import identity
 from raypipe.storage.folder import Entry, Folder
 
 VERSION = 2
@@ -68,18 +69,21 @@ def select(run: str | Folder, settings: Selection) -> Json:
     source = folder / settings.scores
     scores_card, files = finished_card(folder, settings.scores), tables(source)
     settings = settings.of_scores(scores_card, column_names(source, files))
-    arms, left_out = (STAGE, *settings.arms), left_out_texts(folder, settings)
+    arms, left_out = (STAGE, *settings.arms), left_out_texts(folder, settings.leave_out)
     identities = {arm: identity_of(settings, scores_card, files, left_out, arm=arm) for arm in arms}
     if all(is_done(folder / arm_stage(arm), identities[arm], names=[file.path for file in files]) for arm in arms):
         return finished_card(folder, STAGE)
 
     n_rows = count_rows(source, files)
     require_count(n_rows, scores_card, where=source.uri)
-    eligible = read_eligible(Scores(source, files, settings, left_out), n_rows=n_rows)
+    scores = Scores(
+        source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out
+    )
+    eligible = read_eligible(scores, n_rows=n_rows)
     with ExitStack() as work:  # not entered before the scores have proved readable
         cards = {arm: work.enter_context(at_work(folder / arm_stage(arm), _card(arm, identities[arm]))) for arm in arms}
         clear(folder, arms, names={file.path for file in files})
-        found = describe(eligible, write_arms(folder, eligible, identities))
+        found = describe(eligible, write_arms(folder, eligible, settings, identities))
         for arm in arms:
             own = folder / arm_stage(arm)
             n_written = count_rows(own, files)
@@ -90,8 +94,8 @@ def select(run: str | Folder, settings: Selection) -> Json:
     return cards[STAGE]  # the selection's card was put last: where it is finished, all is
 
 
-def left_out_texts(run: Folder, settings: Selection) -> np.ndarray:
-    """Hashes of the texts that are never seen, sorted [m] int64; none where no stage is to be left out.
+def left_out_texts(run: Folder, stage: str | None) -> np.ndarray:
+    """Hashes of the texts that are never seen, sorted [m] int64; none where there is no `stage`.
 
     Raises
     ------
@@ -100,10 +104,10 @@ def left_out_texts(run: Folder, settings: Selection) -> np.ndarray:
     ValueError
         If it isn't finished.
     """
-    if settings.leave_out is None:
+    if stage is None:
         return NO_TEXTS
-    finished_card(run, settings.leave_out)
-    return skipped_texts(run / settings.leave_out, tables(run / settings.leave_out))
+    finished_card(run, stage)
+    return skipped_texts(run / stage, tables(run / stage))
 
 
 def identity_of(
@@ -115,11 +119,7 @@ def identity_of(
     inputs = {"scores_identity": scores_card.get("identity"), "scores_files": digest}
     if settings.leave_out is not None:
         inputs["left_out_texts"] = hashlib.sha256(left_out.tobytes()).hexdigest()
-    known = settings.flat()
-    if settings.leave_out is None:
-        del known["leave_out"]  # so that selections from before there was this setting are what they were
-    # Through JSON and back, so that it equals what a card holds.
-    return dict(json.loads(json.dumps({**known, **inputs, "arm": arm, "version": VERSION})))
+    return identity.identity_of(settings, **inputs, arm=arm, version=VERSION)
 
 
 def is_done(folder: Folder, identity: Json, *, names: list[str]) -> bool:
@@ -139,7 +139,7 @@ def read_eligible(scores: Scores, *, n_rows: int) -> Eligible:
         counts = np.bincount(rows.domain[rows.is_candidate & ~is_copy], minlength=len(rows.domains))
         for name, n in zip(rows.domains, counts.tolist(), strict=True):
             n_eligible[name] = n_eligible.get(name, 0) + n
-    return Eligible(scores, copies, pool_small(n_eligible, min_rows=scores.settings.min_domain_rows))
+    return Eligible(scores, copies, pool_small(n_eligible, min_rows=scores.eligibility.min_domain_rows))
 
 
 def clear(folder: Folder, arms: Sequence[str], *, names: set[str]) -> None:
@@ -154,20 +154,24 @@ def clear(folder: Folder, arms: Sequence[str], *, names: set[str]) -> None:
             own.delete(CARD)
 
 
-def write_arms(folder: Folder, eligible: Eligible, identities: Mapping[str, Json]) -> Written:
+def write_arms(folder: Folder, eligible: Eligible, settings: Selection, identities: Mapping[str, Json]) -> Written:
     """Write the selection, then the controls one after the other: one arm's ranks are in memory at a time."""
-    settings = eligible.scores.settings
-    pick = pick_share(eligible, settings)
+
+    def write(arm: str, pick: Pick) -> None:
+        """Write an arm, and keep what it holds."""
+        own, weighing = folder / arm_stage(arm), settings.weighing
+        tally, written.chosen[arm] = write_arm(own, eligible, pick, weighing=weighing, identity=identities[arm])
+        written.domains[arm] = tally.result()
+
+    pick = pick_share(eligible, settings.choosing, regressors=settings.adjust)
     written = Written(describe_groups(eligible, pick))
-    tally, written.chosen[STAGE] = write_arm(folder / STAGE, eligible, pick, identity=identities[STAGE])
-    written.domains[STAGE] = tally.result()
+    write(STAGE, pick)
     del pick
     n_tokens = by_group(written.domains[STAGE], eligible.group_of, "tokens_selected")
     for arm in settings.arms:
         pick = pick_control(eligible, arm, n_tokens=n_tokens, seed=settings.seed)
-        tally, written.chosen[arm] = write_arm(folder / arm_stage(arm), eligible, pick, identity=identities[arm])
+        write(arm, pick)
         del pick
-        written.domains[arm] = tally.result()
     return written
 
 

@@ -14,7 +14,7 @@ def parsed(*flags: str) -> select_corpus.Config:
 
 def test_flags_are_named_as_the_settings_of_the_parts(tmp_path):
     config = parsed("--run", "here", "--share", "0.5", "--share-of", "tokens", "--corpus-format", "parquet")
-    assert config.selection.share_of == "tokens"
+    assert config.selection.choosing.share_of == "tokens"
     assert config.export.corpus_format == "parquet"
 
 

@@ -15,10 +15,11 @@ from raypipe.select import rivals
 from raypipe.select.rivals import Selector, rival, token_fractions
 from raypipe.select.selection import Selection
 from raypipe.select.stage import select
+from raypipe.settings.nested import built
 from raypipe.storage.folder import Folder
 from tests.select.conftest import read_arm
 
-SETTINGS = Selection(share=0.3, holdout=0.1, adjust=("loss", "length"))
+SETTINGS = built(Selection, share=0.3, holdout=0.1, adjust=("loss", "length"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from raypipe.select.selection import Selection
+from raypipe.settings.nested import built, flat
 
 
 @pytest.mark.parametrize(
@@ -27,15 +28,15 @@ from raypipe.select.selection import Selection
 )
 def test_settings_without_sense_are_refused_by_name_rule_and_value(name, value, rule):
     with pytest.raises(ValueError, match=rule) as refusal:
-        Selection(**{name: value}).check()
+        built(Selection, **{name: value}).check()
     assert str(refusal.value).startswith(name)
     assert repr(value) in str(refusal.value)
 
 
 def test_the_defaults_are_sound_and_survive_json():
     Selection().check()
-    flat = Selection(adjust=("loss",)).flat()
-    assert json.loads(json.dumps(flat)) == flat
+    settings = built(Selection, adjust=("loss",), share=0.3, min_tokens=9)
+    assert Selection.from_flat(json.loads(json.dumps({**flat(settings), "arm": "selection"}))) == settings
 
 
 MIN_K = {"column": "min_k", "label": "least likely tokens", "unit": "nats", "higher_is_better": True}
@@ -55,5 +56,5 @@ LOSS = {"column": "loss", "label": "loss", "unit": "nats a token", "higher_is_be
     ],
 )
 def test_the_scores_card_says_what_is_ranked_by_and_which_end_is_better(card, columns, settings, expected):
-    found = Selection(**settings).of_scores(card, columns)
-    assert (found.column, found.lower_is_better) == expected
+    found = built(Selection, **settings).of_scores(card, columns)
+    assert (found.eligibility.column, found.eligibility.lower_is_better) == expected

@@ -15,6 +15,7 @@ from raypipe.arrays.hashing import uniform
 from raypipe.select.ranking import groups
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
+from raypipe.settings.nested import built
 from tests.select.conftest import corpus, read_arm, write_run
 
 ARMS = ("selection", "random", "longest", "lowest-loss")
@@ -28,14 +29,14 @@ def slow_eligible(files: list[list[dict]], settings: Selection) -> list[dict]:
     """The rows that compete, each with its group: first copies of scored, long enough, not held-out texts."""
     found, seen = [], set()
     for row in itertools.chain(*files):
-        if row["status"] != "scored" or number(row, "holdout") < settings.holdout:
+        if row["status"] != "scored" or number(row, "holdout") < settings.eligibility.holdout:
             continue
-        if row["text_hash"] not in seen and row["n_tokens"] >= settings.min_tokens:
+        if row["text_hash"] not in seen and row["n_tokens"] >= settings.eligibility.min_tokens:
             found.append(row)
         seen.add(row["text_hash"])
     sizes = {row["domain"]: sum(other["domain"] == row["domain"] for other in found) for row in found}
     return [
-        {**row, "group": row["domain"] if sizes[row["domain"]] >= settings.min_domain_rows else "(pooled)"}
+        {**row, "group": row["domain"] if sizes[row["domain"]] >= settings.eligibility.min_domain_rows else "(pooled)"}
         for row in found
     ]
 
@@ -62,7 +63,7 @@ def slow_arm(eligible: list[dict], arm: str, *, share: float, tokens: dict[str, 
 
 @pytest.mark.parametrize("exact_rows", [10**6, 150])
 def test_every_arm_equals_a_slow_selection(tmp_path, exact_rows):
-    files, settings = corpus(), Selection(min_tokens=40, holdout=0.05, exact_rows=exact_rows)
+    files, settings = corpus(), built(Selection, min_tokens=40, holdout=0.05, exact_rows=exact_rows)
     run = write_run(tmp_path, files)
     card = select(run, settings)
     eligible = slow_eligible(files, settings)
@@ -89,9 +90,9 @@ def sum_tokens(rows: list[dict], group: str, found: dict[str, tuple]) -> int:
 
 def test_ranks_of_large_domains_are_within_the_error_that_the_card_states(tmp_path):
     run = write_run(tmp_path, corpus())
-    select(run, Selection(arms=()))
+    select(run, built(Selection, arms=()))
     exact = read_arm(run).to_pylist()
-    card = select(run, Selection(arms=(), exact_rows=100))
+    card = select(run, built(Selection, arms=(), exact_rows=100))
     for row, before in zip(read_arm(run).to_pylist(), exact, strict=True):
         group = row["domain"] if row["domain"] in card["selection"]["groups"] else "(pooled)"
         if row["rank"] is not None:
@@ -105,11 +106,11 @@ def test_ranks_of_large_domains_are_within_the_error_that_the_card_states(tmp_pa
 def test_adjusted_ranks_of_large_domains_are_within_the_error_that_the_card_states(tmp_path, monkeypatch, exact_rows):
     settings = {"arms": (), "adjust": ("loss", "length", "zlib"), "min_domain_rows": 1}
     run = write_run(tmp_path, corpus(sizes={"web": 9000, "code": 300}))
-    select(run, Selection(**settings))
+    select(run, built(Selection, **settings))
     exact = read_arm(run)["rank"].to_numpy()
     monkeypatch.setattr(groups, "ADJUST_ROWS", 3000)
     anew = {"exact_rows": exact_rows, "extra_copies": 2.0}  # otherwise the selection would be done already
-    card = select(run, Selection(**settings, **anew))
+    card = select(run, built(Selection, **settings, **anew))
     stated = {name: own["rank_error"] for name, own in card["selection"]["groups"].items()}
     domain, found = (read_arm(run)[name].to_numpy() for name in ("domain", "rank"))
     real = np.nanmax(np.abs(found - exact)[domain == "web"])
@@ -129,7 +130,7 @@ def test_files_have_the_names_rows_and_schema_of_the_contract(run):
 
 
 def test_control_arms_have_the_tokens_of_the_selection_in_each_domain_to_one_document(run):
-    select(run, Selection(min_domain_rows=1))
+    select(run, built(Selection, min_domain_rows=1))
     sizes = dict(zip(*(read_arm(run, "scores")[name].to_pylist() for name in ("id", "n_tokens_total")), strict=True))
 
     def tokens(arm: str, domain: str) -> list[int]:
@@ -143,14 +144,14 @@ def test_control_arms_have_the_tokens_of_the_selection_in_each_domain_to_one_doc
 
 @pytest.mark.parametrize("share", [0.001, 0.2, 0.5, 1.0])
 def test_the_share_of_documents_is_exact(run, share):
-    card = select(run, Selection(share=share, arms=(), min_domain_rows=1))
+    card = select(run, built(Selection, share=share, arms=(), min_domain_rows=1))
     for own in card["selection"]["domains"].values():
         assert own["selected"] == max(1, math.floor(share * own["eligible"] + 0.5))
 
 
 @pytest.mark.parametrize("exact_rows", [10**6, 100])
 def test_the_share_of_tokens_is_met_to_half_a_document(run, exact_rows):
-    card = select(run, Selection(share=0.3, share_of="tokens", arms=(), exact_rows=exact_rows))
+    card = select(run, built(Selection, share=0.3, share_of="tokens", arms=(), exact_rows=exact_rows))
     scores = read_arm(run, "scores").to_pylist()
     for domain in ("code", "web", "math"):
         own = card["selection"]["domains"][domain]
@@ -159,7 +160,7 @@ def test_the_share_of_tokens_is_met_to_half_a_document(run, exact_rows):
 
 
 def test_weights_upsample_the_selected_and_count_every_other_training_text_once(run):
-    select(run, Selection(holdout=0.1, min_tokens=50, extra_copies=2.0))
+    select(run, built(Selection, holdout=0.1, min_tokens=50, extra_copies=2.0))
     scores = read_arm(run, "scores").to_pylist()
     seen = set()
     for row, score in zip(read_arm(run).to_pylist(), scores, strict=True):
@@ -169,12 +170,12 @@ def test_weights_upsample_the_selected_and_count_every_other_training_text_once(
 
 
 def test_keep_weighs_the_selected_rows_only(run):
-    select(run, Selection(mix="keep"))
+    select(run, built(Selection, mix="keep"))
     assert all(row["weight"] == float(row["selected"]) for row in read_arm(run).to_pylist())
 
 
 def test_held_out_texts_are_on_one_side_with_all_their_copies_and_no_arm_sees_them(run):
-    select(run, Selection(holdout=0.2))
+    select(run, built(Selection, holdout=0.2))
     for arm in ARMS:
         rows = read_arm(run, arm_stage(arm)).to_pylist()
         sides: dict[int, set[str]] = {}
@@ -187,9 +188,9 @@ def test_held_out_texts_are_on_one_side_with_all_their_copies_and_no_arm_sees_th
 
 
 def test_a_temperature_draws_other_rows_and_keeps_the_ranks(run):
-    select(run, Selection(arms=()))
+    select(run, built(Selection, arms=()))
     top = read_arm(run)
-    card = select(run, Selection(arms=(), sampling="temperature", temperature=0.3))
+    card = select(run, built(Selection, arms=(), sampling="temperature", temperature=0.3))
     drawn = read_arm(run)
     assert drawn["rank"].equals(top["rank"])
     assert not drawn["selected"].equals(top["selected"])
@@ -205,9 +206,9 @@ def test_an_adjusted_score_no_longer_follows_the_loss(tmp_path, exact_rows):
         if row["status"] == "scored":
             row["influence"] = np.float32(np.exp(-2 * row["loss"]) * (1 + row["influence"]))
     run = write_run(tmp_path, files)
-    before = rank_correlation_with_loss(run, Selection(arms=(), exact_rows=exact_rows))
+    before = rank_correlation_with_loss(run, built(Selection, arms=(), exact_rows=exact_rows))
     after = rank_correlation_with_loss(
-        run, Selection(arms=(), adjust=("loss", "length", "zlib"), exact_rows=exact_rows)
+        run, built(Selection, arms=(), adjust=("loss", "length", "zlib"), exact_rows=exact_rows)
     )
     assert before < -0.9
     assert abs(after) < 0.15
@@ -225,7 +226,7 @@ def test_a_score_that_the_card_tells_of_is_ranked_by_in_its_own_direction(run):
     card = Path(run) / "scores" / "card.json"
     says = {"column": "zlib_ratio", "label": "zlib ratio", "unit": "", "higher_is_better": False}
     card.write_text(json.dumps(json.loads(card.read_text()) | {"score": says}))
-    identity = select(run, Selection(arms=()))["identity"]
+    identity = select(run, built(Selection, arms=()))["identity"]
     assert (identity["score"], identity["lower_is_better"]) == ("zlib_ratio", True)
     ratio, chosen = (
         read_arm(run, arm)[name].to_numpy() for arm, name in (("scores", "zlib_ratio"), ("selection", "selected"))
@@ -244,15 +245,15 @@ def test_the_same_settings_give_the_same_bytes_anywhere(tmp_path):
     contents = []
     for name in ("a", "b"):
         run = write_run(tmp_path / name, corpus())
-        select(run, Selection(sampling="temperature", adjust=("loss",)))
+        select(run, built(Selection, sampling="temperature", adjust=("loss",)))
         contents.append([path.read_bytes() for path in sorted((tmp_path / name).glob("selection*/*.parquet"))])
     assert contents[0] == contents[1]
 
 
 def test_a_changed_share_touches_selection_files_only(run):
-    select(run, Selection(share=0.2))
+    select(run, built(Selection, share=0.2))
     before = stamps(run)
-    select(run, Selection(share=0.3))
+    select(run, built(Selection, share=0.3))
     changed = {name for name, stamp in stamps(run).items() if before.get(name) != stamp}
     assert changed == {name for name in before if name.startswith("selection")}
 
@@ -266,7 +267,7 @@ def test_arms_and_files_that_are_no_longer_wanted_are_removed(run):
     select(run, Selection())
     stray = Path(run) / "selection" / "part-999.parquet"
     stray.write_bytes(b"")
-    select(run, Selection(arms=("random",)))
+    select(run, built(Selection, arms=("random",)))
     assert not stray.exists()
     assert {path.name for path in Path(run).iterdir() if any(path.iterdir())} == {
         "scores",
@@ -300,12 +301,12 @@ def test_sharding_changes_nothing_but_the_files(tmp_path):
     files = corpus()
     runs = [write_run(tmp_path / "many", files), write_run(tmp_path / "one", [list(itertools.chain(*files))])]
     for run in runs:
-        select(run, Selection(sampling="temperature"))
+        select(run, built(Selection, sampling="temperature"))
     assert read_arm(runs[0]).equals(read_arm(runs[1]))
 
 
 def test_copies_are_warned_of_and_small_domains_pooled(run):
-    card = select(run, Selection(min_domain_rows=100))
+    card = select(run, built(Selection, min_domain_rows=100))
     assert any("exact copies" in warning for warning in card["warnings"])
     assert any("'small', 'tiny'" in warning for warning in card["warnings"])
     assert set(card["selection"]["groups"]) == {"(pooled)", "code", "math", "web"}
@@ -340,7 +341,7 @@ def test_a_wrong_score_is_refused_before_anything_is_touched(run, score, error, 
     select(run, Selection())
     before = stamps(run)
     with pytest.raises(error, match=message):
-        select(run, Selection(score=score))
+        select(run, built(Selection, score=score))
     assert stamps(run) == before
 
 
@@ -355,8 +356,8 @@ def test_texts_that_another_stage_skipped_are_in_no_arm_and_weigh_nothing(tmp_pa
     ]  # cut otherwise than the scores: one file
     pq.write_table(pa.Table.from_pylist([*marks, {"text_hash": None, "status": "skipped"}]), stage / "all.parquet")
     (stage / "card.json").write_text(json.dumps({"status": "finished"}))
-    before = select(run, Selection(share=1.0))["identity"]
-    card = select(run, Selection(share=1.0, leave_out="decontamination"))
+    before = select(run, built(Selection, share=1.0))["identity"]
+    card = select(run, built(Selection, share=1.0, leave_out="decontamination"))
     assert card["identity"] != before
     for arm in ARMS:
         rows = read_arm(run, arm_stage(arm)).to_pylist()
@@ -364,4 +365,4 @@ def test_texts_that_another_stage_skipped_are_in_no_arm_and_weigh_nothing(tmp_pa
         assert len(weighing) > 100
         assert not weighing & left_out
     with pytest.raises(FileNotFoundError, match="no stage 'decontaminaton'; the nearest is 'decontamination'"):
-        select(run, Selection(leave_out="decontaminaton"))
+        select(run, built(Selection, leave_out="decontaminaton"))

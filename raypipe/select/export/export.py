@@ -8,7 +8,7 @@ follows from the selection alone, so that a restart goes on after the finished f
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import groupby
 from typing import Literal
 
@@ -24,9 +24,11 @@ from raypipe.runs.stage import at_work
 from raypipe.select.export.join import Joiner, Part, find_parts
 from raypipe.select.rows import ahead
 from raypipe.select.selection import Selection, arm_stage
+from raypipe.settings.identity import BY_CONTENT, identity_of
 from raypipe.storage.folder import Folder
 
 VERSION = 1
+ExportedArm = Literal["selection", "random", "longest", "lowest-loss"]
 N_GROUPS_AHEAD = 2
 """Threads that write groups; each holds about a file's text in memory."""
 
@@ -44,7 +46,7 @@ class Export:
     repeat: bool = False
     """Write a row as often as it weighs, instead of once with its weight beside it."""
 
-    export_arm: Literal["selection", "random", "longest", "lowest-loss"] = "selection"
+    export_arm: ExportedArm = field(default="selection", metadata=BY_CONTENT)
     """Whose rows; a control arm's go to RUN/corpus-ARM."""
 
     def check(self) -> None:
@@ -80,16 +82,16 @@ def export(run: str | Folder, settings: Export) -> Json:
     folder = Folder(run) if isinstance(run, str) else run
     chosen_from, card = folder / arm_stage(settings.export_arm), finished_card(folder, arm_stage(settings.export_arm))
     output, selection = folder / settings.stage, Selection.from_flat(card["identity"])
-    if settings.repeat and selection.extra_copies != int(selection.extra_copies):
-        raise ValueError(f"repeat needs whole weights, but extra_copies is {selection.extra_copies}; turn it off.")
-    identity = _identity(settings, card)
+    if settings.repeat and (copies := selection.weighing.extra_copies) != int(copies):
+        raise ValueError(f"repeat needs whole weights, but extra_copies is {copies}; turn it off.")
+    identity = identity_of(settings, selection_identity=card["identity"], version=VERSION)
     before = read_card(output)
     is_same = before is not None and before.get("identity") == identity
     if before is not None and is_same and before.get("status") == "finished":
         return before
     scores = folder / selection.scores
     corpus = scored_corpus(finished_card(folder, selection.scores))
-    joiner = Joiner(corpus, scores, chosen_from, selection)
+    joiner = Joiner(corpus, scores, chosen_from, selection.eligibility)
     names = [file.path for file in tables(chosen_from)]
     parts = find_parts(scores, chosen_from, names, repeat=settings.repeat, card=card)
     made = {"stage": settings.stage, "kind": "rewrite", "op": "Export", "identity": identity}
@@ -196,11 +198,6 @@ def encode(table: pa.Table, corpus_format: str) -> bytes | pa.Buffer:
             lines = [json.dumps(row, ensure_ascii=False) for row in batch.to_pylist()]
             stream.write("".join(f"{line}\n" for line in lines).encode())
     return sink.getvalue()
-
-
-def _identity(settings: Export, card: Json) -> Json:
-    values = {"corpus_format": settings.corpus_format, "file_size": settings.file_size, "repeat": settings.repeat}
-    return {**values, "selection_identity": card["identity"], "version": VERSION}
 
 
 def _clear(output: Folder, *, is_resumed: bool) -> None:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from raypipe import columns
 from raypipe.runs.card import Json
 from raypipe.runs.files import file_identity
-from raypipe.select.ranking.arms import Pick, weights
+from raypipe.select.ranking.arms import Pick, Weighing, weights
 from raypipe.select.ranking.groups import Eligible
 from raypipe.select.rows import Rows, ahead
 from raypipe.select.summary import Tally
@@ -17,7 +17,9 @@ SHARD_RECORD = (b"raypipe.source_path", b"raypipe.start", b"raypipe.shard")
 """What a footer says of the shard that the rows come from."""
 
 
-def write_arm(folder: Folder, eligible: Eligible, pick: Pick, *, identity: Json) -> tuple[Tally, list[np.ndarray]]:
+def write_arm(
+    folder: Folder, eligible: Eligible, pick: Pick, *, weighing: Weighing, identity: Json
+) -> tuple[Tally, list[np.ndarray]]:
     """Write an arm's files, each naming its card's identity.
 
     Returns what they hold by domain, and by file which rows are selected, as packed bits.
@@ -28,7 +30,7 @@ def write_arm(folder: Folder, eligible: Eligible, pick: Pick, *, identity: Json)
         """One file; its rows come back with what was selected of them."""
         file, rows, is_copy = item
         rank, selected = ranked(eligible, pick, rows, is_copy)
-        weight = weights(rows, is_copy=is_copy, selected=selected, settings=scores.settings)
+        weight = weights(rows, is_copy=is_copy, selected=selected, weighing=weighing)
         table = selection_table(scores.folder, scores.files[file], rows, rank=rank, selected=selected, weight=weight)
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **file_identity(identity)})
         buffer = pa.BufferOutputStream()

@@ -12,8 +12,7 @@ from raypipe import columns
 from raypipe.corpus import Corpus, Shard, read_shard, read_stream
 from raypipe.runs.card import Json
 from raypipe.runs.files import check_file
-from raypipe.select.rows import ahead, columns_read, rows_of
-from raypipe.select.selection import Selection
+from raypipe.select.rows import Eligibility, ahead, score_columns, signed_score
 from raypipe.storage.folder import Folder
 
 MIX = pa.schema(
@@ -53,7 +52,7 @@ class Joiner:
     corpus: Corpus
     scores: Folder
     selection: Folder
-    settings: Selection
+    eligibility: Eligibility
 
     def tables(self, parts: Sequence[Part]) -> Iterator[pa.Table]:
         """The weighted rows of consecutive parts; the parts of a compressed stream must be given together.
@@ -84,7 +83,7 @@ class Joiner:
         """The weighted rows of a part, once every text's hash equals the one scored."""
         chosen = _read(self.selection, part.name, columns.SELECTION.names)
         _require_same(part, chosen[columns.TEXT_HASH], source[columns.TEXT_HASH])
-        rows = rows_of(_read(self.scores, part.name, columns_read(self.settings)), self.settings)
+        score = signed_score(_read(self.scores, part.name, score_columns(self.eligibility)), self.eligibility)
         weighted = pa.array(np.flatnonzero(chosen["weight"].to_numpy() > 0))
         arrays = {
             "id": chosen["id"],
@@ -92,9 +91,9 @@ class Joiner:
             "text": source[columns.TEXT],
             "weight": chosen["weight"],
             "rank": chosen["rank"],
-            "score": pa.array(rows.score, from_pandas=True),
-            "source_path": pa.repeat(part.shard.path, len(rows)),
-            "source_row": pa.array(part.first_row + rows.index),
+            "score": pa.array(score, from_pandas=True),
+            "source_path": pa.repeat(part.shard.path, len(score)),
+            "source_row": pa.array(part.first_row + np.arange(len(score))),
         }
         return pa.table(arrays).cast(MIX).take(weighted)
 

@@ -16,7 +16,7 @@ from raypipe.select.ranking.adjust import ADJUST_ROWS, RankRegression
 from raypipe.select.ranking.orders import Adjusted, Order, keys
 from raypipe.select.ranking.rank_table import RankCounts, RankTable, exact_table
 from raypipe.select.ranking.ranks import BELOW_ALL, Histogram, Ranking, Ranks, Unit, keys_of
-from raypipe.select.rows import REGRESSORS, Rows, Scores
+from raypipe.select.rows import REGRESSORS, Regressor, Rows, Scores
 
 POOLED = "(pooled)"
 
@@ -66,7 +66,7 @@ class Eligible:
 
 def find_copies(scores: Scores, *, n_rows: int) -> dict[int, np.ndarray]:
     """Later copies of a scored text by file number; at most `exact_rows` hashes are held at a time."""
-    n_parts = -(-n_rows // scores.settings.exact_rows)
+    n_parts = -(-n_rows // scores.eligibility.exact_rows)
     found: dict[int, list[np.ndarray]] = {}
     for remainder in range(n_parts):
         copies = Copies(n_parts=n_parts, remainder=remainder)
@@ -85,18 +85,18 @@ def pool_small(n_eligible: dict[str, int], *, min_rows: int) -> dict[str, str]:
 
 def rank_groups(eligible: Eligible, order: Order) -> dict[str, Ranks]:
     """The ranks of each group in this order; groups too large to hold are read a second time and counted."""
-    settings = eligible.scores.settings
+    exact_rows, seed = eligible.scores.eligibility.exact_rows, eligible.scores.seed
 
     def add(gather: Ranking | Histogram, group: str, rows: Rows) -> None:
         """Add rows to what is gathered of their group."""
-        gather.update(keys(rows, group, order=order, seed=settings.seed), rows.n_tokens_total)
+        gather.update(keys(rows, group, order=order, seed=seed), rows.n_tokens_total)
 
     def count(gather: Histogram | None, group: str, rows: Rows) -> None:
         """Add rows to the histogram of their group."""
         if gather is not None:
             add(gather, group, rows)
 
-    rankings = eligible.fold(lambda _: Ranking(exact_rows=settings.exact_rows), add)
+    rankings = eligible.fold(lambda _: Ranking(exact_rows=exact_rows), add)
     ranks, large = {}, {}
     while rankings:  # one at a time: a result is as large as what it is made from
         group, ranking = rankings.popitem()
@@ -117,7 +117,7 @@ def find_bounds(
     Exact in any case: where ranks come from a histogram, the rows of the bin in which the share ends are read once
     more and sorted.
     """
-    seed = eligible.scores.settings.seed
+    seed = eligible.scores.seed
     spans = {group: ranks[group].end_of(target, unit=unit) for group, target in targets.items()}
     undecided = {group: span for group, span in spans.items() if span.low != span.high}
 
@@ -138,18 +138,17 @@ def find_bounds(
     return bounds
 
 
-def adjust(eligible: Eligible) -> Adjusted:
-    """The order by what the settings' regressors leave unexplained of the score's rank, fitted in each group."""
-    settings = eligible.scores.settings
-    names = tuple(REGRESSORS[name] for name in settings.adjust)
+def adjust(eligible: Eligible, regressors: tuple[Regressor, ...]) -> Adjusted:
+    """The order by what the regressors leave unexplained of the score's rank, fitted in each group."""
+    names, seed = tuple(REGRESSORS[name] for name in regressors), eligible.scores.seed
 
     def add(gathers: list[Ranking], group: str, rows: Rows) -> None:
         """Add rows to what is gathered of their group."""
-        ties = uniform(rows.text_hash, seed=settings.seed, purpose="ties")
+        ties = uniform(rows.text_hash, seed=seed, purpose="ties")
         for gather, values in zip(gathers, [rows.score, *(rows.further[name] for name in names)], strict=True):
             gather.update(keys_of(values, ties), rows.n_tokens_total)
 
-    held = min(settings.exact_rows, ADJUST_ROWS)
+    held = min(eligible.scores.eligibility.exact_rows, ADJUST_ROWS)
     gathers = eligible.fold(lambda _: [Ranking(exact_rows=held, sample_rows=held) for _ in ("score", *names)], add)
     unfitted = Adjusted(names, _rank_tables(eligible, names, gathers), {})
 

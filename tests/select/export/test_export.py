@@ -17,10 +17,11 @@ from raypipe.select.export.export import Export, export, pieces
 from raypipe.select.export.join import MIX
 from raypipe.select.selection import Selection
 from raypipe.select.stage import select
+from raypipe.settings.nested import built
 from tests.select.conftest import SCORES, document, skipped
 
 TEXTS = [f"text {number} " + "ä" * (number % 90) for number in range(400)]
-SETTINGS = Selection(min_domain_rows=1, holdout=0.02, arms=("random",))
+SETTINGS = built(Selection, min_domain_rows=1, holdout=0.02, arms=("random",))
 
 
 def write_sources(folder: Path) -> Corpus:
@@ -149,7 +150,7 @@ def test_the_same_export_again_touches_nothing_and_another_selection_replaces_it
     stamp = next((Path(run) / "corpus").glob("part-*")).stat().st_mtime_ns
     assert export(run, Export(corpus_format="parquet")) == first
     assert next((Path(run) / "corpus").glob("part-*")).stat().st_mtime_ns == stamp
-    select(run, Selection(min_domain_rows=1, holdout=0.02, mix="keep"))
+    select(run, built(Selection, min_domain_rows=1, holdout=0.02, mix="keep"))
     export(run, Export(corpus_format="parquet"))
     assert all(row["weight"] == 1 for row in read_mix(run))
     assert len(read_mix(run)) == len(weighted(run)) < 100
@@ -200,7 +201,7 @@ def test_wrong_settings_are_refused(run, settings, message):
 
 
 def test_fractions_of_a_copy_cannot_be_repeated(run):
-    select(run, Selection(extra_copies=0.5))
+    select(run, built(Selection, extra_copies=0.5))
     with pytest.raises(ValueError, match=r"repeat needs whole weights, but extra_copies is 0\.5"):
         export(run, Export(corpus_format="parquet", repeat=True))
 
