@@ -7,7 +7,7 @@ from raypipe.runs.stage import at_work
 
 from .parts import settings
 from .parts.common import life_of, run_job, stage_name
-from .parts.debates import DebateSettings, check, debated, hold, identity_of
+from .parts.debates import DebateSettings, debated, hold
 
 STAGE = "debate"
 
@@ -19,18 +19,18 @@ class Config(DebateSettings):
 
 def main(config: Config) -> int:
     """Hold the debates that aren't there yet, about all rows but the test's; writes RUN/debate/seed-*/*.parquet."""
-    stage = stage_name(STAGE, config)
-    with life_of(config, "debate", stages=[stage]) as life:
-        check(config)
-        rows, folder = debated(config), life.run / stage
-        identity, card = identity_of(config, rows), None if life.is_restarting(stage) else cards.read_card(folder)
+    stage, transcripts = stage_name(STAGE, config.run), config.holding.transcripts
+    with life_of(config.run, "debate", recipe=config, stages=[stage]) as life:
+        config.check()
+        rows, folder = debated(config.rows), life.run / stage
+        identity, card = config.identity(rows), None if life.is_restarting(stage) else cards.read_card(folder)
         cards.check_identity(stage, card, identity)
         life.begin()
         card = card or {"stage": stage, "kind": "debate", "identity": identity}
         with at_work(folder, card | {"versions": cards.versions()}) as own:
             hold(config, rows, folder, life.stopping)
-            own["counts"] = {"rows": len(rows.rows), "transcripts": config.transcripts * len(rows.rows)}
-        print(f"{len(rows.rows):,} rows, {config.transcripts} debates each: {folder.uri}")
+            own["counts"] = {"rows": len(rows.rows), "transcripts": transcripts * len(rows.rows)}
+        print(f"{len(rows.rows):,} rows, {transcripts} debates each: {folder.uri}")
     return life.status
 
 

@@ -1,31 +1,32 @@
 """What the jobs of weak-to-strong learning share: which rows, and which of them are for testing only."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from raypipe.report.escape import terminal_text
+from raypipe.settings.identity import BY_CONTENT
 from raypipe.train.data.binary import BinaryColumns, BinaryRows, read_binary_rows
 from raypipe.train.data.splits import sample_rows
 
 from .idle import refuse_idle
-from .training import part
 
 
 @dataclass(frozen=True, kw_only=True)
-class BinarySettings(BinaryColumns):
+class BinarySettings:
     """Texts with a yes or no, and how many of them."""
 
-    data: tuple[str, ...]
+    data: tuple[str, ...] = field(metadata=BY_CONTENT)
     """[NAME=]URI of a folder, glob or file of Parquet or JSON (.gz, .zst, .bz2, .xz) of rows. Repeatable."""
-    where: str | None = None
+    columns: BinaryColumns = BinaryColumns()
+    where: str | None = field(default=None, metadata=BY_CONTENT)
     """SQL condition on a row's columns; rows that fail it are left out as "filtered"."""
-    max_rows: int | None = None
+    max_rows: int | None = field(default=None, metadata=BY_CONTENT)
     """So many rows at most, drawn by the hash of their text."""
-    max_characters: int = 4000
+    max_characters: int = field(default=4000, metadata=BY_CONTENT)
     """Longer texts are left out."""
-    test_share: float = 0.25
+    test_share: float = field(default=0.25, metadata=BY_CONTENT)
     """Share of the rows that only test; the same rows for every seed."""
 
     def load(self) -> BinaryRows:
@@ -38,11 +39,11 @@ class BinarySettings(BinaryColumns):
         """
         if self.max_rows is not None and self.max_rows < 1:
             raise ValueError(f"max_rows must be at least 1, got {self.max_rows}.")
-        if self.choices_column is None:
-            refuse_idle(self, ["gold_column"], because="without --choices-column")
+        if self.columns.choices_column is None:
+            refuse_idle(self.columns, ["gold_column"], because="without --choices-column")
         else:
-            refuse_idle(self, ["label_column"], because="with --choices-column")
-        read = read_binary_rows(self.data, part(BinaryColumns, self), where=self.where)
+            refuse_idle(self.columns, ["label_column"], because="with --choices-column")
+        read = read_binary_rows(self.data, self.columns, where=self.where)
         short = [at for at, row in enumerate(read.rows) if len(row.text) <= self.max_characters]
         if not short:
             raise ValueError(f"no text of {len(read.rows)} is at most {self.max_characters} characters long.")
