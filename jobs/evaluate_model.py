@@ -27,11 +27,11 @@ def main(config: Config) -> int:
     from .parts.evaluation.read import read_all
     from .parts.evaluation.terminal import table_of
 
-    stage = stage_name(STAGE, config)
-    with life_of(config, "evaluate_model", stages=[stage]) as life:
-        folder, model = life.run / stage, EvaluatedModel(config, life.stopping)
+    stage = stage_name(STAGE, config.run)
+    with life_of(config.run, "evaluate_model", recipe=config, stages=[stage]) as life:
+        folder, model = life.run / stage, EvaluatedModel(config.evaluated, life.stopping)
         asked = read_all(config, model)
-        identity = asked.identity(config)
+        identity = asked.identity(config.evaluated)
         card = None if life.is_restarting(stage) else cards.read_card(folder)
         cards.check_identity(stage, card, identity)
         life.begin()

@@ -1,7 +1,6 @@
 """The evaluate_model job, in this process."""
 
 import json
-from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,8 +10,11 @@ import torch
 from jobs.evaluate_model import Config, main
 from jobs.parts.evaluation.model import EvaluatedModel
 from raypipe.corpus.rows import text_hash
+from raypipe.models.causal import open_model
 from raypipe.models.presets import config_of, new_model
 from raypipe.models.tokenizer import open_vocabulary
+from raypipe.runs.card import read_card
+from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from tests.models.tokenizers_of_five_kinds import saved
 from tests.train.synthetic import finished, write_selection
@@ -45,22 +47,22 @@ def config(tmp_path, model):
     asked = [{"query": f"river {n} stone?", "choices": ["yes", "no", "over"], "gold": n % 3, "part": "ab"[n % 2]}
              for n in range(30)]  # fmt: skip
     texts = [{"text": f"river stone bread {n} window", "lang": "ab"[n % 2]} for n in range(20)]
-    return Config(
-        model=model, output=str(tmp_path / "run"), max_tokens=128, n_threads=1, group_column="part",
+    return built(
+        Config, model=model, output=str(tmp_path / "run"), max_tokens=128, n_threads=1, group_column="part",
         benchmarks=(f"one={write(tmp_path / 'bench.jsonl', asked)}",),
         corpus=(write(tmp_path / "texts.jsonl", [*texts, {"text": " "}]),), domain_column="lang",
     )  # fmt: skip
 
 
 def evaluation(config):
-    return json.loads((Folder(config.output) / "evaluation").read("evaluation.json"))
+    return json.loads((Folder(config.run.output) / "evaluation").read("evaluation.json"))
 
 
 def test_benchmarks_and_documents_are_measured_with_intervals(config, capsys):
     assert main(config) == 0
     found = evaluation(config)
     one = found["benchmarks"]["one"]
-    items = pq.read_table(f"{config.output}/evaluation/items-one.parquet").to_pylist()
+    items = pq.read_table(f"{config.run.output}/evaluation/items-one.parquet").to_pylist()
     right = [item["raw"] == item["gold"] for item in items]
     assert one["accuracy"]["raw"]["mean"] == pytest.approx(sum(right) / 30)
     assert all(item["log_likelihood"][item["raw"]] == max(item["log_likelihood"]) for item in items)
@@ -72,12 +74,23 @@ def test_benchmarks_and_documents_are_measured_with_intervals(config, capsys):
     assert "bits per byte" in said.out
 
 
+def test_a_card_names_what_cards_of_0_1_0_name(config):
+    assert main(config) == 0
+    found, model = read_card(Folder(config.run.output) / "evaluation")["identity"], open_model(config.evaluated.model)
+    assert list(found.pop("questions")) == ["one"]
+    assert len(found.pop("documents")) == 64
+    assert found == {
+        "model_sha256": model.sha256(), "tokenizer_sha256": model.tokenizer_sha256(), "max_tokens": 128,
+        "dtype": "float32",
+    }  # fmt: skip
+
+
 def test_what_is_done_is_not_asked_again_and_another_template_is_refused(config, monkeypatch):
     assert main(config) == 0
     monkeypatch.setattr(EvaluatedModel, "decoder", property(lambda _: pytest.fail("asked again")))
     assert main(config) == 0
     with pytest.raises(ValueError, match=r"questions was .* and is now"):
-        main(replace(config, template="{query}"))
+        main(changed(config, template="{query}"))
 
 
 @pytest.fixture
@@ -86,7 +99,7 @@ def every_kind(config, tmp_path):
     solved = [{"question": f"How many is {n} and 1?", "answer": f"#### {n + 1}"} for n in range(6)]
     tasks = [{"text": "Write one.", "test_list": ["assert one() == 1"]}] * 2
     labelled = [{"text": f"river {n}", "label": "xyz"[n % 3]} for n in range(12)]
-    return replace(
+    return changed(
         config, benchmarks=(), corpus=(), domain_column=None, group_column=None, new_tokens=4, batch=3,
         generate=(f"gsm={write(tmp_path / 'gsm.jsonl', solved)}",), shown=1,
         code=(f"mbpp={write(tmp_path / 'mbpp.jsonl', tasks)}",), samples=2, k=(1, 2), code_network=True,
@@ -105,7 +118,7 @@ def test_every_kind_of_question_is_asked_and_has_intervals(every_kind, capsys):
     assert found["mbpp"]["accuracy"]["pass@2"] == {"mean": 0.0, "low": 0.0, "high": pytest.approx(0.66, abs=0.01)}
     assert set(found["kinds"]["accuracy"]) == {"0 examples", "3 examples"}
     assert set(found["in-context"]["groups"]) == {"copy of 16 tokens", "copy of 64 tokens", "one fact of 4"}
-    items = pq.read_table(f"{every_kind.output}/evaluation/items-mbpp.parquet").to_pylist()
+    items = pq.read_table(f"{every_kind.run.output}/evaluation/items-mbpp.parquet").to_pylist()
     assert [one["ended"] for one in items] == [["failed", "failed"]] * 2
     assert "pass@1" in capsys.readouterr().out
 
@@ -120,8 +133,8 @@ def test_questions_that_leave_no_room_or_no_question_are_refused_early(every_kin
         ({"code": (), "k": (1,), "samples": 1}, "--code-network has no effect without --code"),
     ]:
         with pytest.raises(ValueError, match=message):
-            main(replace(every_kind, **changes))
-    assert not (Folder(every_kind.output) / "evaluation").files(recursive=True)
+            main(changed(every_kind, **changes))
+    assert not (Folder(every_kind.run.output) / "evaluation").files(recursive=True)
 
 
 def trained_run(folder, vocabulary, texts):
@@ -154,10 +167,10 @@ def test_documents_that_were_trained_on_are_told_and_measured_apart(config, tmp_
         ("h4", "new"),
     ]
     corpus = write(tmp_path / "held.jsonl", [{"key": key, "text": text} for key, text in held])
-    config = replace(config, benchmarks=(), group_column=None, corpus=(corpus,), domain_column=None, id_column="key",
+    config = changed(config, benchmarks=(), group_column=None, corpus=(corpus,), domain_column=None, id_column="key",
                      trained_on=trained)  # fmt: skip
     assert main(config) == 0
-    documents = pq.read_table(f"{config.output}/evaluation/documents.parquet").to_pylist()
+    documents = pq.read_table(f"{config.run.output}/evaluation/documents.parquet").to_pylist()
     assert [one["shared"] for one in documents] == [" ".join(run.split()[:13]), "same text", "same id", None, None]
     assert documents[0]["shared_ngrams"] == pytest.approx(4 / 7)
     found = evaluation(config)["corpus"]
@@ -165,7 +178,7 @@ def test_documents_that_were_trained_on_are_told_and_measured_apart(config, tmp_
     assert "3 documents share their id, text or 13 words" in capsys.readouterr().out
     (tmp_path / "trained/tokens/card.json").write_bytes(finished({"tokenizer_sha256": "0" * 64}))
     with pytest.raises(ValueError, match="a model with another tokenizer wasn't trained on these tokens"):
-        main(replace(config, output=f"{config.output}-2"))
+        main(changed(config, output=f"{config.run.output}-2"))
 
 
 @pytest.mark.parametrize(
@@ -186,5 +199,5 @@ def test_documents_that_were_trained_on_are_told_and_measured_apart(config, tmp_
 )
 def test_wrong_input_is_refused_before_anything_is_written(config, changes, message):
     with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
-        main(replace(config, **changes))
-    assert not (Folder(config.output) / "evaluation").files(recursive=True)
+        main(changed(config, **changes))
+    assert not (Folder(config.run.output) / "evaluation").files(recursive=True)

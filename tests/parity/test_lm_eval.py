@@ -12,6 +12,7 @@ import pytest
 from jobs.benchmark.oracles.lm_eval_side import main as ask_lm_eval
 from jobs.parts.evaluation.lm_eval_tasks import LmEvalTask
 from jobs.parts.evaluation.model import EvaluatedModel
+from jobs.parts.evaluation.settings import Evaluated
 from jobs.parts.evaluation.suite import figures_of
 from tests.evaluate.stored_questions import STORED, questions, save_model, stored
 
@@ -74,11 +75,9 @@ def run_both(tmp_path: Path, model: str, kind: str) -> tuple[dict, dict]:
     rows = [{"text": item.contexts[0], "choices": item.choices, "gold": item.gold} for item in questions()]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "task.yaml").write_text(TASK.format(name="ours_and_theirs", file=tmp_path / "rows.jsonl") + kind)
-    config = SimpleNamespace(
-        model=model, max_tokens=128, token_budget=256, n_threads=1, dtype="float32", new_tokens=6, batch=3
-    )
+    evaluated = Evaluated(model=model, max_tokens=128, token_budget=256, n_threads=1, new_tokens=6, batch=3)
     task = LmEvalTask("ours_and_theirs", str(tmp_path), None)
-    items = task.ask(EvaluatedModel(config, threading.Event()))
+    items = task.ask(EvaluatedModel(evaluated, threading.Event()))
     out = lm_eval.simple_evaluate(
         HFLM(pretrained=model, dtype="float32", device="cpu", batch_size=3), tasks=["ours_and_theirs"],
         bootstrap_iters=0, log_samples=True, task_manager=TaskManager(include_path=str(tmp_path)),

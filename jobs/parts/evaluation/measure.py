@@ -16,7 +16,7 @@ DOCUMENTS = "documents.parquet"
 
 def measure(asked: Asked, model: EvaluatedModel, folder: Folder) -> Json:
     """The figures; benchmarks whose items are there are not asked again."""
-    found: Json = {"model": model.config.model, "benchmarks": {}, "corpus": None}
+    found: Json = {"model": model.settings.model, "benchmarks": {}, "corpus": None}
     for suite in asked.suites:
         found["benchmarks"][suite.name] = figures_of(suite, _items(suite, model, folder))
     if (documents := asked.documents) is not None:

@@ -11,6 +11,7 @@ from raypipe.evaluate.open_questions import read_open_questions
 from raypipe.evaluate.programs import check_limits
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
+from raypipe.settings.identity import identity_of
 
 from ..idle import refuse_idle
 from .choices import Choices, ManyShot
@@ -18,7 +19,7 @@ from .documents import Documents, read_documents, stream_of
 from .lm_eval_tasks import LmEvalTask, check_lm_eval
 from .model import EvaluatedModel
 from .recall import InContext
-from .settings import EvaluationSettings
+from .settings import Evaluated, EvaluationSettings
 from .suite import Json, Suite
 from .writing import Code, Generation
 
@@ -40,17 +41,11 @@ class Asked:
     suites: list[Suite]
     documents: Documents | None
 
-    def identity(self, config: EvaluationSettings) -> Json:
+    def identity(self, evaluated: Evaluated) -> Json:
         """Whatever can change a figure."""
-        model = open_model(config.model)
-        return {
-            "model_sha256": model.sha256(),
-            "tokenizer_sha256": model.tokenizer_sha256(),
-            "questions": {suite.name: suite.digest() for suite in self.suites},
-            "documents": self.documents.digest() if self.documents is not None else None,
-            "max_tokens": config.max_tokens,
-            "dtype": config.dtype,
-        }
+        questions = {suite.name: suite.digest() for suite in self.suites}
+        documents = self.documents.digest() if self.documents is not None else None
+        return identity_of(evaluated, questions=questions, documents=documents)
 
 
 def read_all(config: EvaluationSettings, model: EvaluatedModel) -> Asked:
@@ -62,12 +57,12 @@ def read_all(config: EvaluationSettings, model: EvaluatedModel) -> Asked:
         With the setting or the row.
     """
     _check(config)
-    weights = open_model(config.model)
+    max_tokens, weights = config.evaluated.max_tokens, open_model(config.evaluated.model)
     weights.check()
-    check_architecture(weights.config(), max_tokens=config.max_tokens)
+    check_architecture(weights.config(), max_tokens=max_tokens)
     suites = [*_choices(config), *_written(config, model), *_many_shot(config)]
     if config.in_context:
-        suites.append(InContext.made(model.vocabulary, max_tokens=config.max_tokens, seed=config.seed))
+        suites.append(InContext.made(model.vocabulary, max_tokens=max_tokens, seed=config.seed))
     if config.lm_eval_tasks:
         check_lm_eval()
         suites += [LmEvalTask(name, config.lm_eval_path, config.limit) for name in config.lm_eval_tasks]
@@ -87,8 +82,9 @@ def _check(config: EvaluationSettings) -> None:
             "give --benchmarks, --corpus or both, or another kind of question (--generate, --code, --many-shot, "
             "--in-context, --lm-eval-tasks): there is nothing to measure."
         )
-    if config.max_tokens < 2 or (config.limit is not None and config.limit < 1):
-        raise ValueError(f"max_tokens must be at least 2 and limit 1, got {config.max_tokens} and {config.limit}.")
+    max_tokens = config.evaluated.max_tokens
+    if max_tokens < 2 or (config.limit is not None and config.limit < 1):
+        raise ValueError(f"max_tokens must be at least 2 and limit 1, got {max_tokens} and {config.limit}.")
     for name, idle in OF_KIND.items():
         if not getattr(config, name):
             refuse_idle(config, idle, because=f"without --{name.replace('_', '-')}")
@@ -113,7 +109,7 @@ def _written(config: EvaluationSettings, model: EvaluatedModel) -> list[Suite]:
         rows = read_open_questions(uri, group_column=config.group_column, limit=limit)
         if len(rows) <= config.shown:
             raise ValueError(f"shown must leave questions to ask, got {config.shown} of the {len(rows)} in {uri}.")
-        suite = Generation(name, rows[config.shown :], rows[: config.shown], config.new_tokens)
+        suite = Generation(name, rows[config.shown :], rows[: config.shown], config.evaluated.new_tokens)
         model.check_fits(suite.prompts())
         found.append(suite)
     for name, uri in _named(config.code):
@@ -122,7 +118,8 @@ def _written(config: EvaluationSettings, model: EvaluatedModel) -> list[Suite]:
         limits = config.limits()
         check_limits(limits)
         tasks = read_code_tasks(uri, limit=config.limit)
-        code = Code(name, tasks, config.samples, config.k, config.temperature, limits, config.seed, config.new_tokens)
+        size = config.evaluated.new_tokens
+        code = Code(name, tasks, config.samples, config.k, config.temperature, limits, config.seed, size)
         model.check_fits(code.prompts())
         found.append(code)
     return found

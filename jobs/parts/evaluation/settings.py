@@ -1,10 +1,13 @@
 """Settings of evaluate_model."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from raypipe.evaluate.benchmarks import Form
 from raypipe.evaluate.programs import ProgramLimits
+from raypipe.models.causal import open_model
+from raypipe.settings.identity import BY_CONTENT, RUNNING, counts_as
 
 from ..common import RunSettings
 
@@ -41,10 +44,6 @@ class QuestionSettings(Form):
     """[NAME=]URI of questions answered in writing: question with final_answer, answer or target. Repeatable."""
     shown: int = 0
     """Rows of each benchmark that is answered in writing, its first, that are shown as examples and not asked."""
-    new_tokens: int = 256
-    """Tokens that are written at most."""
-    batch: int = 8
-    """Texts that are written together."""
     code: tuple[str, ...] = ()
     """[NAME=]URI of programming tasks: text with test_list, or prompt with test and entry_point. Repeatable."""
     samples: int = 1
@@ -81,17 +80,34 @@ class QuestionSettings(Form):
         return ProgramLimits(self.program_seconds, self.program_mb, needs_no_network=not self.code_network)
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluationSettings(QuestionSettings, DocumentSettings, RunSettings):
-    """Settings of evaluate_model."""
+def _digests(ref: str) -> Mapping[str, Any]:
+    model = open_model(ref)
+    return {"model_sha256": model.sha256(), "tokenizer_sha256": model.tokenizer_sha256()}
 
-    model: str = "sample"
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The model that is evaluated, and how it runs."""
+
+    model: str = field(default="sample", metadata=counts_as(_digests))
     """What is evaluated: folder, org/name[@revision], GGUF file, or `sample`."""
     max_tokens: int = 2048
     """A longer question loses its beginning; a longer document is cut into windows."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of weights and activations; losses are float32 always."""
-    token_budget: int | None = None
+    token_budget: int | None = field(default=None, metadata=RUNNING)
     """Tokens that go through the model together; None: by device."""
-    n_threads: int | None = None
+    n_threads: int | None = field(default=None, metadata=RUNNING)
     """Threads of the CPU; None: all."""
+    new_tokens: int = field(default=256, metadata=BY_CONTENT)  # of the benchmarks that it is asked for
+    """Tokens that are written at most."""
+    batch: int = field(default=8, metadata=RUNNING)
+    """Texts that are written together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(QuestionSettings, DocumentSettings):
+    """Settings of evaluate_model: of which model is asked what. Questions and documents count by what is read."""
+
+    evaluated: Evaluated = Evaluated()
+    run: RunSettings
