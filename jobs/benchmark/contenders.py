@@ -25,8 +25,8 @@ from raypipe.storage.folder import Folder
 from raypipe.train.loop.flops import measured_peak
 from raypipe.train.loop.meter import memory_bytes
 
+from .contender_names import Contender
 from .plain_loop import plain_losses
-from .scoring import Contender
 from .shapes import SHAPES, as_text, heads_of, make_documents, make_model
 
 FILES = 32

@@ -12,20 +12,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from .contender_names import NAMES, Contender
 from .processes import apart
 
 if TYPE_CHECKING:
     from .contenders import Bench, Measured
 
-Contender = Literal["plain32", "plain", "sorted", "single", "alone", "ray"]
-NAMES: dict[str, str] = {
-    "plain32": "plain transformers loop, float32",
-    "plain": "plain transformers loop",
-    "sorted": "the same, sorted by length",
-    "single": "the same, one document a pass",
-    "alone": "raypipe without Ray",
-    "ray": "raypipe",
-}
 COLUMNS = {
     "passes": ("passes", "{:.2f}"),
     "padding": ("padding", "{:.1%}"),
