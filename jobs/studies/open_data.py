@@ -44,6 +44,18 @@ def real(name: str) -> Path:
     return path
 
 
+def images(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """X [n, d] float64 in [0, 1], a row an image, and y [n] classes from 0 on: `digits`, or fashion_mnist of --data."""
+    import pyarrow.parquet as pq
+
+    if name == "digits":
+        X, y = vectors(name)
+        return X / 16, y
+    table = pq.read_table(sorted(real(name).glob("*.parquet")))
+    X = np.stack([np.frombuffer(image, np.uint8) for image in table["image"].to_pylist()]) / 255
+    return X, table["label"].to_numpy().astype(np.int64)
+
+
 def made(name: str) -> Folder | None:
     """What the study's stage has made of a data set; None where a trial is run without it."""
     return Folder(os.environ[STAGE]) / name if os.environ.get(STAGE) else None
