@@ -106,6 +106,20 @@ def next_class(metric: LabelMetric, observed: np.ndarray) -> int | None:
     return int(np.where(reached, -1.0, metric.distances[:, reached].min(axis=1)).argmax())
 
 
+def pairs_of(edges: str) -> list[list[str]]:
+    """Pairs of labels from words such as `cat>mammal;dog>mammal`.
+
+    Raises
+    ------
+    ValueError
+        If a word isn't two labels with `>` between.
+    """
+    pairs = [[label.strip() for label in word.split(">")] for word in edges.split(";") if word.strip()]
+    if wrong := [pair for pair in pairs if len(pair) != 2 or not all(pair)]:
+        raise ValueError(f"edges must be LABEL>LABEL, separated by semicolons, got {'>'.join(wrong[0])!r}.")
+    return pairs
+
+
 class Loki(ClassifierMixin, BaseEstimator):
     """A logistic regression whose answers are Fréchet means of a label metric."""
 
@@ -118,8 +132,8 @@ class Loki(ClassifierMixin, BaseEstimator):
     intercept_: np.ndarray
     n_features_in_: int
 
-    def __init__(self, *, edges: list[list[str]] | None = None, beta: float = 2.0, C: float = 1.0) -> None:
-        """`edges`: pairs of labels that stand next to each other in a graph or tree; None: no metric is known.
+    def __init__(self, *, edges: str | None = None, beta: float = 2.0, C: float = 1.0) -> None:
+        """`edges`: labels next to each other in a graph or tree, as `cat>mammal;dog>mammal`; None: nothing is known.
 
         `beta`: power of the distance, 2 the mean, 1 the median; `C`: inverse of the classifier's penalty.
         """
@@ -143,7 +157,7 @@ class Loki(ClassifierMixin, BaseEstimator):
         if len(names) < 2:
             raise ValueError(f"Loki needs two classes at least, got 1 class: {str(y[0])!r}.")
         if metric is None:
-            metric = complete(names) if self.edges is None else along_edges(self.edges)
+            metric = complete(names) if self.edges is None else along_edges(pairs_of(self.edges))
         self.observed_ = metric.positions(names)
         self.classes_, self.distances_ = metric.labels, metric.distances[self.observed_]
         self.mean_, spread = X.mean(axis=0), X.std(axis=0)
@@ -174,6 +188,16 @@ class Loki(ClassifierMixin, BaseEstimator):
         totals = gaps.sum(axis=1, keepdims=True)
         found: np.ndarray = np.divide(gaps, totals, out=np.full_like(gaps, 1 / gaps.shape[1]), where=totals > 0)
         return found
+
+    def explain(self, X: np.ndarray, names: Sequence[str]) -> list[str]:
+        """The likeliest observed classes of each row [n, d], between which its label stands; columns aren't named."""
+        probability = self.observed_proba(X)
+        observed = self.classes_[self.observed_]
+        first = np.argsort(-probability, axis=1, kind="stable")[:, :2]
+        return [
+            "between " + " and ".join(f"{observed[at]} ({row[at]:.2f})" for at in two)
+            for row, two in zip(probability, first, strict=True)
+        ]
 
     def state(self) -> State:
         """What was learned: labels, which are observed, their distances to all, the classifier."""

@@ -71,11 +71,12 @@ def test_bins_that_no_row_showed_are_reached_and_squared_distances_fall(bins):
 
 
 def test_edges_name_classes_without_a_row():
-    edges = [["cat", "mammal"], ["dog", "mammal"], ["mammal", "animal"], ["fish", "animal"]]
+    edges = "cat>mammal; dog>mammal; mammal>animal; fish>animal"
     X = np.array([[0.0], [0.1], [1.0], [1.1]])
     model = Loki(edges=edges).fit(X, np.array(["cat", "cat", "dog", "dog"]))
     assert model.predict(np.array([[-9.0], [0.55], [9.0]])).tolist() == ["cat", "mammal", "dog"]
     assert model.predict_proba(X).shape == (4, 5)
+    assert model.explain(np.array([[0.55]]), ["x"]) == ["between cat (0.50) and dog (0.50)"]
     assert set(Loki().fit(X, model.predict(X)).predict(X)) <= {"cat", "dog", "mammal"}
 
 
@@ -134,7 +135,11 @@ def test_chosen_classes_reach_more_than_random_ones_in_9_of_10_trees():
         (lambda: frechet_mean(np.array([[1.0]]), np.ones((2, 2))), r"must meet distances \[K, N\]"),
         (lambda: Loki().fit(np.eye(2), ["a", "a"]), "two classes at least, got 1 class: 'a'"),
         (lambda: Loki(beta=0).fit(np.eye(2), ["a", "b"]), "beta must be above 0, got 0"),
-        (lambda: Loki(edges=[["a", "c"]]).fit(np.eye(2), ["a", "b"]), "must be labels of the metric, 'b'"),
+        (
+            lambda: Loki(edges="a>b;c").fit(np.eye(2), ["a", "b"]),
+            "must be LABEL>LABEL, separated by semicolons, got 'c'",
+        ),
+        (lambda: Loki(edges="a>c").fit(np.eye(2), ["a", "b"]), "must be labels of the metric, 'b'"),
     ],
 )
 def test_bad_input_is_refused(make, words):
