@@ -1,21 +1,22 @@
 """raypipe chooses the data that language models are trained on, with small models and no labels.
 
     raypipe.score(texts)        texts -> a table of scores, in this process
+    raypipe.embed(texts)        texts -> a table of vectors, in this process
     raypipe.open_run(uri)       the stages of a run as one table
 
-Neither is imported before it is used.
+None is imported before it is used.
 """
 
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "open_run", "score"]
+__all__ = ["__version__", "embed", "open_run", "score"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "score":
-        return import_module("raypipe.score")  # the package, which can be called
+    if name in ("embed", "score"):
+        return import_module(f"raypipe.{name}")  # the package, which can be called
     if name == "open_run":
         return import_module("raypipe.corpus.open_run").open_run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

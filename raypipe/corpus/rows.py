@@ -110,6 +110,17 @@ def source_table(
     return pa.Table.from_arrays(arrays, schema=columns.SOURCE)
 
 
+def source_of(texts: Sequence[str | None]) -> pa.Table:
+    """A table of `columns.SOURCE` from texts in memory, numbered, all of one domain."""
+    judged = [judge(text) for text in texts]
+    return source_table(
+        ids=[str(at) for at in range(len(texts))],
+        domains=["all"] * len(texts),
+        texts=[text for text, _ in judged],
+        reasons=[reason for _, reason in judged],
+    )
+
+
 def joined(tables: list[pa.Table]) -> pa.Table:
     """The tables, one after another; none: no rows."""
     return pa.concat_tables(tables) if tables else columns.SOURCE.empty_table()

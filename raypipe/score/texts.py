@@ -11,7 +11,7 @@ from raypipe import sample
 from raypipe.contracts.op import Op
 from raypipe.contracts.parts import apply
 from raypipe.contracts.statistic import Statistic
-from raypipe.corpus.rows import judge, source_table
+from raypipe.corpus.rows import source_of
 from raypipe.lm.heads import Head
 from raypipe.models.causal import open_model
 from raypipe.score.forward_pass import ForwardPass
@@ -54,14 +54,7 @@ def score(
 
 def score_with(op: Op, texts: Sequence[str | None]) -> pa.Table:
     """What an Op that is set up gives for each text, same order, with status and reason."""
-    judged = [judge(text) for text in texts]
-    source = source_table(
-        ids=[str(at) for at in range(len(texts))],
-        domains=["all"] * len(texts),
-        texts=[text for text, _ in judged],
-        reasons=[reason for _, reason in judged],
-    )
-    return apply(op, source)
+    return apply(op, source_of(texts))
 
 
 @lru_cache(maxsize=1)

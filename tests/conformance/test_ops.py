@@ -70,12 +70,22 @@ def decontaminate() -> Any:
     return Decontaminate((str(rows),), n=3, min_words=3)
 
 
+def embed() -> Any:
+    from raypipe.embed.embed import Embed
+    from tests.embed.tiny_encoders import save
+
+    folder = Path(mkdtemp())
+    save(folder, "bert")
+    return Embed(str(folder), max_chunks=2, token_budget=64)
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ForwardPass": forward_pass,
     "Tokenise": tokenise,
     "Predict": predict,
     "RewriteOp": pieces,
     "Decontaminate": decontaminate,
+    "Embed": embed,
 }
 
 
