@@ -12,7 +12,7 @@ from raypipe import sample
 
 from .open_data import real
 
-N_PIECES, PIECE = 8, 80
+N_PIECES, PIECE = 12, 80
 """Pieces of a document of the sample, and their characters."""
 PROSE = ("catalogue", "encyclopedia", "fiction", "legal_licence")
 """Domains of the sample that are written to be read; the others are for machines and those who mind them."""

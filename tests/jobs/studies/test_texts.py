@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from jobs.studies.debate_w2s_text import N_TRUE, STUDY
 from jobs.studies.open_data import FOLDER
 from jobs.studies.texts import split_groups, texts_of
 
@@ -27,6 +28,14 @@ def test_the_sample_has_both_labels_and_no_text_twice():
     assert len(found.texts) == len(set(found.texts)) == len(found.labels) == 500
     assert 0.3 < found.labels.mean() < 0.7
     assert found.sha256 == texts_of("sample", 500).sha256
+
+
+def test_the_sample_fills_the_parts_that_the_study_on_texts_asks_for():
+    asked = STUDY.settings
+    groups = texts_of("sample", asked["n_rows"]).groups
+    parts = split_groups(groups, (N_TRUE["sample"], asked["n_student"], asked["n_test"]), seed=0)
+    assert len(parts[1]) > 0.95 * asked["n_student"]
+    assert len(parts[2]) > 0.95 * asked["n_test"]
 
 
 def test_comments_are_made_unique(tmp_path, monkeypatch):
