@@ -1,6 +1,7 @@
 """The tune job, in this process and without Ray: a tiny finetune, its space, its best recipe."""
 
 import json
+import math
 import re
 import sys
 import threading
@@ -9,22 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from ray import cloudpickle
 
 from jobs import finetune
 from jobs.parts import settings, tune_run, tune_trial
 from jobs.parts.tune_plan import plan_search
 from jobs.tune import Config, main
-from raypipe.models.presets import config_of, new_model
-from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.runs.space import parse_space
 from raypipe.runs.trials import Trial, TrialFiles, run_trial
 from raypipe.settings.nested import changed
 from raypipe.storage.folder import Folder
-
-COLOURS = ["red", "green", "blue"]
-BASE = {"length": 64, "batch_examples": 4, "micro_batch": 4, "steps": 4, "heldout_every": 2, "heldout_share": 0.2}
+from tests.jobs.searching import write_model, write_rows, write_settings
 
 
 def rate_of(config):
@@ -38,34 +34,19 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    train_tokenizer(["the colour is red green blue " * 3], vocabulary_size=280, folder=folder)
-    vocabulary = open_vocabulary(str(folder))
-    sizes = config_of("tiny", vocabulary_size=vocabulary.size, length=64, end=vocabulary.end)
-    new_model(sizes, seed=0, initialisation="normal").save_pretrained(folder)
-    return str(folder)
+    return write_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
 def search(tmp_path, model):
     """Settings of a grid of two learning rates, and a way to write other files."""
-    rows = [{"prompt": f"{c} {n}: ", "answer": c, "label": c} for n in range(8) for c in COLOURS]
-    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    write(tmp_path, base={}, model=model)
-    write(tmp_path, space={"learning_rate": [1.0e-5, 5.0e-3]})
+    write_rows(tmp_path)
+    write_settings(tmp_path, base={}, model=model)
+    write_settings(tmp_path, space={"learning_rate": [1.0e-5, 5.0e-3]})
     return Config(
         job="finetune", config=str(tmp_path / "base.yaml"), space=str(tmp_path / "space.yaml"), search="grid",
         on="here", output=str(tmp_path / "run"),
     )  # fmt: skip
-
-
-def write(folder: Path, *, base=None, space=None, model=None):
-    if base is not None:
-        given = BASE if model is None else {**BASE, "model": model, "data": [str(folder / "data.jsonl")]}
-        before = yaml.safe_load((folder / "base.yaml").read_text()) if (folder / "base.yaml").exists() else given
-        (folder / "base.yaml").write_text(yaml.safe_dump({**before, **base}))
-    if space is not None:
-        (folder / "space.yaml").write_text(yaml.safe_dump(space))
 
 
 def ended(search):
@@ -92,7 +73,7 @@ def test_a_search_ends_with_a_recipe_that_the_job_accepts(search, tmp_path, caps
 def test_a_finished_search_stands_and_a_larger_grid_runs_only_what_is_new(search, tmp_path, monkeypatch):
     assert main(search) == 0
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run/trials").glob("*/run/run.json")}
-    write(tmp_path, space={"learning_rate": [1.0e-5, 5.0e-3, 1.0e-3]})
+    write_settings(tmp_path, space={"learning_rate": [1.0e-5, 5.0e-3, 1.0e-3]})
     ran, run = [], tune_trial._run
     monkeypatch.setattr(tune_trial, "_run", lambda job, config: ran.append(rate_of(config)) or run(job, config))
     assert main(search) == 0
@@ -104,12 +85,34 @@ def test_other_settings_of_the_job_are_refused_and_restart_runs_all_again(search
     monkeypatch.setattr(tune_trial, "_run", lambda *_: 0)
     monkeypatch.setattr(tune_trial, "metrics_of", lambda stage: {"heldout_loss": 1.0})
     assert main(search) == 0
-    write(tmp_path, base={"steps": 6})
+    write_settings(tmp_path, base={"steps": 6})
     with pytest.raises(ValueError, match=r"steps was 4 and is now 6.*--name NEW.*--restart trials"):
         main(search)
     assert len(ended(search)) == 2
     assert main(replace(search, restart="trials", yes=True)) == 0
     assert {trial["identity"]["steps"] for trial in ended(search)} == {6}
+
+
+def test_what_mattered_is_measured_over_the_trials_and_shown(search, tmp_path, monkeypatch, capsys):
+    """The loss is that of the learning rate, and hardly anything else; what has one value explains nothing."""
+
+    def loss_of(self, given, seed, folder):
+        loss = abs(math.log10(given["learning_rate"]) + 3) + 0.01 * given["weight_decay"]
+        return {"loss": loss, "heldout_loss": loss}
+
+    monkeypatch.setattr(tune_trial.JobTrial, "__call__", loss_of)
+    rates = [1.0e-5, 1.0e-4, 1.0e-3, 1.0e-2]
+    write_settings(tmp_path, space={"weight_decay": [0.0, 0.5], "learning_rate": rates, "lora_rank": [4]})
+    assert main(search) == 0
+    shares = json.loads((tmp_path / "run/trials/search.json").read_text())["importance"]
+    assert next(iter(shares)) == "learning_rate"
+    assert shares["learning_rate"] > 0.95
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares.get("lora_rank", 0.0) == 0
+    assert "What the metric's variance comes from: learning_rate " in capsys.readouterr().out
+    page = (tmp_path / "run/report.html").read_text()
+    shown = page[page.index("Which settings mattered") :]
+    assert shown.index("learning_rate") < shown.index("weight_decay")
 
 
 def test_one_failed_trial_keeps_its_error_and_all_failed_is_status_1(search, monkeypatch, capsys):
@@ -207,7 +210,7 @@ def test_a_trial_in_a_thread_that_its_scheduler_stops_leaves_no_lock_and_goes_on
 def test_what_can_not_be_searched_is_refused_before_anything_is_written(
     search, tmp_path, monkeypatch, space, more, words
 ):
-    write(tmp_path, space=space)
+    write_settings(tmp_path, space=space)
     monkeypatch.setattr(tune_run, "run_trials", lambda *_: pytest.fail("began"))
     with pytest.raises(ValueError, match=words):
         main(replace(search, **more))
