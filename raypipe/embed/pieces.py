@@ -19,7 +19,7 @@ Around = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Pieces:
+class TextPieces:
     """The token ids of one text."""
 
     ids: list[np.ndarray]  # [t_i] int32 each
@@ -42,7 +42,7 @@ class Cutter:
     appends_end: bool = False
     """Whether the tokenizer's end of text stands at the end of each piece, also where it adds none itself."""
 
-    def __call__(self, texts: Sequence[str]) -> list[Pieces]:
+    def __call__(self, texts: Sequence[str]) -> list[TextPieces]:
         """The pieces of each text; none of one that leaves no token of its own.
 
         Raises
@@ -72,7 +72,7 @@ class Cutter:
         tail = sum(1 for _ in takewhile(lambda span: span[0] >= before + size, inner[:head:-1]))
         return added[0] + head, added[1] + tail
 
-    def _pieces(self, ids: np.ndarray, around: Around, end: np.ndarray) -> Pieces:
+    def _pieces(self, ids: np.ndarray, around: Around, end: np.ndarray) -> TextPieces:
         stop = len(ids) - around[1]
         head, body, tail = ids[: around[0]], ids[around[0] : stop], ids[stop:]
         if len(end) and not (len(tail) and tail[-1] == end[0]):
@@ -85,7 +85,7 @@ class Cutter:
             )
         cuts = range(0, len(body), room)
         pieces = [np.concatenate([head, body[at : at + room], tail]) for at in cuts[: self.max_pieces]]
-        return Pieces(pieces, len(head) + len(body) + len(tail), len(cuts) <= self.max_pieces)
+        return TextPieces(pieces, len(head) + len(body) + len(tail), len(cuts) <= self.max_pieces)
 
 
 def _added(mask: Sequence[int]) -> Around:
