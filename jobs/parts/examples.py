@@ -11,7 +11,7 @@ from raypipe.report.escape import terminal_text
 from raypipe.settings.identity import BY_CONTENT
 from raypipe.train.choices.prepare import ChoiceSettings, Prepared, prepare
 from raypipe.train.choices.read import ChoiceColumns, read_questions
-from raypipe.train.data.examples import ExampleColumns, Examples, label_counts, read_examples
+from raypipe.train.data.examples import ExampleColumns, ExampleSets, label_counts, read_examples
 
 from .idle import names_of, refuse_idle
 
@@ -62,7 +62,7 @@ class ExampleSettings:
         if not 0 <= self.heldout_share < 1:
             raise ValueError(f"heldout_share must be in [0, 1), got {self.heldout_share}.")
 
-    def load(self, *, model: str) -> Examples:
+    def load(self, *, model: str) -> ExampleSets:
         """The examples of the files, as this model's tokenizer reads them."""
         assert self.learn != "choices"
         return read_examples(
@@ -88,9 +88,9 @@ class ExampleSettings:
         )
 
 
-def as_examples(choices: Prepared) -> Examples:
+def as_examples(choices: Prepared) -> ExampleSets:
     """What is trained on and validated with; the test isn't among them."""
-    return Examples(choices.train, choices.validation, choices.left_out, [], [], [])
+    return ExampleSets(choices.train, choices.validation, choices.left_out, [], [], [])
 
 
 def digest_of(documents: Sequence[Document]) -> str:
@@ -102,7 +102,7 @@ def digest_of(documents: Sequence[Document]) -> str:
     return digest.hexdigest()
 
 
-def lines_of(examples: Examples) -> list[str]:
+def lines_of(examples: ExampleSets) -> list[str]:
     """For a terminal: what was left out, and which class has which number and how many examples."""
     lines = [terminal_text(line, max_chars=400) for line in examples.left_out.lines()]
     if not examples.labels:

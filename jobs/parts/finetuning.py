@@ -15,7 +15,7 @@ from raypipe.run.training import Training
 from raypipe.settings.identity import BY_CONTENT, RUNNING, counts_as, identity_of
 from raypipe.storage.folder import Folder
 from raypipe.train.choices.prepare import Prepared
-from raypipe.train.data.examples import Examples
+from raypipe.train.data.examples import ExampleSets
 from raypipe.train.data.loader import BatchLayout, DataLoader, ExampleLoader
 from raypipe.train.weights.lora import Lora
 
@@ -94,7 +94,7 @@ class Taking:
         if self.best_by not in (known := ("loss", *FIGURES[learn])):
             raise ValueError(f"best_by must be one of {', '.join(known)} with --learn {learn}, got {self.best_by}.")
 
-    def check_rows(self, examples: Examples) -> None:
+    def check_rows(self, examples: ExampleSets) -> None:
         """Refuse to choose by rows that aren't there, or by a figure that they don't have.
 
         Raises
@@ -149,7 +149,7 @@ class FinetuneSettings:
             idle = [name for name in names_of(Lora) if name != "lora_rank"]
             refuse_idle(self.lora, idle, because="without --lora-rank")
 
-    def identity(self, examples: Examples, choices: Prepared | None) -> dict[str, Any]:
+    def identity(self, examples: ExampleSets, choices: Prepared | None) -> dict[str, Any]:
         """What can change a weight, for the card."""
         found: dict[str, Any] = {
             "model_sha256": open_model(self.model).sha256(),
@@ -166,7 +166,7 @@ class FinetuneSettings:
 
 
 def plan_finetuning(
-    config: FinetuneSettings, folder: Folder, examples: Examples, choices: Prepared | None = None
+    config: FinetuneSettings, folder: Folder, examples: ExampleSets, choices: Prepared | None = None
 ) -> Training:
     """All that workers need; whatever is wrong with the settings or the data ends here."""
     print("\n".join(lines_of(examples)), file=sys.stderr, end="\n" if lines_of(examples) else "")

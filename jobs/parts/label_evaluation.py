@@ -16,7 +16,7 @@ from raypipe.evaluate.errors import compare_errors
 from raypipe.models.weights import load_weights
 from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
-from raypipe.train.data.examples import Examples
+from raypipe.train.data.examples import ExampleSets
 
 from .answering import here, start_device, where_it_trained
 from .choices import EVALUATION, INTERVAL
@@ -32,7 +32,7 @@ class LabelEvaluation:
     """The finetuned model on the held-out rows, beside what word counts and the labels alone can do."""
 
     config: FinetuneSettings
-    examples: Examples
+    examples: ExampleSets
     folder: Folder
     """Of the stage."""
     stopping: threading.Event

@@ -42,7 +42,7 @@ class ExampleColumns:
 
 
 @dataclass
-class Examples:
+class ExampleSets:
     """What was read, and why rows were left out."""
 
     train: list[Document]
@@ -73,7 +73,7 @@ def read_examples(
     length: int,
     heldout_share: float,
     where: str | None = None,
-) -> Examples:
+) -> ExampleSets:
     """All examples, in memory; those that can't be used are counted by reason.
 
     Raises
@@ -102,7 +102,7 @@ def read_examples(
         _check_labels(found, labels, columns.label_column)
     is_heldout = uniform(np.arange(len(found)), 0, 0, "heldout examples") < heldout_share
     train, heldout = ([one for one, out in zip(found, is_heldout, strict=True) if out == held] for held in (0, 1))
-    return Examples(
+    return ExampleSets(
         train=[one.document for one in train],
         heldout=[one.document for one in heldout],
         left_out=left_out,
