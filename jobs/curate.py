@@ -4,20 +4,15 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from raypipe.corpus import Corpus
 from raypipe.report import gather_numbers, terminal, write_report
-from raypipe.run.one_task import on_a_worker
-from raypipe.runs.card import Json, read_card
-from raypipe.runs.life import Life
 from raypipe.sample import SAMPLE
-from raypipe.score.heads.controls import CHARACTERS, run_controls
 from raypipe.select.export.export import Export, export
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
 
 from .parts import settings
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
-from .parts.heads import MAX_TEXTS, some_texts
+from .parts.controls import try_controls
 from .parts.scoring import STAGE, ScoreSettings, score
 from .select_corpus import check_selecting
 
@@ -52,7 +47,11 @@ def main(config: Config) -> int:
                 if written.corpus_format != "none":
                     export(life.run, written)
         with life.at_once():
-            life.note(controls=try_controls(config, corpus, life))
+            stage = life.run / stage_name(STAGE, run)
+            life.note(
+                controls=life.noted("controls")
+                or try_controls(config.scoring, corpus, stage, n=config.controls, seed=selection.seed)
+            )
         life.conclude(why_incomplete(card))
         numbers = gather_numbers(life.run)
         report = write_report(life.run, numbers=numbers)
@@ -60,22 +59,6 @@ def main(config: Config) -> int:
         console.print(terminal.status(life.run), terminal.summary_of(numbers))
         console.print(f"Report: {report.removeprefix('file://')}", soft_wrap=True)
     return life.status
-
-
-def try_controls(config: Config, corpus: Corpus, life: Life) -> list[Json]:
-    """The controls on documents of this corpus; what was tried in this run before isn't tried again."""
-    scoring, before = config.scoring, life.noted("controls") or []
-    if before or not config.controls or "influence" not in scoring.scorers.scorer:
-        return list(before)
-    texts = [text for text in some_texts(corpus, limit=MAX_TEXTS) if len(text) >= CHARACTERS]
-    chosen = texts[:: max(1, len(texts) // config.controls)][: config.controls]
-    if not chosen:
-        return []
-    wanted = scoring.wanted()
-    identity = (read_card(life.run / stage_name(STAGE, config.run)) or {}).get("identity", {})
-    heads = tuple((layer, head) for layer, head in identity.get("heads", []))
-    op = scoring.proxy.op(scoring.scorers.statistics(), heads, have_gpus=wanted.have_gpus, made_with=identity)
-    return on_a_worker(wanted.pool, run_controls, op, chosen, wanted.pool.n_threads, config.selection.seed)
 
 
 if __name__ == "__main__":

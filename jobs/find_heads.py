@@ -7,11 +7,10 @@ from raypipe.models.causal import open_model
 from raypipe.run.cluster import WorkerSettings
 from raypipe.runs.names import checked_stage
 from raypipe.score.proxy import Proxy
-from raypipe.storage.folder import Folder
 
 from .parts import settings
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job
-from .parts.heads import MAX_TEXTS, HeadSearch, detect, lines_of, some_texts
+from .parts.heads import MAX_TEXTS, HeadSearch, detect, lines_of, random_heads, some_texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,20 +64,13 @@ def write_random(config: Config, name: str) -> int:
     ValueError
         If there is no name for them, or what they are to be drawn beside isn't a heads file.
     """
-    from raypipe.score.heads.causal_check import draw_heads
-    from raypipe.score.heads.heads_file import parse_heads
-
     if config.run.name is None:
         raise ValueError("random heads must have a name of their own; give --name, such as random-heads.")
     with life_of(config.run, "find_heads", recipe=config, stages=[]) as life:
-        parent, _, file = str(config.random_of).rpartition("/")
-        record = parse_heads(Folder(parent or ".").read(file), where=str(config.random_of))
-        chosen = [(layer, head) for layer, head in record["chosen"]]
-        (drawn,) = draw_heads(chosen, n_heads=record["model"]["n_heads"], n_draws=1, seed=config.seed)
+        record = random_heads(str(config.random_of), seed=config.seed)
         life.begin(["heads"])
-        random = {"random_of": record["chosen"], "chosen": [list(head) for head in drawn], "causal_check": None}
-        (life.run / "heads").write(name, json.dumps({**record, **random}, indent=1).encode())
-        print(f"{len(drawn)} random heads in {life.run.uri}/heads/{name}: {random['chosen']}")
+        (life.run / "heads").write(name, json.dumps(record, indent=1).encode())
+        print(f"{len(record['chosen'])} random heads in {life.run.uri}/heads/{name}: {record['chosen']}")
     return life.status
 
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from raypipe.select.eligibility import Eligibility
 from raypipe.select.ranking.arms import Weighing
 from raypipe.select.ranking.ranks import Unit
 from raypipe.select.rivals import Selector
-from raypipe.select.rows import Eligibility, Regressor
+from raypipe.select.rows import Regressor
 
 from .pretraining import PretrainSettings
 

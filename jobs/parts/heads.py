@@ -55,6 +55,18 @@ def detect(proxy: Proxy, texts: list[str], *, probing: Probing, seed: int, on_cp
     return {**record, "created": now(), "versions": versions()}
 
 
+def random_heads(where: str, *, seed: int) -> dict[str, Any]:
+    """The record of as many random heads of the same layers as a heads file has, none of them its own."""
+    from raypipe.score.heads.causal_check import draw_heads
+
+    parent, _, file = where.rpartition("/")
+    record = parse_heads(Folder(parent or ".").read(file), where=where)
+    chosen = [(layer, head) for layer, head in record["chosen"]]
+    (drawn,) = draw_heads(chosen, n_heads=record["model"]["n_heads"], n_draws=1, seed=seed)
+    random = {"random_of": record["chosen"], "chosen": [list(head) for head in drawn], "causal_check": None}
+    return {**record, **random}
+
+
 def some_texts(corpus: Corpus, *, limit: int) -> list[str]:
     """The first texts of a corpus, a share from each shard so that every domain is among them."""
     plan = plan_shards(corpus, shard_bytes=1 << 22, part_rows=limit)

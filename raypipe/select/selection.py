@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
+from raypipe.select.eligibility import Eligibility
 from raypipe.select.ranking.arms import Arm, Choosing, Weighing
 from raypipe.select.refuse import refuse_unless_some
-from raypipe.select.rows import REGRESSORS, Eligibility, Regressor
+from raypipe.select.rows import REGRESSORS, Regressor
 from raypipe.settings.identity import counts_as
 from raypipe.settings.nested import built, settings_of
 

@@ -12,7 +12,8 @@ from raypipe import columns
 from raypipe.corpus import Corpus, Shard, read_shard, read_stream
 from raypipe.runs.card import Json
 from raypipe.runs.files import check_file
-from raypipe.select.rows import Eligibility, ahead, score_columns, signed_score
+from raypipe.select.eligibility import Eligibility
+from raypipe.select.rows import ahead, score_columns, signed_score
 from raypipe.storage.folder import Folder
 
 MIX = pa.schema(
