@@ -13,6 +13,7 @@ from raypipe.select.stage import select
 from .parts import settings
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .parts.controls import try_controls
+from .parts.idle import refuse_idle
 from .parts.scoring import STAGE, ScoreSettings, score
 from .select_corpus import check_selecting
 
@@ -36,6 +37,7 @@ def main(config: Config) -> int:
     selection.check()
     written.check()
     config.scoring.check()
+    refuse_idle(config.scoring, ["plan", "price_per_hour"], because="in curate; python -m jobs.score_corpus forecasts")
     check_selecting(selection, written)
     corpus, arms = config.documents.to_corpus(), ["selection", *map(arm_stage, selection.arms)]
     own = [stage_name(STAGE, run), *arms, *([] if written.corpus_format == "none" else [written.stage])]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs import score_corpus, select_corpus, tokenize_corpus
+from jobs import curate, score_corpus, select_corpus, tokenize_corpus
 from jobs.benchmark.chaos_inputs import make_model
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import learnt_size, train_tokenizer
@@ -139,6 +139,13 @@ def record(inputs: Path, *, sha256: str | None = None) -> dict[str, Any]:
 def test_misspelt_heads_are_answered_with_the_nearest(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"heads must be `detect` .* but 'detct' .* the nearest is 'detect'"):
         score(inputs, tmp_path / "run", heads="detct")
+
+
+def test_curate_refuses_to_be_asked_for_a_forecast(inputs: Path, tmp_path: Path) -> None:
+    asked = built(curate.Config, output=str(tmp_path / "run"), model=str(inputs / "model"), plan=True)
+    with pytest.raises(ValueError, match=r"--plan has no effect in curate; python -m jobs\.score_corpus forecasts"):
+        curate.main(asked)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
