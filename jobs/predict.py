@@ -6,15 +6,17 @@ rows: RUN/classes holds label, probability and, where the classifier knows it, f
 
 from dataclasses import asdict, dataclass
 
+from raypipe.classify.methods import MethodName, method_class
 from raypipe.fitting.sample import ColumnSample
 from raypipe.run.cluster import Wanted
 from raypipe.run.inputs import resolve, sizes_of, stages_of
 from raypipe.run.predict import Predict
 from raypipe.run.stage import Annotate
+from raypipe.settings.estimators import made_with
 from raypipe.storage.folder import Folder
 
 from .parts import settings
-from .parts.classifiers import ClassifierName, classifier_of, fit, gathered, read_labels
+from .parts.classifiers import fit, gathered, read_labels
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .parts.idle import refuse_idle
 
@@ -31,8 +33,10 @@ class Config(CorpusSettings, RunSettings):
     """Parquet or JSON file of rows with `id` and `label`: the classifier is fitted on the rows of these ids."""
     fitted: str | None = None
     """Folder of a fitted classifier, such as RUN/classifier of another run, instead of --labels."""
-    classifier: ClassifierName = "nearest-centroid"
+    classifier: MethodName = "nearest-centroid"
     """What is fitted, or lies in --fitted."""
+    set: tuple[str, ...] = ()
+    """NAME=VALUE each: settings of the classifier that is fitted. Repeatable."""
     max_labelled: int = 100_000
     """Rows that the classifier is fitted on, at most, drawn by --seed."""
     seed: int = 0
@@ -47,7 +51,7 @@ def main(config: Config) -> int:
     if (config.labels is None) == (config.fitted is None):
         raise ValueError("give either --labels or --fitted.")
     if config.fitted:
-        refuse_idle(config, ["max_labelled", "seed"], because="with --fitted")
+        refuse_idle(config, ["set", "max_labelled", "seed"], because="with --fitted")
     if config.max_labelled < 1:
         raise ValueError(f"max_labelled must be at least 1, got {config.max_labelled}.")
     with life_of(config, "predict", stages=[stage], has_shards=True) as life:
@@ -56,7 +60,8 @@ def main(config: Config) -> int:
         sizes = sizes_of(life.run, stages[0])
         identity = asdict(sizes) | {name: value for name, value in asdict(corpus).items() if name != "sources"}
         labels = read_labels(config.labels) if config.labels else {}
-        kind = classifier_of(config.classifier)
+        kind = method_class(config.classifier)
+        unfitted = made_with(kind, config.set)
         op = Predict(kind, _folder(config, life.run), config.columns)
         if config.fitted:
             op.identity()  # a folder that holds no such classifier ends here too
@@ -65,7 +70,7 @@ def main(config: Config) -> int:
             asked = ColumnSample(config.columns, config.max_labelled, config.seed, frozenset(labels))
             found = gathered(asked, life, stage_name(LABELLED, config), corpus, sizes, identity)
             print(f"{len(found.X):,} of {len(labels):,} labelled rows are there")
-            fit(kind, found, labels, op.fitted)
+            fit(unfitted, found, labels, op.fitted)
         card = Annotate(
             life.run, stage, op, corpus, Wanted(1, config.max_workers, gpus_per_worker=0.0, cpus_per_worker=1.0), sizes,
             {**op.identity(), **identity}, stopping=life.stopping, is_owner=life.is_owner,

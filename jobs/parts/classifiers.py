@@ -1,12 +1,13 @@
-"""The classifiers that a job may fit, and what they are fitted on: rows of a run that have a label in a file."""
+"""What a classifier is fitted on: rows of a run that have a label in a file."""
 
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 
+from raypipe.contracts.estimator import Estimator
 from raypipe.corpus import Corpus
 from raypipe.corpus.records import read_records
 from raypipe.fitting.sample import ColumnSample
@@ -14,26 +15,6 @@ from raypipe.run.inputs import Sizes, stages_of
 from raypipe.runs.life import Life
 from raypipe.storage.folder import Folder
 from raypipe.train.data.labels import class_name, renamed_truths
-
-if TYPE_CHECKING:
-    from raypipe.classify.logistic_regression import LogisticRegression
-    from raypipe.classify.nearest_centroid import NearestCentroid
-
-    Classifier = NearestCentroid | LogisticRegression
-
-ClassifierName = Literal["nearest-centroid", "logistic-regression"]
-"""The classifiers to choose from; a new one is a word more here and two lines below."""
-
-
-def classifier_of(name: ClassifierName) -> "type[Classifier]":
-    """The class of a name; scikit-learn is loaded."""
-    if name == "nearest-centroid":
-        from raypipe.classify.nearest_centroid import NearestCentroid
-
-        return NearestCentroid
-    from raypipe.classify.logistic_regression import LogisticRegression
-
-    return LogisticRegression
 
 
 def read_labels(uri: str) -> dict[str, str]:
@@ -74,8 +55,8 @@ def gathered(
     )()  # fmt: skip
 
 
-def fit(kind: "type[Classifier]", sample: ColumnSample, labels: Mapping[str, str], folder: Folder) -> None:
-    """Fit a classifier on the rows of a sample, and put it into a folder.
+def fit(estimator: Estimator, sample: ColumnSample, labels: Mapping[str, str], folder: Folder) -> None:
+    """Fit an estimator on the rows of a sample, and put it into a folder.
 
     Raises
     ------
@@ -90,4 +71,4 @@ def fit(kind: "type[Classifier]", sample: ColumnSample, labels: Mapping[str, str
             f"of the {len(labels):,} labelled ids the run must have rows of two labels with these columns, got "
             f"{len(y):,} rows{f', all {str(y[0])!r}' if len(y) else ''}; see that the ids are those of the stage."
         )
-    save_fitted(kind().fit(sample.X, y), folder)
+    save_fitted(estimator.fit(sample.X, y), folder)

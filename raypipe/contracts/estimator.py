@@ -1,12 +1,25 @@
 """What is fitted on a matrix in memory: scikit-learn's contract to the letter, and a state that is stored safely."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 State = dict[str, np.ndarray]
 """What was learned, as arrays of numbers or booleans; names of classes as UTF-8 bytes."""
+
+Taken = Literal["vectors", "counts", "table"]
+"""What X is, as a class says by `takes`; without it, vectors.
+
+vectors: float64 [n, d], dense. counts: how often each of d words stands in a text, float64 [n, d], dense or scipy's
+CSR. table: object [n, d], numbers as floats, categories as texts, None where a cell is empty.
+"""
+
+
+def taken_by(kind: "type[Estimator]") -> Taken:
+    """What an estimator's X is."""
+    found: Taken = getattr(kind, "takes", "vectors")
+    return found
 
 
 class Estimator(Protocol):
@@ -40,4 +53,22 @@ class Estimator(Protocol):
 
     def from_state(self, state: State) -> Self:
         """One of the same settings that has learned this."""
+        ...
+
+
+@runtime_checkable
+class Familiar(Protocol):
+    """Tells rows that are like those it has learned from others."""
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """How familiar each row is: [n, d] -> [n]; higher is more."""
+        ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """Says why a row has its class."""
+
+    def explain(self, X: np.ndarray, names: Sequence[str]) -> list[str]:
+        """A short text for each row [n, d], in terms of the names of its columns [d]."""
         ...

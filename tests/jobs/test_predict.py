@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import predict
-from jobs.parts.classifiers import classifier_of, read_labels
+from jobs.parts.classifiers import read_labels
 from jobs.predict import Config, main
+from raypipe.classify.methods import method_class
 from raypipe.models.fitted import open_fitted
 from raypipe.storage.folder import Folder
 from tests.jobs.committed import commit_vectors
@@ -60,7 +61,7 @@ def stamps(config: Config) -> dict[str, int]:
 
 def check_classes(config: Config) -> list[dict]:
     """Every row has the class that the stored classifier gives its vector."""
-    model = open_fitted(classifier_of(config.classifier), Folder(f"{config.output}/classifier"))
+    model = open_fitted(method_class(config.classifier), Folder(f"{config.output}/classifier"))
     rows = []
     for path in sorted(Path(f"{config.output}/classes").glob("*.parquet")):
         [beside] = [one for one in Path(f"{config.output}/embeddings").glob("*.parquet")
@@ -87,6 +88,8 @@ def check_classes(config: Config) -> list[dict]:
         ({"columns": ("embeddings.emebdding",)}, KeyError, "did you mean 'embeddings.embedding'"),
         ({"columns": ("text",)}, ValueError, "columns are named STAGE.COLUMN, got 'text'"),
         ({"labels": None, "fitted": "x", "max_labelled": 9}, ValueError, "--max-labelled has no effect with --fitted"),
+        ({"set": ("normalize=true",)}, ValueError, "NearestCentroid has no setting 'normalize'; .* is 'normalise'"),
+        ({"labels": None, "fitted": "x", "set": ("normalise=true",)}, ValueError, "--set has no effect with --fitted"),
         ({"max_labelled": 0}, ValueError, "max_labelled must be at least 1, got 0"),
     ],
 )

@@ -1,0 +1,42 @@
+"""The classifiers that jobs offer by name: a new one is a file in this package, its test, and one line here.
+
+What a class must have is `raypipe.contracts.estimator.Estimator`; `tests/conformance/test_estimators.py` holds it to
+that. Its settings are the annotated, keyword-only arguments of `__init__`, which jobs take as `--set NAME=VALUE`
+(`raypipe.settings.estimators`). What else it has, the jobs find and use:
+
+- `takes = "counts"` or `"table"` (a class variable; without it `"vectors"`): what X is, see `contracts.estimator`;
+- `score_samples(X)`: how familiar rows are, higher is more -> column `familiarity`, and AUROC and OSCR for unknowns;
+- `explain(X, names)`: a sentence a row -> column `explanation`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
+
+from raypipe.contracts.estimator import Estimator
+
+METHODS = {
+    "nearest-centroid": "nearest_centroid:NearestCentroid",
+    "logistic-regression": "logistic_regression:LogisticRegression",
+}
+"""Name -> module of this package:class; nothing is imported before it is asked for."""
+
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal[tuple(METHODS)]
+    """The type of a setting that takes one of these names; a command line shows them all."""
+
+
+def method_class(name: str) -> type[Estimator]:
+    """The class of a name; its module is loaded, and with it scikit-learn.
+
+    Raises
+    ------
+    ValueError
+        If there is no method of that name.
+    """
+    if name not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}.")
+    module, _, kind = METHODS[name].partition(":")
+    found: type[Estimator] = getattr(import_module(f"{__package__}.{module}"), kind)
+    return found
