@@ -12,6 +12,8 @@ JOBS = (
     "find_heads",
     "tokenize_corpus",
     "chunk_corpus",
+    "fit_classifier",
+    "classify_corpus",
     "predict",
     "gather",
     "decontaminate",

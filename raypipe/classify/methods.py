@@ -40,3 +40,17 @@ def method_class(name: str) -> type[Estimator]:
     module, _, kind = METHODS[name].partition(":")
     found: type[Estimator] = getattr(import_module(f"{__package__}.{module}"), kind)
     return found
+
+
+def method_of_class(name: str) -> type[Estimator]:
+    """The class of that name, such as a fitted folder gives.
+
+    Raises
+    ------
+    ValueError
+        If none is offered.
+    """
+    for method, where in METHODS.items():
+        if where.partition(":")[2] == name:
+            return method_class(method)
+    raise ValueError(f"a fitted classifier must be one of {', '.join(METHODS)}, got a {name!r}.")

@@ -3,12 +3,14 @@
 Source: A. Dhamija et al., Reducing Network Agnostophobia, NeurIPS 2018, section 4: the correct classification rate of
 the known against the false positive rate of the unknown, over all thresholds of the familiarity; here the area under
 that curve, with straight lines between its points.
+The interval is DeLong's, as of any mean over pairs of a known and an unknown row (Biometrics 44, 1988).
 Cost: O(n log n).
 """
 
 import numpy as np
 
 from raypipe.arrays.ranks import share_below
+from raypipe.evaluate.task_means import Estimate
 
 
 def oscr(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) -> float:
@@ -30,3 +32,13 @@ def oscr(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) -> float:
     if np.isnan(known).any() or np.isnan(unknown).any():
         raise ValueError("a familiarity must be a number, got NaN.")
     return float(share_below(known[is_right], unknown).sum() / len(known))
+
+
+def oscr_estimate(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) -> Estimate:
+    """The area with its normal 95 % interval, cut to [0, 1]; raises as `oscr` does."""
+    area, n, m = oscr(known, is_right, unknown), len(known), len(unknown)
+    of_known = np.where(is_right, share_below(known, unknown), 0.0)
+    of_unknown = (1 - share_below(unknown, known[is_right])) * is_right.mean() if is_right.any() else np.zeros(m)
+    variance = (of_known.var(ddof=1) / n if n > 1 else 0.0) + (of_unknown.var(ddof=1) / m if m > 1 else 0.0)
+    half = 1.959964 * float(np.sqrt(variance))
+    return Estimate(area, max(0.0, area - half), min(1.0, area + half))

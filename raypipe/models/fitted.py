@@ -1,27 +1,46 @@
 """A fitted estimator as a folder: estimator.json (its class and settings) and state.safetensors (what it has learned).
 
-Nothing in the folder is run: whoever opens it says of which class it is.
+Nothing in the folder is run: whoever opens it says of which class it is. How columns of a table become its X may be
+stored with it, under `input`.
 """
 
 import json
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from raypipe.contracts.estimator import Estimator
+from raypipe.contracts.estimator import Estimator, State
 from raypipe.storage.folder import Folder
 
 SETTINGS, STATE = "estimator.json", "state.safetensors"
+OF_INPUT = "input/"
+"""How the names of arrays begin that are not the estimator's own."""
 FORMAT = 1
 E = TypeVar("E", bound=Estimator)
 
 
-def save_fitted(estimator: Estimator, folder: Folder) -> None:
-    """Put a fitted estimator into a folder; its settings, which make it whole, last."""
-    folder.write(STATE, save({name: np.ascontiguousarray(array) for name, array in estimator.state().items()}))
+class Stored(Protocol):
+    """What feeds an estimator, with settings and a state of its own."""
+
+    def about(self) -> dict[str, Any]:
+        """Settings, as JSON."""
+        ...
+
+    def state(self) -> State:
+        """What was learned."""
+        ...
+
+
+def save_fitted(estimator: Estimator, folder: Folder, *, feed: Stored | None = None) -> None:
+    """Put a fitted estimator, and what feeds it, into a folder; its settings, which make it whole, last."""
+    arrays = dict(estimator.state())
     about = {"format": FORMAT, "class": type(estimator).__name__, "settings": dict(estimator.get_params())}
+    if feed is not None:
+        arrays |= {f"{OF_INPUT}{name}": array for name, array in feed.state().items()}
+        about["input"] = feed.about()
+    folder.write(STATE, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
     folder.write(SETTINGS, json.dumps(about, indent=1).encode())
 
 
@@ -60,6 +79,27 @@ def open_fitted(kind: type[E], folder: Folder) -> E:
     if about["class"] != kind.__name__:
         raise ValueError(f"{folder.uri} must hold a {kind.__name__}, got a {about['class']}.")
     try:
-        return kind(**about["settings"]).from_state(load(folder.read(STATE)))
+        arrays = {name: of for name, of in load(folder.read(STATE)).items() if not name.startswith(OF_INPUT)}
+        return kind(**about["settings"]).from_state(arrays)
     except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError(f"{folder.uri} is damaged ({error}); fit the {kind.__name__} again.") from error
+
+
+def read_input(folder: Folder) -> tuple[dict[str, Any], State] | None:
+    """Settings and state of what feeds the estimator of a folder; None if nothing was stored.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no estimator.
+    ValueError
+        If it is damaged.
+    """
+    about = read_settings(folder).get("input")
+    if about is None:
+        return None
+    try:
+        arrays = load(folder.read(STATE))
+    except SafetensorError as error:
+        raise ValueError(f"{folder.uri} is damaged ({error}); fit the estimator again.") from error
+    return dict(about), {name.removeprefix(OF_INPUT): of for name, of in arrays.items() if name.startswith(OF_INPUT)}

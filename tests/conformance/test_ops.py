@@ -55,6 +55,18 @@ def predict() -> Any:
     return Predict(NearestCentroid, folder, ("scores.loss",))
 
 
+def classify() -> Any:
+    from raypipe.classify.nearest_centroid import NearestCentroid
+    from raypipe.fitting.words import WordVectors
+    from raypipe.models.fitted import save_fitted
+    from raypipe.run.classify import Classify
+
+    texts = pa.table({"of": [text for text in TEXTS if text]})
+    feed, folder = WordVectors(("of",), n_dimensions=3).fit(texts), Folder(mkdtemp())
+    save_fitted(NearestCentroid().fit(feed.encode(texts)[0], list("abcab")), folder, feed=feed)
+    return Classify(NearestCentroid, folder, (TEXT,))
+
+
 def pieces() -> Any:
     from raypipe.rewrite.chunks import Chunks
     from raypipe.run.rewrite import RewriteOp
@@ -83,6 +95,7 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "ForwardPass": forward_pass,
     "Tokenise": tokenise,
     "Predict": predict,
+    "Classify": classify,
     "RewriteOp": pieces,
     "Decontaminate": decontaminate,
     "Embed": embed,

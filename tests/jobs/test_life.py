@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from jobs import debate, find_heads
 from jobs.benchmark.chaos_inputs import make_model
-from jobs.parts import ablate_run, ablate_work, choices, debates, studying, tune_run
+from jobs.parts import ablate_run, ablate_work, choices, debates, fitting, studying, tune_run
 from jobs.parts.common import run_job
 from raypipe.classify.nearest_centroid import NearestCentroid
+from raypipe.fitting.words import WordCounts
 from raypipe.models.fitted import save_fitted
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.run import cluster
@@ -57,6 +59,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = {**TRAINED, "data": [f"{folder}/rows.jsonl"], "model": f"{folder}/model", "steps": 2}
     (folder / "base.yaml").write_text(json.dumps(base))
     save_fitted(NearestCentroid().fit(np.eye(4), ["a", "b", "a", "b"]), Folder(f"{folder}/fitted"))
+    words = WordCounts(("text",)).fit(pa.table({"text": TEXTS}))
+    X, _ = words.encode(pa.table({"text": TEXTS}))
+    classes = NearestCentroid().fit(X.toarray(), np.arange(len(TEXTS)) % 2)
+    save_fitted(classes, Folder(f"{folder}/of_words"), feed=words)
     (folder / "space.yaml").write_text(json.dumps({"learning_rate": [0.01, 0.1]}))
     return folder
 
@@ -100,6 +106,11 @@ def answered(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 def evaluated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Models are evaluated by `work`."""
     monkeypatch.setattr("jobs.parts.evaluation.measure.measure", lambda _, model, *__: work(model.stopping))
+
+
+def classified(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Classifiers are cross-validated by `work`."""
+    monkeypatch.setattr(fitting, "evaluate", lambda *_: work(None))
 
 
 def studied(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
@@ -152,6 +163,11 @@ CASES = [
     Case(
         "predict", annotated,
         {"corpus": SCORED["corpus"], "columns": ("embeddings.embedding",), "fitted": "{inputs}/fitted"}, "classes",
+    ),
+    Case("fit_classifier", classified, {"rows": ("{inputs}/rows.jsonl",)}, "classifier"),
+    Case(
+        "classify_corpus", annotated,
+        {"corpus": SCORED["corpus"], "fitted": "{inputs}/of_words", "shard_bytes": 400}, "classes",
     ),
     Case("gather", gathered, {"corpus": SCORED["corpus"], "columns": ("embeddings.number",)}, "quantiles"),
     Case(

@@ -1,0 +1,91 @@
+"""Classify a corpus: python -m jobs.classify_corpus --corpus DATA --output RUN [--fitted FOLDER].
+
+Takes a classifier that fit_classifier has fitted over a corpus. RUN/classes holds, beside each row, label and
+probability, and where the classifier has them familiarity (higher is more; low is novel) and explanation;
+`select_corpus --where` can use them.
+"""
+
+from dataclasses import asdict, dataclass
+
+from raypipe.classify.methods import method_of_class
+from raypipe.columns import TEXT
+from raypipe.corpus import plan_shards
+from raypipe.models.fitted import read_input, read_settings
+from raypipe.run.classify import Classify
+from raypipe.run.cluster import Wanted
+from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
+from raypipe.run.stage import Annotate
+from raypipe.storage.folder import Folder
+
+from .parts import settings
+from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .parts.idle import refuse_idle
+
+STAGE, CLASSIFIER = "classes", "classifier"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(CorpusSettings, RunSettings):
+    """Settings of classify_corpus."""
+
+    fitted: str | None = None
+    """Folder of the fitted classifier; None: RUN/classifier."""
+    columns: tuple[str, ...] = ()
+    """What stands for the columns that it was fitted on, in their order: STAGE.COLUMN each, or text. Left out: the
+    corpus's text for a classifier of texts, else columns of the same names. Repeatable."""
+    shard_bytes: int = 64 << 20
+    """Bytes of text a shard, where no stage is read."""
+    part_rows: int = 100_000
+    """Rows of a part of a compressed stream or a JSON array, where no stage is read."""
+    max_workers: int | None = None
+    """Processes that classify; None: as many as fill the machines."""
+
+
+def main(config: Config) -> int:
+    """Classify what isn't classified yet; status 1 if a shard had to be set aside."""
+    stage = stage_name(STAGE, config)
+    folder = Folder(config.fitted or f"{config.output}/{CLASSIFIER}")
+    op = Classify(method_of_class(read_settings(folder)["class"]), folder, config.columns or _columns_of(folder))
+    identity = op.identity()  # a folder that holds no such classifier ends here
+    of_stages = tuple(name for name in op.columns if name != TEXT)
+    stages = stages_of(of_stages)
+    with life_of(config, "classify_corpus", stages=[stage], has_shards=True) as life:
+        corpus, sizes = config.to_corpus(), Sizes(config.shard_bytes, config.part_rows)
+        if stages:
+            refuse_idle(config, ["shard_bytes", "part_rows"], because="beside a stage, which is cut already")
+            resolve(life.run, op.columns, stages=stages)  # wrong names end here, before any worker
+            sizes = sizes_of(life.run, stages[0])
+        else:
+            plan_shards(corpus, **asdict(sizes))  # and wrong paths here
+        identity |= asdict(sizes) | {name: value for name, value in asdict(corpus).items() if name != "sources"}
+        life.begin()
+        card = Annotate(
+            life.run, stage, op, corpus, Wanted(1, config.max_workers, gpus_per_worker=0.0, cpus_per_worker=1.0), sizes,
+            identity, stopping=life.stopping, is_owner=life.is_owner, retry_failed=config.retry == "failed",
+            stages=stages, redo=True,
+        )()  # fmt: skip
+        counts = card["counts"]
+        print(f"{counts['scored']:,} of {counts['rows']:,} rows have a class in {life.run.uri}/{stage}")
+        life.conclude(why_incomplete(card))
+    return life.status
+
+
+def _columns_of(folder: Folder) -> tuple[str, ...]:
+    """Columns of the corpus or of stages that are named as those that a classifier was fitted on.
+
+    Raises
+    ------
+    ValueError
+        If there can be none.
+    """
+    about, _ = read_input(folder) or ({"name": "columns", "columns": ()}, {})
+    if about["name"] in ("words", "counts"):
+        return (TEXT,)
+    if not about["columns"] or any("." not in name for name in about["columns"]):
+        said = ", ".join(about["columns"]) or "columns that its folder doesn't name"
+        raise ValueError(f"the classifier was fitted on {said}; say which columns of stages stand for them: --columns.")
+    return tuple(about["columns"])
+
+
+if __name__ == "__main__":
+    run_job(lambda: main(settings.parse(Config)))

@@ -1,0 +1,50 @@
+"""Fit a classifier on labelled rows: python -m jobs.fit_classifier --rows R.jsonl --method M --output RUN.
+
+One column of texts is read as words; columns of numbers, categories and vectors are read as they are (--columns);
+STAGE.COLUMN are columns of the run's stages, for rows with an id. The method is cross-validated beside logistic
+regression, nearest centroid and the majority, then fitted on all rows: RUN/classifier holds estimator.json,
+state.safetensors and evaluation.json, and `classify_corpus` takes it over a corpus.
+"""
+
+from dataclasses import dataclass
+
+from raypipe.classify.methods import MethodName, method_class
+from raypipe.runs.stage import at_work
+from raypipe.settings.estimators import made_with
+
+from .parts import fitting, settings
+from .parts.common import RunSettings, life_of, run_job, stage_name
+
+STAGE = "classifier"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(fitting.FitSettings, RunSettings):
+    """Settings of fit_classifier."""
+
+    method: MethodName = "logistic-regression"
+    """What is fitted."""
+    set: tuple[str, ...] = ()
+    """NAME=VALUE each: settings of the method. Repeatable."""
+
+
+def main(config: Config) -> int:
+    """Cross-validate and fit; a second start does both again."""
+    stage = stage_name(STAGE, config)
+    estimator = made_with(method_class(config.method), config.set)
+    fitting.check(config)
+    with life_of(config, "fit_classifier", stages=[stage]) as life:
+        life.begin()
+        folder, card = life.run / stage, {"stage": stage, "kind": "classifier"}
+        rows = fitting.read_rows(config, estimator, life)
+        with at_work(folder, {**card, "identity": rows.identity}) as own, life.at_once():
+            found = fitting.evaluate(config.method, estimator, rows, config)
+            fitting.fit_and_save(estimator, rows, found, folder)
+            own["counts"] = {"rows": len(rows.y), "unknown": len(rows.unknown), "left_out": rows.left_out}
+        print("\n".join(fitting.lines_of(found)))
+        print(f"Classifier: {folder.uri}")
+    return life.status
+
+
+if __name__ == "__main__":
+    run_job(lambda: main(settings.parse(Config)))

@@ -1,0 +1,202 @@
+"""A classifier from labelled rows to a fitted folder: what it is fitted on, its cross-validation, what is stored."""
+
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raypipe.contracts.estimator import Estimator, taken_by
+from raypipe.fitting.inputs import Input, input_for
+from raypipe.fitting.sample import ColumnSample
+from raypipe.models.fitted import save_fitted
+from raypipe.report.escape import terminal_text
+from raypipe.runs.life import Life
+from raypipe.storage.folder import Folder
+
+from .classifiers import gathered, read_labels
+from .common import CorpusSettings
+from .idle import names_of, refuse_idle
+from .labelled import Rows, read_labelled
+
+LABELLED, EVALUATION = "labelled", "evaluation.json"
+RIVALS = ("logistic-regression", "nearest-centroid")
+MAJORITY = "majority"
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings(CorpusSettings):
+    """What a classifier is fitted and judged on."""
+
+    corpus: tuple[str, ...] = ()
+    """Only with columns of stages: the corpus that they were made of, as `score_corpus` takes it."""
+    rows: tuple[str, ...]
+    """Parquet or JSON files of labelled rows. Repeatable."""
+    label_column: str = "label"
+    """Of the class; rows without one are passed over."""
+    columns: tuple[str, ...] = ("text",)
+    """What is learned from: one column of texts; columns of numbers, categories or vectors; or STAGE.COLUMN of the run,
+    one of vectors or several of numbers, for rows with `id` and `label`. Repeatable."""
+    unknown: str | None = None
+    """A label that is no class: its rows are not learned, and must be told from the others by familiarity."""
+    folds: int = 5
+    """Of the cross-validation."""
+    dimensions: int = 256
+    """Of the vectors that texts become, at most."""
+    seed: int = 0
+    """Of the folds and the resamples."""
+
+
+@dataclass(frozen=True)
+class FittingRows:
+    """Rows that can be used, and how they become X."""
+
+    known: pa.Table
+    unknown: pa.Table
+    y: np.ndarray
+    """[n] int, of the known rows."""
+    classes: list[str]
+    columns: tuple[str, ...]
+    feed: Input
+    """Fitted on the known rows."""
+    left_out: dict[str, int]
+    identity: Json
+
+
+def check(config: FitSettings) -> None:
+    """Refuse settings that would have no effect, before anything is written.
+
+    Raises
+    ------
+    ValueError
+        With the setting.
+    """
+    of_stages = [name for name in config.columns if _is_of_stage(name)]
+    if of_stages and len(of_stages) < len(config.columns):
+        raise ValueError(f"columns must be of the rows or of stages, not of both, got {', '.join(config.columns)}.")
+    if of_stages and not config.corpus:
+        raise ValueError(f"columns of stages need --corpus, which the stages were made of; got {of_stages[0]!r}.")
+    if not of_stages:
+        refuse_idle(config, names_of(CorpusSettings), because="without columns of stages")
+    if config.dimensions < 1:
+        raise ValueError(f"dimensions must be at least 1, got {config.dimensions}.")
+
+
+def _is_of_stage(name: str) -> bool:
+    return "." in name
+
+
+def read_rows(config: FitSettings, estimator: Estimator, life: Life) -> FittingRows:
+    """The labelled rows, of their files or of the run's stages.
+
+    Raises
+    ------
+    ValueError
+        If there aren't two classes, or no row of the unknown one.
+    """
+    found = _of_stages(config, life) if _is_of_stage(config.columns[0]) else _of_files(config)
+    is_unknown = np.array([label == config.unknown for label in found.labels], bool)
+    if config.unknown is not None and not is_unknown.any():
+        raise ValueError(f"unknown must be a label of the rows, got {config.unknown!r}; they have {found.classes}.")
+    columns = tuple(found.table.column_names)
+    feed = input_for(taken_by(type(estimator)), found.table, columns, n_dimensions=config.dimensions)
+    feed.fit(found.table.filter(pa.array(~is_unknown)))
+    reasons = np.array([reason or "" for reason in feed.encode(found.table)[1]], str)
+    usable, left_out = reasons == "", found.left_out + Counter(reasons[reasons != ""].tolist())
+    labels = np.array(found.labels, object)[usable & ~is_unknown]
+    classes = [name for name in found.classes if name in set(labels)]
+    if len(classes) < 2:
+        raise ValueError(f"there must be rows of two classes that can be used, got {len(labels):,} of {classes}.")
+    y = np.array([classes.index(label) for label in labels])
+    _warn(y, classes)
+    known, unknown = (found.table.filter(pa.array(usable & kind)) for kind in (~is_unknown, is_unknown))
+    return FittingRows(known, unknown, y, classes, columns, feed, dict(left_out), _identity(config, found))
+
+
+def _of_files(config: FitSettings) -> Rows:
+    return read_labelled(config.rows, label_column=config.label_column, columns=config.columns)
+
+
+def _of_stages(config: FitSettings, life: Life) -> Rows:
+    """Columns of stages, gathered on workers for the ids that have a label."""
+    from raypipe.run.inputs import resolve, sizes_of, stages_of
+
+    if len(config.rows) > 1 or config.label_column != "label":
+        raise ValueError("with columns of stages, rows must be one file with `id` and `label`.")
+    stages, labels, corpus = stages_of(config.columns), read_labels(config.rows[0]), config.to_corpus()
+    resolve(life.run, config.columns, stages=stages)
+    sizes = sizes_of(life.run, stages[0])
+    identity = asdict(sizes) | {name: value for name, value in asdict(corpus).items() if name != "sources"}
+    asked = ColumnSample(config.columns, len(labels), config.seed, frozenset(labels))
+    sample = gathered(asked, life, LABELLED, corpus, sizes, identity)
+    left_out = Counter({"not among the rows of the stages": len(labels) - len(sample.X)})
+    if len(config.columns) == 1:
+        table = pa.table({config.columns[0]: pa.array(list(sample.X), pa.list_(pa.float64()))})
+    elif sample.X.shape[1] == len(config.columns):
+        table = pa.table(dict(zip(config.columns, sample.X.T, strict=True)))
+    else:
+        raise ValueError(f"columns of stages must be one of vectors or several of numbers, got {config.columns}.")
+    return Rows(table, [labels[name] for name in sample.row_ids], +left_out)
+
+
+def _warn(y: np.ndarray, classes: list[str]) -> None:
+    """Of classes that are right in no fold."""
+    alone = [classes[at] for at in np.flatnonzero(np.bincount(y, minlength=len(classes)) == 1)]
+    if alone:
+        print(
+            f"warning: {len(alone)} classes have one row, and so are never right in cross-validation: "
+            f"{terminal_text(', '.join(alone[:5]))}",
+            file=sys.stderr,
+        )
+
+
+def _identity(config: FitSettings, found: Rows) -> Json:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, found.table.schema) as writer:
+        writer.write_table(found.table)
+    rows = sha256(sink.getvalue().to_pybytes() + json.dumps(found.labels).encode()).hexdigest()
+    return {"rows_sha256": rows, "columns": list(config.columns), "unknown": config.unknown, "folds": config.folds}
+
+
+def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSettings) -> Json:
+    """Cross-validation of a method beside its rivals and the majority, with intervals."""
+    from raypipe.classify.methods import method_class
+    from raypipe.evaluate.classifiers import compare_classifiers
+    from raypipe.evaluate.cross_validation import Labelled, cross_validated, folds_of, majority_answers
+
+    labelled = Labelled(rows.known, rows.y, rows.unknown)
+    folds = folds_of(labelled, n_folds=config.folds, seed=config.seed)
+    contenders = {method: estimator, **{name: method_class(name)() for name in RIVALS if name != method}}
+    answers = {}
+    for name, one in contenders.items():
+        feed = input_for(taken_by(type(one)), rows.known, rows.columns, n_dimensions=config.dimensions)
+        answers[name] = cross_validated(one, feed, labelled, folds)
+    answers[MAJORITY] = majority_answers(labelled, folds)
+    found = compare_classifiers(answers, rows.y, rows.classes, ours=method, seed=config.seed)
+    return {**found, "folds": config.folds, "seed": config.seed, "left_out": rows.left_out}
+
+
+def fit_and_save(estimator: Estimator, rows: FittingRows, found: Json, folder: Folder) -> None:
+    """Fit on all rows; the fitted folder with what feeds it, and what the cross-validation has found."""
+    X, _ = rows.feed.encode(rows.known)
+    fitted = estimator.fit(X, np.array(rows.classes)[rows.y])
+    folder.write(EVALUATION, json.dumps(found, indent=1).encode())
+    save_fitted(fitted, folder, feed=rows.feed)
+
+
+def lines_of(found: Json) -> list[str]:
+    """The measures of each contender, for the terminal."""
+    measures = [name for name in ("accuracy", "balanced_accuracy", "calibration_error", "auroc", "oscr")
+                if name in found["contenders"][found["ours"]]]  # fmt: skip
+    lines = [f"{found['n']:,} rows in {found['folds']} folds, {found['n_unknown']:,} of no class; 95 % intervals"]
+    for name, of in found["contenders"].items():
+        said = [f"{one.replace('_', ' ')} {of[one]['mean']:.3f} ({of[one]['low']:.3f} to {of[one]['high']:.3f})"
+                for one in measures]  # fmt: skip
+        lines.append(f"{name}: {', '.join(said)}")
+    lines += [f"left out: {n:,} rows, {terminal_text(why)}" for why, n in found["left_out"].items()]
+    return lines

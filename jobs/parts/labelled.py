@@ -1,0 +1,95 @@
+"""Labelled rows of files as a table: columns of texts, numbers, categories or vectors, and a class for each row."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from raypipe.corpus.records import read_records
+from raypipe.train.data.labels import class_name, in_order, renamed_truths
+
+UNLABELLED = "no label"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What was read."""
+
+    table: pa.Table
+    labels: list[str]
+    """One name for each class, however it is written."""
+    left_out: Counter
+    """Why rows of the files aren't there, and how many."""
+
+    @property
+    def classes(self) -> list[str]:
+        """Each once: in the order of numbers, or of the alphabet."""
+        return in_order(self.labels)
+
+
+def read_labelled(uris: Sequence[str], *, label_column: str, columns: Sequence[str]) -> Rows:
+    """The rows of Parquet or JSON files that have a label, with these columns.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    KeyError
+        If no row has a column or a label.
+    ValueError
+        If a column is of several kinds, or of none that can be used.
+    """
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    labels: list[str] = []
+    left_out: Counter = Counter()
+    seen: set[str] = set()
+    for record in read_records(tuple(uris)):
+        if record.reason is not None:
+            left_out[record.reason] += 1
+            continue
+        seen |= record.values.keys()
+        if (label := class_name(record.values.get(label_column))) is None:
+            left_out[UNLABELLED] += 1
+            continue
+        labels.append(label)
+        for name in columns:
+            values[name].append(record.values.get(name))
+    if missing := [name for name in (label_column, *columns) if name not in seen]:
+        raise KeyError(f"no row of {', '.join(uris)} has a column {missing[0]!r}; they have {', '.join(sorted(seen))}.")
+    truths = renamed_truths(labels)
+    table = pa.table({name: column_of(name, of) for name, of in values.items()})
+    return Rows(table, [truths.get(label, label) for label in labels], left_out)
+
+
+def column_of(name: str, values: list[Any]) -> pa.Array:
+    """Python's values as a column of numbers, of vectors, or else of strings; null where a value is missing.
+
+    Raises
+    ------
+    ValueError
+        If some are lists and others aren't, or one is an object.
+    """
+    there = [value for value in values if value is not None]
+    kinds = {_kind(value) for value in there}
+    if kinds <= {"number"} and kinds:
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    if kinds == {"vector"}:
+        try:
+            return pa.array(values, pa.list_(pa.float64()))
+        except (pa.ArrowException, TypeError) as error:
+            raise ValueError(f"column {name!r} must have lists of numbers, {error}.") from error
+    if kinds & {"vector", "object"}:
+        raise ValueError(
+            f"column {name!r} must be of numbers, texts or vectors alone, got {', '.join(sorted(kinds))}s."
+        )
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool | int | float):
+        return "number"
+    if isinstance(value, dict):
+        return "object"
+    return "vector" if hasattr(value, "__len__") and not isinstance(value, str | bytes) else "text"

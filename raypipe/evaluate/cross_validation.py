@@ -1,0 +1,109 @@
+"""Out-of-fold answers of a classifier: every row is answered for by a fit that hasn't seen it, nor its input's fit.
+
+Source: stratified k-fold cross-validation (R. Kohavi, IJCAI 1995), by scikit-learn. Rows of an unknown class are spread
+over the folds, are never learned from, and are met by one fold's fit each, so that familiarities of known and unknown
+rows come from the same fits.
+Cost: k fits of the input and of the estimator.
+"""
+
+import warnings
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold
+
+from raypipe.contracts.estimator import Estimator
+from raypipe.evaluate.baselines import majority
+from raypipe.evaluate.classifiers import Answers
+from raypipe.fitting.inputs import Input
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows with their classes, and rows of no class that is to be learned."""
+
+    known: pa.Table
+    y: np.ndarray
+    """[n] int, from 0 on."""
+    unknown: pa.Table
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Places of rows."""
+
+    train: np.ndarray
+    test: np.ndarray
+    unknown: np.ndarray
+
+
+def folds_of(rows: Labelled, *, n_folds: int, seed: int) -> list[Fold]:
+    """The folds, the same for every contender.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two folds, no class has a row for each, or a fold leaves one class to learn.
+    """
+    largest = int(np.bincount(rows.y).max(initial=0))
+    if n_folds < 2 or largest < n_folds:
+        raise ValueError(f"folds must be from 2 to the rows of the largest class, which has {largest}, got {n_folds}.")
+    of_unknown = np.random.default_rng(seed).permutation(len(rows.unknown)) % n_folds
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of rare classes, which whoever has their names speaks of
+        cut = list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows.y, rows.y))
+    if any(len(np.unique(rows.y[train])) < 2 for train, _ in cut):
+        raise ValueError("each fold must leave rows of two classes to learn from; give more rows of the rare classes.")
+    return [Fold(train, test, np.flatnonzero(of_unknown == at)) for at, (train, test) in enumerate(cut)]
+
+
+def cross_validated(estimator: Estimator, feed: Input, rows: Labelled, folds: list[Fold]) -> Answers:
+    """What fits of an estimator and of what feeds it, neither fitted yet, say of the rows that they haven't seen."""
+    return _gathered(rows, folds, _of_folds(estimator, feed, rows, folds))
+
+
+def _of_folds(estimator: Estimator, feed: Input, rows: Labelled, folds: list[Fold]) -> Iterator[Answers]:
+    for fold in folds:
+        own = deepcopy(feed).fit(rows.known.take(fold.train))
+        X, _ = own.encode(rows.known.take(fold.train))
+        fitted: Estimator = clone(estimator).fit(X, rows.y[fold.train])
+        test, _ = own.encode(rows.known.take(fold.test))
+        beyond, _ = own.encode(rows.unknown.take(fold.unknown))
+        yield Answers(
+            np.asarray(fitted.predict(test), int),
+            fitted.predict_proba(test).max(axis=1),
+            familiarity(fitted, test),
+            familiarity(fitted, beyond) if len(fold.unknown) else np.empty(0),
+        )
+
+
+def familiarity(fitted: Estimator, X: np.ndarray) -> np.ndarray:
+    """The estimator's `score_samples`; without it, the probability of the likeliest class: [n, d] -> [n]."""
+    if hasattr(fitted, "score_samples"):
+        return np.asarray(fitted.score_samples(X), np.float64)
+    return np.asarray(fitted.predict_proba(X).max(axis=1), np.float64)
+
+
+def majority_answers(rows: Labelled, folds: list[Fold]) -> Answers:
+    """The commonest class of each fold's other rows, with its share; every row is as familiar as the next."""
+
+    def of_fold(fold: Fold) -> Answers:
+        commonest, n = majority(rows.y[fold.train], len(fold.test)), len(fold.test)
+        share = float((rows.y[fold.train] == commonest[0]).mean())
+        return Answers(commonest, np.full(n, share), np.zeros(n), np.zeros(len(fold.unknown)))
+
+    return _gathered(rows, folds, map(of_fold, folds))
+
+
+def _gathered(rows: Labelled, folds: list[Fold], answers: Iterator[Answers]) -> Answers:
+    """The folds' answers, in the order of the rows."""
+    n, u = len(rows.y), len(rows.unknown)
+    found = Answers(np.empty(n, int), np.empty(n), np.empty(n), np.empty(u))
+    for fold, one in zip(folds, answers, strict=True):
+        found.label[fold.test], found.probability[fold.test] = one.label, one.probability
+        found.familiarity[fold.test], found.of_unknown[fold.unknown] = one.familiarity, one.of_unknown
+    return found

@@ -1,0 +1,108 @@
+"""From columns of a table to an estimator's X, learned on the labelled rows and stored beside what it feeds.
+
+Three ways in a closed table: words of a text as vectors, words as counts, columns of numbers, vectors and categories.
+What an Input has learned goes into the fitted folder with the estimator, so that a corpus is read as the labelled rows
+were.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+
+from raypipe.contracts.estimator import State, Taken
+
+Json = dict[str, Any]
+INPUTS = {
+    "words": "words:WordVectors",
+    "counts": "words:WordCounts",
+    "columns": "table:ColumnVectors",
+    "cells": "table:Cells",
+}
+"""Name -> module of this package:class."""
+
+
+class Input(Protocol):
+    """Learns from a table of labelled rows how columns become X; what it has learned ends in `_`."""
+
+    name: ClassVar[str]
+    columns: tuple[str, ...]
+    """What it reads, in order."""
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Of the columns of X [d]."""
+        ...
+
+    def fit(self, table: pa.Table) -> Self:
+        """Learn from rows.
+
+        Raises
+        ------
+        ValueError
+            If nothing can be made of them.
+        """
+        ...
+
+    def encode(self, table: pa.Table) -> tuple[np.ndarray, list[str | None]]:
+        """X [n, d], and for each row the reason why it can't be used."""
+        ...
+
+    def about(self) -> Json:
+        """Settings, as JSON."""
+        ...
+
+    def state(self) -> State:
+        """What was learned."""
+        ...
+
+    def from_state(self, state: State) -> Self:
+        """One of the same settings that has learned this."""
+        ...
+
+
+def input_for(takes: Taken, table: pa.Table, columns: tuple[str, ...], *, n_dimensions: int) -> Input:
+    """How these columns of labelled rows feed an estimator of vectors, counts or tables; not fitted yet.
+
+    One column of texts is read as words, unless the estimator takes tables; any other columns as they are.
+
+    Raises
+    ------
+    KeyError
+        If a column isn't there.
+    ValueError
+        If they are nothing that the estimator takes.
+    """
+    if missing := [name for name in columns if name not in table.column_names]:
+        raise KeyError(f"the labelled rows have no column {missing[0]!r}; they have {', '.join(table.column_names)}.")
+    is_text = len(columns) == 1 and pa.types.is_string(table.schema.field(columns[0]).type)
+    if takes == "counts" and not is_text:
+        raise ValueError(f"a method of word counts must have one column of texts, got {', '.join(columns)}.")
+    if takes == "counts":
+        return _kind("counts")(columns)
+    if is_text and takes == "vectors":
+        return _kind("words")(columns, n_dimensions=n_dimensions)
+    return _kind("cells" if takes == "table" else "columns")(columns)
+
+
+def open_input(about: Json, state: State) -> Input:
+    """The Input that `about()` and `state()` tell of.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    settings = dict(about)
+    made = _kind(settings.pop("name", ""))(tuple(settings.pop("columns", ())), **settings)
+    return made.from_state(state)
+
+
+def _kind(name: str) -> Callable[..., Input]:
+    if name not in INPUTS:
+        raise ValueError(f"an input must be one of {', '.join(INPUTS)}, got {name!r}.")
+    module, _, kind = INPUTS[name].partition(":")
+    found: Callable[..., Input] = getattr(import_module(f"{__package__}.{module}"), kind)
+    return found

@@ -1,0 +1,171 @@
+"""fit_classifier and classify_corpus: labelled rows of any kind to a folder, a folder over a corpus."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs import classify_corpus, fit_classifier
+from jobs.parts.labelled import read_labelled
+from raypipe.classify.methods import method_class
+from raypipe.models.fitted import open_fitted
+from raypipe.storage.folder import Folder
+from tests.jobs.committed import commit_vectors
+from tests.run.in_process import use_this_process
+
+KINDS = ("apples and more apples", "pears by the tree", "plums in a bowl")
+NAMES = ("apple", "pear", "plum")
+
+
+def text_of(row: int) -> str:
+    return f"row{row} has {KINDS[row % 3]} of{row % 5}"
+
+
+def write_rows(path: Path, *, n: int = 45, unknown: int = 9) -> str:
+    rows = [{"id": f"n{row}", "text": text_of(row), "label": NAMES[row % 3]} for row in range(n)]
+    rows += [{"id": f"u{row}", "text": f"the king{row} is dead{row}", "label": "oos"} for row in range(unknown)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"id": "x", "text": "no label"}]))
+    return str(path)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> fit_classifier.Config:
+    rows = write_rows(tmp_path / "rows.jsonl")
+    return fit_classifier.Config(
+        rows=(rows,), output=f"{tmp_path}/run", unknown="oos", method="nearest-centroid", dimensions=3
+    )
+
+
+def evaluation(config: fit_classifier.Config) -> dict:
+    return json.loads(Path(f"{config.output}/classifier/evaluation.json").read_text())
+
+
+def test_texts_are_fitted_judged_beside_rivals_and_taken_over_a_corpus(config, tmp_path, monkeypatch, capsys):
+    use_this_process(monkeypatch)
+    assert fit_classifier.main(config) == 0
+    found = evaluation(config)
+    assert list(found["contenders"]) == ["nearest-centroid", "logistic-regression", "majority"]
+    assert (found["n"], found["n_unknown"], found["left_out"]) == (45, 9, {"no label": 1})
+    assert found["contenders"]["nearest-centroid"]["accuracy"]["mean"] == 1
+    assert found["contenders"]["nearest-centroid"]["auroc"]["mean"] > 0.9
+    assert found["contenders"]["majority"]["auroc"]["mean"] == 0.5
+    assert found["nearest-centroid minus"]["majority"]["accuracy"]["shown"]
+    assert set(found["contenders"]["nearest-centroid"]["recall"]) == set(NAMES)
+    said = capsys.readouterr().out
+    assert "45 rows in 5 folds, 9 of no class" in said
+    assert "nearest-centroid: accuracy 1.000 (0.921 to 1.000), balanced accuracy" in said
+    assert sorted(path.name for path in Path(f"{config.output}/classifier").iterdir()) == [
+        "card.json", "estimator.json", "evaluation.json", "state.safetensors",
+    ]  # fmt: skip
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in [text_of(100), "", text_of(101)]))
+    asked = classify_corpus.Config(corpus=(str(corpus),), output=config.output)
+    assert classify_corpus.main(asked) == 0
+    [path] = Path(f"{config.output}/classes").glob("*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    assert [row["label"] for row in rows] == [NAMES[100 % 3], None, NAMES[101 % 3]]
+    assert rows[0]["familiarity"] is not None
+    assert "explanation" not in rows[0]
+    assert "2 of 3 rows have a class" in capsys.readouterr().out
+    before = path.stat().st_mtime_ns
+    assert classify_corpus.main(asked) == 0
+    assert path.stat().st_mtime_ns == before
+
+
+def test_mixed_tables_and_given_vectors_are_learned_from(config, tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 60)
+    table = pa.table({
+        "colour": [("red", "blue")[one] if rng.random() < 0.9 else None for one in y], "size": rng.normal(y, 1.0),
+        "label": y, "vector": list(rng.normal(3 * y[:, None], 1, (60, 3))), "same": [1.0] * 60,
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "rows.parquet")
+    for columns in (("colour", "size", "same"), ("vector",)):
+        own = replace(
+            config, rows=(f"{tmp_path}/rows.parquet",), columns=columns, unknown=None, method="logistic-regression",
+            set=("C=0.5",),
+        )  # fmt: skip
+        assert fit_classifier.main(own) == 0
+        assert evaluation(own)["contenders"]["logistic-regression"]["accuracy"]["mean"] > 0.85
+        fitted = open_fitted(method_class("logistic-regression"), Folder(f"{own.output}/classifier"))
+        assert fitted.get_params()["C"] == 0.5
+    with pytest.raises(ValueError, match="fitted on vector; say which columns of stages stand for them: --columns"):
+        classify_corpus.main(classify_corpus.Config(corpus=(f"{tmp_path}/rows.parquet",), output=config.output))
+
+
+def test_columns_of_stages_are_learned_from_and_classified(config, tmp_path, monkeypatch):
+    use_this_process(monkeypatch)
+    corpus = write_rows(tmp_path / "corpus.jsonl", unknown=0)
+    commit_vectors(corpus, config.output, id_column="id")
+    own = replace(config, corpus=(corpus,), id_column="id", columns=("embeddings.embedding",), unknown=None)
+    assert fit_classifier.main(own) == 0
+    assert evaluation(own)["n"] == 45
+    assert classify_corpus.main(classify_corpus.Config(corpus=(corpus,), id_column="id", output=own.output)) == 0
+    rows = [row for path in sorted(Path(f"{own.output}/classes").glob("*.parquet"))
+            for row in pq.read_table(path).to_pylist()]  # fmt: skip
+    assert len(rows) == 46
+    right = np.mean([row["label"] == NAMES[at % 3] for at, row in enumerate(rows[:45])])
+    assert right == pytest.approx(evaluation(own)["contenders"]["nearest-centroid"]["accuracy"]["mean"], abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"set": ("normalize=true",)}, ValueError, "NearestCentroid has no setting 'normalize'"),
+        ({"columns": ("txt",)}, KeyError, "has a column 'txt'; they have id, label, text"),
+        ({"label_column": "class"}, KeyError, "has a column 'class'"),
+        ({"unknown": "none"}, ValueError, "unknown must be a label of the rows, got 'none'"),
+        ({"folds": 1}, ValueError, "folds must be from 2 to the rows of the largest class, which has 15, got 1"),
+        ({"columns": ("embeddings.v", "text")}, ValueError, "of the rows or of stages, not of both"),
+        ({"columns": ("embeddings.v",)}, ValueError, "columns of stages need --corpus"),
+        ({"corpus": ("c",)}, ValueError, "--corpus has no effect without columns of stages"),
+        ({"rows": ("nowhere.jsonl",)}, FileNotFoundError, "nowhere.jsonl"),
+        ({"dimensions": 0}, ValueError, "dimensions must be at least 1, got 0"),
+    ],
+)
+def test_wrong_settings_are_refused(config, changes, error, said):
+    with pytest.raises(error, match=said):
+        fit_classifier.main(replace(config, **changes))
+    assert not Path(f"{config.output}/classifier/estimator.json").exists()
+
+
+def lines(path: Path, rows: list[dict]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_one_class_is_refused_and_a_class_of_one_row_is_warned_of(config, tmp_path, capsys):
+    rows = [{"text": f"word{at} and", "label": "a"} for at in range(6)]
+    with pytest.raises(ValueError, match=r"must be rows of two classes that can be used, got 6 of \['a'\]"):
+        fit_classifier.main(replace(config, rows=(lines(tmp_path / "r.jsonl", rows),), unknown=None))
+    rows.append({"text": "other words", "label": "b"})
+    with pytest.raises(ValueError, match="each fold must leave rows of two classes"):
+        fit_classifier.main(replace(config, rows=(lines(tmp_path / "r.jsonl", rows),), unknown=None))
+    rows += [{"text": f"more{at} of it", "label": "c"} for at in range(6)]
+    assert fit_classifier.main(replace(config, rows=(lines(tmp_path / "r.jsonl", rows),), unknown=None)) == 0
+    assert "1 classes have one row, and so are never right in cross-validation: b" in capsys.readouterr().err
+
+
+def test_labels_and_columns_of_mixed_types_have_one_name_or_are_refused(tmp_path):
+    rows = [{"v": 1, "label": 1}, {"v": "x", "label": "1.0"}, {"v": None, "label": True}, {"v": 2.5, "label": 0}]
+    found = read_labelled([lines(tmp_path / "a.jsonl", rows)], label_column="label", columns=["v"])
+    assert found.labels == ["1", "1", "1", "0"]
+    assert found.table["v"].to_pylist() == ["1", "x", None, "2.5"]
+    for value, said in ([1.0, [2.0]], "vectors"), ([{"a": 1}], "objects"), ([["a"], [1.0]], "lists of numbers"):
+        rows = [{"v": one, "label": "a"} for one in value]
+        with pytest.raises(ValueError, match=said):
+            read_labelled([lines(tmp_path / "b.jsonl", rows)], label_column="label", columns=["v"])
+
+
+def test_rows_that_are_not_whole_are_left_out_and_counted(config, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [{"x": float(rng.normal(at % 2 * 9)), "label": at % 2} for at in range(20)]
+    rows += [{"x": None, "label": 0}, {"x": float("nan"), "label": 1}]
+    path = lines(tmp_path / "r.jsonl", rows)
+    assert fit_classifier.main(replace(config, rows=(path,), columns=("x",), unknown=None)) == 0
+    left_out = evaluation(config)["left_out"]
+    assert left_out == {"no vector": 1, "a vector with numbers that aren't finite": 1}

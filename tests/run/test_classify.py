@@ -1,0 +1,87 @@
+"""A fitted classifier as an Op: what it was fitted on, it is fed with."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from raypipe.classify.logistic_regression import LogisticRegression
+from raypipe.classify.nearest_centroid import NearestCentroid
+from raypipe.contracts.parts import apply
+from raypipe.fitting.table import ColumnVectors
+from raypipe.fitting.words import WordCounts, WordVectors
+from raypipe.models.fitted import open_fitted, save_fitted
+from raypipe.run.classify import Classify
+from raypipe.storage.folder import Folder
+
+TEXTS = ["apples and plums", "pears", "wine and beer", "beer", "plums and pears", "red wine"]
+Y = np.array(["fruit", "fruit", "drink", "drink", "fruit", "drink"])
+
+
+class Explaining(NearestCentroid):
+    """Counts words, and says which."""
+
+    takes = "counts"
+
+    def fit(self, X, y):
+        return super().fit(X.toarray(), y)
+
+    def _distances(self, X):
+        return super()._distances(X.toarray())
+
+    def explain(self, X, names):
+        return [", ".join(names[at] for at in row.nonzero()[1]) for row in X]
+
+
+def through(op: Classify, table: pa.Table) -> pa.Table:
+    op.setup(n_threads=1)
+    return apply(op, table.append_column("reason", pa.nulls(len(table), pa.string())))
+
+
+def test_texts_have_the_classes_that_the_estimator_gives_their_vectors(tmp_path: Path) -> None:
+    table, folder = pa.table({"text": TEXTS}), Folder(str(tmp_path))
+    feed = WordVectors(("words",), n_dimensions=4).fit(table.rename_columns(["words"]))
+    X = feed.encode(table.rename_columns(["words"]))[0]
+    save_fitted(LogisticRegression().fit(X, Y), folder, feed=feed)
+    found = through(Classify(LogisticRegression, folder, ("text",)), table)
+    model = open_fitted(LogisticRegression, folder)
+    assert found["label"].to_pylist() == model.predict(X).tolist()
+    np.testing.assert_allclose(found["probability"].to_numpy(), model.predict_proba(X).max(axis=1), rtol=1e-6)
+
+
+def test_an_explanation_is_in_words_of_the_text(tmp_path: Path) -> None:
+    table, folder = pa.table({"text": TEXTS}), Folder(str(tmp_path))
+    feed = WordCounts(("text",)).fit(table)
+    save_fitted(Explaining().fit(feed.encode(table)[0], Y), folder, feed=feed)
+    op = Classify(Explaining, folder, ("text",))
+    found = through(op, pa.table({"text": ["red beer", "cherry", None]}))
+    assert op.adds.names == ["label", "probability", "familiarity", "explanation"]
+    assert found["explanation"].to_pylist() == ["beer, red", "", None]
+    assert found["label"].to_pylist()[0] == "drink"
+    assert found["reason"].to_pylist() == [None, None, "no text"]
+
+
+def test_columns_of_a_stage_stand_for_those_of_the_labelled_rows(tmp_path: Path) -> None:
+    folder, table = Folder(str(tmp_path)), pa.table({"size": [1.0, 2.0, 9.0, 8.0]})
+    feed = ColumnVectors(("size",)).fit(table)
+    save_fitted(NearestCentroid().fit(feed.encode(table)[0], ["s", "s", "l", "l"]), folder, feed=feed)
+    found = through(Classify(NearestCentroid, folder, ("stage.n",)), pa.table({"stage.n": [0.0, None, 10.0]}))
+    assert found["label"].to_pylist() == ["s", None, "l"]
+    assert found["reason"].to_pylist() == [None, "no vector", None]
+
+
+def test_a_folder_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    folder, table = Folder(str(tmp_path)), pa.table({"size": [1.0, 2.0]})
+    feed = ColumnVectors(("size",)).fit(table)
+    save_fitted(NearestCentroid().fit(feed.encode(table)[0], ["s", "l"]), folder, feed=feed)
+    before = Classify(NearestCentroid, folder, ("a.b",)).identity()
+    with pytest.raises(ValueError, match=r"must stand for the 1 that .* fitted on \(size\), got a.b, a.c"):
+        Classify(NearestCentroid, folder, ("a.b", "a.c")).identity()
+    with pytest.raises(ValueError, match="must hold a LogisticRegression, got a NearestCentroid"):
+        Classify(LogisticRegression, folder, ("a.b",)).identity()
+    save_fitted(NearestCentroid().fit(np.array([[0.0], [3.0]]), ["s", "l"]), folder, feed=feed)
+    assert Classify(NearestCentroid, folder, ("a.b",)).identity() != before
+    save_fitted(NearestCentroid().fit(np.array([[0.0], [3.0]]), ["s", "l"]), folder)
+    with pytest.raises(ValueError, match="doesn't say how columns become its input; fit it by fit_classifier"):
+        Classify(NearestCentroid, folder, ("a.b",)).identity()
