@@ -17,6 +17,7 @@ from raypipe.contracts.estimator import Estimator
 METHODS = {
     "nearest-centroid": "nearest_centroid:NearestCentroid",
     "logistic-regression": "logistic_regression:LogisticRegression",
+    "open-set": "open_set:OpenSetHead",
 }
 """Name -> module of this package:class; nothing is imported before it is asked for."""
 

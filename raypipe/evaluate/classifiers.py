@@ -17,7 +17,7 @@ import numpy as np
 from raypipe.arrays.bootstrap import drawn_counts
 from raypipe.arrays.intervals import wilson_interval
 from raypipe.evaluate.auroc import auroc
-from raypipe.evaluate.oscr import oscr_estimate
+from raypipe.evaluate.oscr import familiarity_threshold, oscr_estimate
 from raypipe.evaluate.task_means import Estimate, estimate
 
 Json = dict[str, Any]
@@ -113,6 +113,9 @@ def _as_json(answers: Answers, point: np.ndarray, resampled: np.ndarray, y: np.n
         area = auroc(scores, np.arange(len(scores)) < len(y))
         found["auroc"] = asdict(Estimate(area.auroc, *area.interval()))
         found["oscr"] = asdict(oscr_estimate(answers.familiarity, is_right, answers.of_unknown))
+        threshold = familiarity_threshold(answers.familiarity)
+        passed = _recall(answers.of_unknown >= threshold)
+        found["threshold"] = {"familiarity": threshold, "known_kept": 0.95, "unknown_kept": passed}
     return found
 
 

@@ -42,3 +42,16 @@ def oscr_estimate(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) 
     variance = (of_known.var(ddof=1) / n if n > 1 else 0.0) + (of_unknown.var(ddof=1) / m if m > 1 else 0.0)
     half = 1.959964 * float(np.sqrt(variance))
     return Estimate(area, max(0.0, area - half), min(1.0, area + half))
+
+
+def familiarity_threshold(known: np.ndarray, *, keep: float = 0.95) -> float:
+    """The familiarity that at least the share `keep` of known rows [n], which weren't learned from, reaches.
+
+    Raises
+    ------
+    ValueError
+        If there is no row, or keep isn't in (0, 1].
+    """
+    if not len(known) or not 0 < keep <= 1:
+        raise ValueError(f"keep must be in (0, 1], of at least one known row, got {keep} of {len(known)}.")
+    return float(np.sort(known)[int(np.floor((1 - keep) * len(known) + 1e-9))])
