@@ -2,8 +2,9 @@
 
 Classes are drawn as known or unknown by the seed; heads of several qualities are trained on known rows alone, and every
 choice, the threshold too, rests on known rows. Digits are pixels, the sample's documents and clinc150's questions are
-words (TF-IDF brought to few axes by known training rows); clinc150's unknown rows are its own out-of-scope ones, its
-`near` ones are of the intents that were withheld (of no claim). Bars are the dossier's (section f), whose splits of digits are not used.
+words (TF-IDF brought to few axes by known training rows). clinc150's unknown rows are those that it has out of scope;
+its `near` ones, of no claim, are of the intents that were withheld. Bars are the dossier's (section f), whose splits of
+digits are not used.
 """
 
 import json

@@ -18,6 +18,8 @@ METHODS = {
     "nearest-centroid": "nearest_centroid:NearestCentroid",
     "logistic-regression": "logistic_regression:LogisticRegression",
     "open-set": "open_set:OpenSetHead",
+    "pooled-naive-bayes": "pooled_naive_bayes:PooledNaiveBayes",
+    "singular-kernel": "singular_kernel:SingularKernel",
 }
 """Name -> module of this package:class; nothing is imported before it is asked for."""
 
