@@ -41,9 +41,9 @@ def optimal_dual(dimension: int) -> Dual:
     if dimension < 1:
         raise ValueError(f"dimension must be at least 1, got {dimension}.")
     if dimension == 1:
-        return lambda t: (t**7 + t) / 2
+        return lambda t: (1 + (t * t) * (t * t) * (t * t)) * t / 2  # t^7; powers of arrays are slow
     s = 2.0 ** (-dimension / 2)
-    return lambda t: s * t**3 + (1 - 2 * s) * t**2 + s * t
+    return lambda t: t * (s + t * (1 - 2 * s + s * t))
 
 
 def deep_kernel(t: np.ndarray, dual: Dual, *, depth: int) -> np.ndarray:
@@ -147,7 +147,7 @@ class SingularKernel(ClassifierMixin, BaseEstimator):
         return found
 
     def _log_weights(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        """Logarithms of the weights [c, n], chunk by chunk; 0 for a row that is the same, and -inf for all others then."""
+        """Logarithms of the weights [c, n] of a chunk: where a row is the same, 0, and -inf for all others."""
         check_is_fitted(self)
         for r in _distances(self._scaled(validate_data(self, X, dtype=np.float64, reset=False)), self.rows_):
             same = r < SAME
