@@ -1,8 +1,8 @@
 """Classify a corpus: python -m jobs.classify_corpus --corpus DATA --output RUN [--fitted FOLDER].
 
 Takes a classifier that fit_classifier has fitted over a corpus. RUN/classes holds, beside each row, label and
-probability, and where the classifier has them familiarity (higher is more; low is novel) and explanation;
-`select_corpus --where` can use them.
+probability, and where the classifier has them familiarity (higher is more; low is novel) and explanation. With --keep
+rows of other labels are skipped rows, and `select_corpus --leave-out classes` selects none of them.
 """
 
 from dataclasses import asdict, dataclass
@@ -33,6 +33,10 @@ class Config(CorpusSettings, RunSettings):
     columns: tuple[str, ...] = ()
     """What stands for the columns that it was fitted on, in their order: STAGE.COLUMN each, or text. Left out: the
     corpus's text for a classifier of texts, else columns of the same names. Repeatable."""
+    keep: tuple[str, ...] = ()
+    """Labels whose rows come through; the others are skipped rows, with their label as the reason. Repeatable."""
+    min_familiarity: float | None = None
+    """Less familiar rows are skipped rows too; fit_classifier says which threshold keeps 95 % of known rows."""
     shard_bytes: int = 64 << 20
     """Bytes of text a shard, where no stage is read."""
     part_rows: int = 100_000
@@ -45,7 +49,10 @@ def main(config: Config) -> int:
     """Classify what isn't classified yet; status 1 if a shard had to be set aside."""
     stage = stage_name(STAGE, config)
     folder = Folder(config.fitted or f"{config.output}/{CLASSIFIER}")
-    op = Classify(method_of_class(read_settings(folder)["class"]), folder, config.columns or _columns_of(folder))
+    op = Classify(
+        method_of_class(read_settings(folder)["class"]), folder, config.columns or _columns_of(folder), config.keep,
+        config.min_familiarity,
+    )  # fmt: skip
     identity = op.identity()  # a folder that holds no such classifier ends here
     of_stages = tuple(name for name in op.columns if name != TEXT)
     stages = stages_of(of_stages)

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import REASON
-from raypipe.contracts.estimator import Estimator
+from raypipe.contracts.estimator import Estimator, Explains, Familiar
 from raypipe.contracts.op import ROWS
 from raypipe.fitting.inputs import Input, open_input
 from raypipe.models.fitted import open_fitted, read_input, read_settings
@@ -17,6 +17,8 @@ from raypipe.runs.card import Json
 from raypipe.storage.folder import Folder
 
 BATCH_ROWS = 1024
+CLASSIFIED, UNFAMILIAR = "classified as ", "unfamiliar"
+"""Reasons of rows that aren't to come through; the first is followed by the label."""
 
 
 @dataclass
@@ -28,6 +30,11 @@ class Classify:
     fitted: Folder
     columns: tuple[str, ...]
     """What stands for the columns that it was fitted on, in their order: `text`, or `stage.column` each."""
+
+    keep: tuple[str, ...] = ()
+    """Labels whose rows come through; the others are skipped rows. (): all."""
+    min_familiarity: float | None = None
+    """Less familiar rows are skipped rows too."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = ROWS
@@ -53,9 +60,14 @@ class Classify:
         Raises
         ------
         FileNotFoundError, ValueError
-            If the folder holds no estimator of this class with an input of as many columns.
+            If the folder holds no estimator of this class with an input of as many columns, or one that doesn't know
+            the labels to keep or has no familiarity to be above.
         """
-        open_fitted(self.estimator, self.fitted)
+        labels = [str(label) for label in open_fitted(self.estimator, self.fitted).classes_]  # type: ignore[attr-defined]
+        if unknown := [label for label in self.keep if label not in labels]:
+            raise ValueError(f"keep must be labels of the classifier, got {unknown[0]!r}; it has {', '.join(labels)}.")
+        if self.min_familiarity is not None and "familiarity" not in self.adds.names:
+            raise ValueError(f"min_familiarity needs a classifier that knows it, got a {self.estimator.__name__}.")
         feed = self._open_input()
         if len(feed.columns) != len(self.columns):
             raise ValueError(
@@ -105,13 +117,22 @@ class Classify:
         assert self._model is not None
         assert self._feed is not None
         X, reasons = self._feed.encode(batch.select(list(self.columns)).rename_columns(list(self._feed.columns)))
-        found = {
+        found: dict[str, Any] = {
             "label": [str(label) for label in self._model.predict(X)],
             "probability": self._model.predict_proba(X).max(axis=1),
         }
-        if "familiarity" in self.adds.names:
-            found["familiarity"] = self._model.score_samples(X)  # type: ignore[attr-defined]
-        if "explanation" in self.adds.names:
-            found["explanation"] = self._model.explain(X, self._feed.feature_names)  # type: ignore[attr-defined]
+        if isinstance(self._model, Familiar):
+            found["familiarity"] = self._model.score_samples(X)
+        if isinstance(self._model, Explains):
+            found["explanation"] = self._model.explain(X, self._feed.feature_names)
+        reasons = [reason or self._why_not(found, at) for at, reason in enumerate(reasons)]
         columns = [pa.array(found[one.name]).cast(one.type) for one in self.adds]
         return pa.table([*columns, pa.array(reasons, pa.string())], names=[*self.adds.names, REASON])
+
+    def _why_not(self, found: dict[str, Any], at: int) -> str | None:
+        """Why a row isn't to come through; None if it is."""
+        if self.keep and found["label"][at] not in self.keep:
+            return f"{CLASSIFIED}{found['label'][at]}"
+        if self.min_familiarity is not None and found["familiarity"][at] < self.min_familiarity:
+            return UNFAMILIAR
+        return None

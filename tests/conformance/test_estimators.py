@@ -97,6 +97,31 @@ def merges_to_the_whole(kind: Any) -> None:
         np.testing.assert_allclose(first.predict_proba(X), whole, rtol=1e-9)
 
 
+def takes_constant_columns_and_rare_classes(kind: Any) -> None:
+    """A column that never varies leaves probabilities that are numbers; so does a class of one row, or is refused."""
+    flat = np.column_stack([X, np.full(120, 7.0)])
+    assert np.isfinite(made(kind).fit(flat, Y).predict_proba(flat)).all()
+    try:
+        fitted = made(kind).fit(X, np.where(np.arange(120) == 0, 3, Y))
+    except ValueError:
+        return
+    found = fitted.predict_proba(X)
+    assert found.shape == (120, 4)
+    assert np.isfinite(found).all()
+
+
+def says_a_number_and_a_text_a_row_where_it_promises(kind: Any) -> None:
+    fitted = made(kind).fit(X, Y)
+    if hasattr(kind, "score_samples"):
+        found = fitted.score_samples(X[:7])
+        assert found.shape == (7,)
+        assert np.isfinite(found).all()
+    if hasattr(kind, "explain"):
+        said = fitted.explain(X[:7], ["a", "b", "c", "d"])
+        assert len(said) == 7
+        assert all(isinstance(one, str) for one in said)
+
+
 def has_a_card_at_the_head_of_its_file(kind: Any) -> None:
     assert "\nSource: " in head_of(kind)
     assert "\nCost: " in head_of(kind)
@@ -110,6 +135,8 @@ CHECKS = [
     gives_probabilities,
     knows_the_edges,
     merges_to_the_whole,
+    takes_constant_columns_and_rare_classes,
+    says_a_number_and_a_text_a_row_where_it_promises,
     has_a_card_at_the_head_of_its_file,
 ]
 
@@ -174,6 +201,22 @@ class TakesNaN(ClassifierMixin, BaseEstimator):
         return np.ones(len(X), int)
 
 
+class Divides(NearestCentroid):
+    def predict_proba(self, X):
+        with np.errstate(invalid="ignore"):
+            return super().predict_proba(X) * (np.ptp(X, axis=0) / np.ptp(X, axis=0)).sum()
+
+
+class SaysOneNumber(NearestCentroid):
+    def score_samples(self, X):
+        return super().score_samples(X).mean()
+
+
+class ExplainsNothing(NearestCentroid):
+    def explain(self, X, names):
+        return []
+
+
 class MergesNothing(NearestCentroid):
     def merge(self, other):
         return self
@@ -189,6 +232,9 @@ class MergesNothing(NearestCentroid):
         (Draws, gives_the_same_for_the_same_seed),
         (AddsUpToTwo, gives_probabilities),
         (MergesNothing, merges_to_the_whole),
+        (Divides, takes_constant_columns_and_rare_classes),
+        (SaysOneNumber, says_a_number_and_a_text_a_row_where_it_promises),
+        (ExplainsNothing, says_a_number_and_a_text_a_row_where_it_promises),
         (Draws, has_a_card_at_the_head_of_its_file),
     ],
 )

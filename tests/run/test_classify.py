@@ -85,3 +85,18 @@ def test_a_folder_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     save_fitted(NearestCentroid().fit(np.array([[0.0], [3.0]]), ["s", "l"]), folder)
     with pytest.raises(ValueError, match="doesn't say how columns become its input; fit it by fit_classifier"):
         Classify(NearestCentroid, folder, ("a.b",)).identity()
+
+
+def test_rows_of_other_labels_and_unfamiliar_ones_are_skipped_with_the_reason(tmp_path: Path) -> None:
+    folder, table = Folder(str(tmp_path)), pa.table({"size": [1.0, 2.0, 9.0, 8.0]})
+    feed = ColumnVectors(("size",)).fit(table)
+    save_fitted(NearestCentroid().fit(feed.encode(table)[0], ["s", "s", "l", "l"]), folder, feed=feed)
+    asked = pa.table({"a.n": [1.5, 9.0, 99.0, -50.0]})
+    found = through(Classify(NearestCentroid, folder, ("a.n",), keep=("s",), min_familiarity=-10.0), asked)
+    assert found["label"].to_pylist() == ["s", None, None, None]
+    assert found["reason"].to_pylist() == [None, "classified as l", "classified as l", "unfamiliar"]
+    with pytest.raises(ValueError, match="keep must be labels of the classifier, got 'm'; it has l, s"):
+        Classify(NearestCentroid, folder, ("a.n",), keep=("m",)).identity()
+    save_fitted(LogisticRegression().fit(feed.encode(table)[0], ["s", "s", "l", "l"]), folder, feed=feed)
+    with pytest.raises(ValueError, match="min_familiarity needs a classifier that knows it, got a LogisticRegression"):
+        Classify(LogisticRegression, folder, ("a.n",), min_familiarity=0.0).identity()
