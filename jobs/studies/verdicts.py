@@ -45,7 +45,9 @@ def verdicts(study: Study, results: Sequence[Result]) -> list[Outcome]:
         If a claim speaks of a metric that no trial of its arm gave.
     """
     values = values_of(results)
-    given = {arm: {name for one in of.values() for name in one} for (arm, _), of in values.items()}
+    given: dict[str, set[str]] = {}
+    for (arm, _), of in values.items():
+        given.setdefault(arm, set()).update(name for one in of.values() for name in one)
     for claim in study.claims:
         asked = [(claim.of, claim.metric), (claim.over, claim.over_metric or claim.metric)]
         for arm, metric in [*asked, *([(claim.of, claim.share_of)] if claim.share_of else [])]:
