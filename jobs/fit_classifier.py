@@ -31,7 +31,7 @@ class Config(fitting.FitSettings, RunSettings):
 def main(config: Config) -> int:
     """Cross-validate and fit; a second start does both again."""
     stage = stage_name(STAGE, config)
-    estimator = made_with(method_class(config.method), config.set)
+    estimator = fitting.seeded(made_with(method_class(config.method), config.set), config.seed)
     fitting.check(config)
     with life_of(config, "fit_classifier", stages=[stage]) as life:
         life.begin()

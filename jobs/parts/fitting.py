@@ -49,7 +49,7 @@ class FitSettings(CorpusSettings):
     dimensions: int = 256
     """Of the vectors that texts become, at most."""
     seed: int = 0
-    """Of the folds and the resamples."""
+    """Of the folds, the resamples, and of a method that draws, unless --set random_state gives another."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,14 @@ class FittingRows:
     """Fitted on the known rows."""
     left_out: dict[str, int]
     identity: Json
+
+
+def seeded(estimator: Estimator, seed: int) -> Estimator:
+    """The estimator with this seed, where it draws and was given none."""
+    settings = estimator.get_params()
+    if "random_state" in settings and settings["random_state"] is None:
+        return type(estimator)(**{**settings, "random_state": seed})
+    return estimator
 
 
 def check(config: FitSettings) -> None:

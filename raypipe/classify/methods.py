@@ -20,6 +20,11 @@ METHODS = {
     "open-set": "open_set:OpenSetHead",
     "pooled-naive-bayes": "pooled_naive_bayes:PooledNaiveBayes",
     "singular-kernel": "singular_kernel:SingularKernel",
+    "rbf-prototypes": "rbf_prototypes:RBFPrototypes",
+    "teen": "teen:TEEN",
+    "smote": "smote:SMOTE",
+    "rcal": "rcal:RCAL",
+    "loki": "loki:Loki",
 }
 """Name -> module of this package:class; nothing is imported before it is asked for."""
 

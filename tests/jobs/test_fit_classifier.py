@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import classify_corpus, fit_classifier
+from jobs.parts.fitting import seeded
 from jobs.parts.labelled import read_labelled
 from raypipe.classify.methods import method_class
 from raypipe.models.fitted import open_fitted
@@ -131,6 +132,13 @@ def test_wrong_settings_are_refused(config, changes, error, said):
     with pytest.raises(error, match=said):
         fit_classifier.main(replace(config, **changes))
     assert not Path(f"{config.output}/classifier/estimator.json").exists()
+
+
+def test_a_method_that_draws_has_the_job_s_seed_unless_it_was_given_one() -> None:
+    rcal, centroid = method_class("rcal"), method_class("nearest-centroid")
+    assert seeded(rcal(), 3).get_params()["random_state"] == 3
+    assert seeded(rcal(random_state=5), 3).get_params()["random_state"] == 5
+    assert seeded(centroid(), 3).get_params() == centroid().get_params()
 
 
 def lines(path: Path, rows: list[dict]) -> str:
