@@ -21,7 +21,7 @@ from raypipe.storage.folder import Folder
 from .classifiers import gathered, read_labels
 from .common import CorpusSettings
 from .idle import names_of, refuse_idle
-from .labelled import Rows, read_labelled
+from .labelled import LabelledRows, read_labelled
 
 LABELLED, EVALUATION = "labelled", "evaluation.json"
 RIVALS = ("logistic-regression", "nearest-centroid")
@@ -126,11 +126,11 @@ def read_rows(config: FitSettings, estimator: Estimator, life: Life) -> FittingR
     return FittingRows(known, unknown, y, classes, columns, feed, dict(left_out), _identity(config, found))
 
 
-def _of_files(config: FitSettings) -> Rows:
+def _of_files(config: FitSettings) -> LabelledRows:
     return read_labelled(config.rows, label_column=config.label_column, columns=config.columns)
 
 
-def _of_stages(config: FitSettings, life: Life) -> Rows:
+def _of_stages(config: FitSettings, life: Life) -> LabelledRows:
     """Columns of stages, gathered on workers for the ids that have a label."""
     from raypipe.run.inputs import resolve, sizes_of, stages_of
 
@@ -149,7 +149,7 @@ def _of_stages(config: FitSettings, life: Life) -> Rows:
         table = pa.table(dict(zip(config.columns, sample.X.T, strict=True)))
     else:
         raise ValueError(f"columns of stages must be one of vectors or several of numbers, got {config.columns}.")
-    return Rows(table, [labels[name] for name in sample.row_ids], +left_out)
+    return LabelledRows(table, [labels[name] for name in sample.row_ids], +left_out)
 
 
 def _warn(y: np.ndarray, classes: list[str]) -> None:
@@ -163,7 +163,7 @@ def _warn(y: np.ndarray, classes: list[str]) -> None:
         )
 
 
-def _identity(config: FitSettings, found: Rows) -> Json:
+def _identity(config: FitSettings, found: LabelledRows) -> Json:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, found.table.schema) as writer:
         writer.write_table(found.table)
@@ -175,9 +175,9 @@ def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSe
     """Cross-validation of a method beside its rivals and the majority, with intervals."""
     from raypipe.classify.methods import method_class
     from raypipe.evaluate.classifiers import compare_classifiers
-    from raypipe.evaluate.cross_validation import Labelled, cross_validated, folds_of, majority_answers
+    from raypipe.evaluate.cross_validation import KnownRows, cross_validated, folds_of, majority_answers
 
-    labelled = Labelled(rows.known, rows.y, rows.unknown)
+    labelled = KnownRows(rows.known, rows.y, rows.unknown)
     folds = folds_of(labelled, n_folds=config.folds, seed=config.seed)
     contenders = {method: estimator, **{name: method_class(name)() for name in RIVALS if name != method}}
     answers = {}

@@ -14,7 +14,7 @@ UNLABELLED = "no label"
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledRows:
     """What was read."""
 
     table: pa.Table
@@ -29,7 +29,7 @@ class Rows:
         return in_order(self.labels)
 
 
-def read_labelled(uris: Sequence[str], *, label_column: str, columns: Sequence[str]) -> Rows:
+def read_labelled(uris: Sequence[str], *, label_column: str, columns: Sequence[str]) -> LabelledRows:
     """The rows of Parquet or JSON files that have a label, with these columns.
 
     Raises
@@ -60,7 +60,7 @@ def read_labelled(uris: Sequence[str], *, label_column: str, columns: Sequence[s
         raise KeyError(f"no row of {', '.join(uris)} has a column {missing[0]!r}; they have {', '.join(sorted(seen))}.")
     truths = renamed_truths(labels)
     table = pa.table({name: column_of(name, of) for name, of in values.items()})
-    return Rows(table, [truths.get(label, label) for label in labels], left_out)
+    return LabelledRows(table, [truths.get(label, label) for label in labels], left_out)
 
 
 def column_of(name: str, values: list[Any]) -> pa.Array:

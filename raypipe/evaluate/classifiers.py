@@ -1,10 +1,11 @@
 """Classifiers on the same rows: accuracy, balanced accuracy, recall of each class, calibration, and unknown rows.
 
-Calibration is the expected calibration error over 15 bins of equal width of the likeliest class's probability (C. Guo
-et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3). Unknown rows, of no class that was learned,
-are told by familiarity: AUROC and OSCR. Intervals are the percentile bootstrap's, rows drawn together for all
-contenders (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3), Wilson's for shares that
-no resample would change, DeLong's for the areas.
+Unknown rows, of no class that was learned, are told by familiarity: AUROC and OSCR. Intervals are the percentile
+bootstrap's, rows drawn together for all contenders, Wilson's for shares that no resample would change, DeLong's for the
+areas.
+Source: C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3 (expected calibration error, over
+15 bins of equal width of the likeliest class's probability); B. Efron and R. Tibshirani, An Introduction to the
+Bootstrap, 1993, section 13.3.
 Cost: resamples x rows x (classes + bins) in products of matrices, 200 resamples at a time.
 """
 
@@ -26,7 +27,7 @@ MEASURES = ("accuracy", "balanced_accuracy", "calibration_error")
 
 
 @dataclass(frozen=True)
-class Answers:
+class ClassAnswers:
     """What a contender says of rows that it hasn't learned from."""
 
     label: np.ndarray
@@ -40,7 +41,7 @@ class Answers:
 
 
 def compare_classifiers(
-    answers: Mapping[str, Answers], y: np.ndarray, classes: list[str], *, ours: str, n_resamples: int = 1000,
+    answers: Mapping[str, ClassAnswers], y: np.ndarray, classes: list[str], *, ours: str, n_resamples: int = 1000,
     seed: int = 0,
 ) -> Json:  # fmt: skip
     """Every measure of every contender for the true classes y [n] int, and how much better `ours` is than each other.
@@ -82,12 +83,20 @@ def compare_classifiers(
 
 
 def calibration_error(probability: np.ndarray, is_right: np.ndarray) -> float:
-    """Expected calibration error of the likeliest class's probability [n] and whether it was right [n]; 0 is best."""
-    answers = Answers(np.where(is_right, 0, 1), probability, probability, probability[:0])
+    """Expected calibration error of the likeliest class's probability [n] and whether it was right [n]; 0 is best.
+
+    Raises
+    ------
+    ValueError
+        If there is no row.
+    """
+    if not len(is_right):
+        raise ValueError("calibration needs at least one row, got none.")
+    answers = ClassAnswers(np.where(is_right, 0, 1), probability, probability, probability[:0])
     return float(_measures(_columns(answers, np.zeros(len(is_right), int), 2).sum(axis=0)[None], 2)[2, 0])
 
 
-def _columns(answers: Answers, y: np.ndarray, k: int) -> np.ndarray:
+def _columns(answers: ClassAnswers, y: np.ndarray, k: int) -> np.ndarray:
     """What is summed over rows: rights of each class, rows of each class, right less probability in each bin."""
     is_right = answers.label == y
     of_class = np.eye(k)[y]
@@ -104,7 +113,9 @@ def _measures(sums: np.ndarray, k: int) -> np.ndarray:
     return np.stack([right.sum(axis=1) / n, balanced, np.abs(gaps).sum(axis=1) / n])
 
 
-def _as_json(answers: Answers, point: np.ndarray, resampled: np.ndarray, y: np.ndarray, classes: list[str]) -> Json:
+def _as_json(
+    answers: ClassAnswers, point: np.ndarray, resampled: np.ndarray, y: np.ndarray, classes: list[str]
+) -> Json:
     found: Json = {measure: asdict(_share(point[at], resampled[at], len(y))) for at, measure in enumerate(MEASURES)}
     is_right = answers.label == y
     found["recall"] = {name: _recall(is_right[y == at]) for at, name in enumerate(classes)}

@@ -18,12 +18,12 @@ from sklearn.model_selection import StratifiedKFold
 
 from raypipe.contracts.estimator import Estimator
 from raypipe.evaluate.baselines import majority
-from raypipe.evaluate.classifiers import Answers
+from raypipe.evaluate.classifiers import ClassAnswers
 from raypipe.fitting.inputs import Input
 
 
 @dataclass(frozen=True)
-class Labelled:
+class KnownRows:
     """Rows with their classes, and rows of no class that is to be learned."""
 
     known: pa.Table
@@ -41,7 +41,7 @@ class Fold:
     unknown: np.ndarray
 
 
-def folds_of(rows: Labelled, *, n_folds: int, seed: int) -> list[Fold]:
+def folds_of(rows: KnownRows, *, n_folds: int, seed: int) -> list[Fold]:
     """The folds, the same for every contender.
 
     Raises
@@ -61,19 +61,19 @@ def folds_of(rows: Labelled, *, n_folds: int, seed: int) -> list[Fold]:
     return [Fold(train, test, np.flatnonzero(of_unknown == at)) for at, (train, test) in enumerate(cut)]
 
 
-def cross_validated(estimator: Estimator, feed: Input, rows: Labelled, folds: list[Fold]) -> Answers:
+def cross_validated(estimator: Estimator, feed: Input, rows: KnownRows, folds: list[Fold]) -> ClassAnswers:
     """What fits of an estimator and of what feeds it, neither fitted yet, say of the rows that they haven't seen."""
     return _gathered(rows, folds, _of_folds(estimator, feed, rows, folds))
 
 
-def _of_folds(estimator: Estimator, feed: Input, rows: Labelled, folds: list[Fold]) -> Iterator[Answers]:
+def _of_folds(estimator: Estimator, feed: Input, rows: KnownRows, folds: list[Fold]) -> Iterator[ClassAnswers]:
     for fold in folds:
         own = deepcopy(feed).fit(rows.known.take(fold.train))
         X, _ = own.encode(rows.known.take(fold.train))
         fitted: Estimator = clone(estimator).fit(X, rows.y[fold.train])
         test, _ = own.encode(rows.known.take(fold.test))
         beyond, _ = own.encode(rows.unknown.take(fold.unknown))
-        yield Answers(
+        yield ClassAnswers(
             np.asarray(fitted.predict(test), int),
             fitted.predict_proba(test).max(axis=1),
             familiarity(fitted, test),
@@ -88,21 +88,21 @@ def familiarity(fitted: Estimator, X: np.ndarray) -> np.ndarray:
     return np.asarray(fitted.predict_proba(X).max(axis=1), np.float64)
 
 
-def majority_answers(rows: Labelled, folds: list[Fold]) -> Answers:
+def majority_answers(rows: KnownRows, folds: list[Fold]) -> ClassAnswers:
     """The commonest class of each fold's other rows, with its share; every row is as familiar as the next."""
 
-    def of_fold(fold: Fold) -> Answers:
+    def of_fold(fold: Fold) -> ClassAnswers:
         commonest, n = majority(rows.y[fold.train], len(fold.test)), len(fold.test)
         share = float((rows.y[fold.train] == commonest[0]).mean())
-        return Answers(commonest, np.full(n, share), np.zeros(n), np.zeros(len(fold.unknown)))
+        return ClassAnswers(commonest, np.full(n, share), np.zeros(n), np.zeros(len(fold.unknown)))
 
     return _gathered(rows, folds, map(of_fold, folds))
 
 
-def _gathered(rows: Labelled, folds: list[Fold], answers: Iterator[Answers]) -> Answers:
+def _gathered(rows: KnownRows, folds: list[Fold], answers: Iterator[ClassAnswers]) -> ClassAnswers:
     """The folds' answers, in the order of the rows."""
     n, u = len(rows.y), len(rows.unknown)
-    found = Answers(np.empty(n, int), np.empty(n), np.empty(n), np.empty(u))
+    found = ClassAnswers(np.empty(n, int), np.empty(n), np.empty(n), np.empty(u))
     for fold, one in zip(folds, answers, strict=True):
         found.label[fold.test], found.probability[fold.test] = one.label, one.probability
         found.familiarity[fold.test], found.of_unknown[fold.unknown] = one.familiarity, one.of_unknown

@@ -19,7 +19,7 @@ INPUTS = {
     "words": "words:WordVectors",
     "counts": "words:WordCounts",
     "columns": "table:ColumnVectors",
-    "cells": "table:Cells",
+    "cells": "table:TableCells",
 }
 """Name -> module of this package:class."""
 

@@ -120,7 +120,7 @@ class ColumnVectors:
 
 
 @dataclass
-class Cells:
+class TableCells:
     """Columns as they are -> object [n, d]: numbers as floats, categories as texts, None where a cell is empty."""
 
     columns: tuple[str, ...]

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from raypipe.evaluate.auroc import auroc, tpr_at_fpr
+from raypipe.evaluate.classifiers import calibration_error
 from raypipe.evaluate.comparison import compare
 from raypipe.evaluate.errors import compare_errors
 from raypipe.evaluate.exact_match import exact_match
 from raypipe.evaluate.membership import told_by
-from raypipe.evaluate.oscr import oscr
+from raypipe.evaluate.oscr import oscr, oscr_estimate
 from raypipe.evaluate.perplexity import DocumentLosses, by_domain
 from raypipe.evaluate.recall_at_k import recall_at_k
 from raypipe.evaluate.recovered_gap import recovered_gap
@@ -76,6 +77,11 @@ def of_open_set(r: Rows) -> float:
     return oscr(r.score[known], r.right[known], r.score[~known])
 
 
+def of_an_interval(r: Rows) -> float:
+    known = r.y == 0
+    return oscr_estimate(r.score[known], r.right[known], r.score[~known]).low
+
+
 def of_numbers(r: Rows) -> float:
     wrong = r.y + np.where(r.right, 0.0, 1.0)
     found = compare_errors({"ours": wrong, "zero": np.zeros(len(r.y))}, r.y.astype(float), ours="ours")
@@ -125,6 +131,8 @@ METRICS: dict[str, Metric] = {
     "exact_match": of_lists,
     "recall_at_k": of_queries,
     "oscr": of_open_set,
+    "oscr_estimate": of_an_interval,
+    "calibration_error": lambda r: -calibration_error(np.ones(len(r.y)), r.right),
     "compare_errors": of_numbers,
     "compare": of_contenders,
     "recovered_gap": of_students,

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, roc_auc_score
 
-from raypipe.evaluate.classifiers import Answers, calibration_error, compare_classifiers
+from raypipe.evaluate.classifiers import ClassAnswers, calibration_error, compare_classifiers
 from raypipe.evaluate.oscr import oscr, oscr_estimate
 
 CLASSES = ["a", "b", "c"]
 
 
-def answers(rng: np.random.Generator, y: np.ndarray, *, accuracy: float, apart: float = 1.0) -> Answers:
+def answers(rng: np.random.Generator, y: np.ndarray, *, accuracy: float, apart: float = 1.0) -> ClassAnswers:
     label = np.where(rng.random(len(y)) < accuracy, y, (y + 1) % 3)
-    return Answers(label, np.full(len(y), accuracy), rng.normal(apart, 1, len(y)), rng.normal(0, 1, 150))
+    return ClassAnswers(label, np.full(len(y), accuracy), rng.normal(apart, 1, len(y)), rng.normal(0, 1, 150))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_difference_is_shown_where_there_is_one(rng, y):
 
 
 def test_a_contender_that_is_always_right_has_an_interval_all_the_same(y):
-    right = Answers(y, np.ones(len(y)), np.ones(len(y)), np.empty(0))
+    right = ClassAnswers(y, np.ones(len(y)), np.ones(len(y)), np.empty(0))
     found = compare_classifiers({"right": right}, y, CLASSES, ours="right")["contenders"]["right"]
     assert found["accuracy"]["mean"] == 1
     assert 0.98 < found["accuracy"]["low"] < 1
@@ -66,7 +66,7 @@ def test_a_contender_that_is_always_right_has_an_interval_all_the_same(y):
 
 def test_a_class_without_rows_counts_in_no_mean():
     y = np.array([0, 0, 2, 2])
-    found = compare_classifiers({"x": Answers(y, np.ones(4), np.ones(4), np.empty(0))}, y, CLASSES, ours="x")
+    found = compare_classifiers({"x": ClassAnswers(y, np.ones(4), np.ones(4), np.empty(0))}, y, CLASSES, ours="x")
     assert found["contenders"]["x"]["balanced_accuracy"]["mean"] == 1
     assert found["contenders"]["x"]["recall"]["b"] == {"n": 0}
 
@@ -91,6 +91,6 @@ def test_the_interval_of_oscr_holds_the_area_of_many_draws():
     ],
 )
 def test_other_input_is_refused(ours, n, error, said):
-    one = Answers(np.zeros(4, int), np.ones(4), np.ones(4), np.empty(0))
+    one = ClassAnswers(np.zeros(4, int), np.ones(4), np.ones(4), np.empty(0))
     with pytest.raises(error, match=said):
         compare_classifiers({"a": one}, np.zeros(n, int), CLASSES, ours=ours)

@@ -5,15 +5,15 @@ from sklearn.datasets import load_iris
 
 from raypipe.classify.logistic_regression import LogisticRegression
 from raypipe.classify.nearest_centroid import NearestCentroid
-from raypipe.evaluate.cross_validation import Labelled, cross_validated, folds_of, majority_answers
+from raypipe.evaluate.cross_validation import KnownRows, cross_validated, folds_of, majority_answers
 from raypipe.fitting.table import ColumnVectors
 
 
 @pytest.fixture(scope="module")
-def rows() -> Labelled:
+def rows() -> KnownRows:
     X, y = load_iris(return_X_y=True)
     table = pa.table({"x": pa.array(list(X), pa.list_(pa.float64()))})
-    return Labelled(table.filter(pa.array(y < 2)), y[y < 2], table.filter(pa.array(y == 2)))
+    return KnownRows(table.filter(pa.array(y < 2)), y[y < 2], table.filter(pa.array(y == 2)))
 
 
 def test_every_row_is_answered_for_by_a_fit_that_has_not_seen_it(rows):
@@ -48,7 +48,7 @@ def test_without_score_samples_familiarity_is_the_probability(rows):
 
 def test_the_majority_is_that_of_the_other_folds(rows):
     y = np.repeat([0, 1], [60, 40])
-    found = majority_answers(Labelled(rows.known, y, rows.unknown), folds_of(rows, n_folds=5, seed=0))
+    found = majority_answers(KnownRows(rows.known, y, rows.unknown), folds_of(rows, n_folds=5, seed=0))
     assert set(found.label) == {0}
     assert found.probability.mean() == pytest.approx(0.6, abs=0.02)
 

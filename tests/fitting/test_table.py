@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from raypipe.fitting.inputs import input_for, open_input
-from raypipe.fitting.table import Cells, ColumnVectors
+from raypipe.fitting.table import ColumnVectors, TableCells
 
 TABLE = pa.table({
     "size": [1.0, None, 3.0], "colour": ["red", "blue", None], "vector": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
@@ -26,12 +26,12 @@ def test_an_unseen_category_is_none_of_the_seen_ones() -> None:
 
 
 def test_cells_are_floats_texts_and_none() -> None:
-    X, reasons = Cells(("size", "colour")).fit(TABLE).encode(TABLE)
+    X, reasons = TableCells(("size", "colour")).fit(TABLE).encode(TABLE)
     assert X.tolist() == [[1.0, "red"], [None, "blue"], [3.0, None]]
     assert reasons == [None] * 3
 
 
-@pytest.mark.parametrize("kind", [ColumnVectors, Cells])
+@pytest.mark.parametrize("kind", [ColumnVectors, TableCells])
 def test_what_was_learned_comes_back_from_its_state(kind: type) -> None:
     fitted = kind(("size", "colour")).fit(TABLE)
     again = open_input(fitted.about(), fitted.state())
@@ -86,7 +86,7 @@ def test_what_cannot_feed_is_refused() -> None:
     with pytest.raises(ValueError, match="word counts must have one column of texts, got size"):
         input_for("counts", TABLE, ("size",), n_dimensions=2)
     with pytest.raises(ValueError, match="column 'vector' must be of numbers or categories"):
-        Cells(("vector",)).fit(TABLE)
+        TableCells(("vector",)).fit(TABLE)
     with pytest.raises(ValueError, match="an input must be one of words, counts, columns, cells, got 'os'"):
         open_input({"name": "os", "columns": []}, {})
 
