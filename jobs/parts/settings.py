@@ -1,7 +1,7 @@
 """Settings of the jobs: frozen dataclasses, filled from --config FILE.yaml and from flags, which win.
 
 A setting goes by its own name, `--share 0.2`, whatever part of the job it lies in; where a part makes it clearer, also
-by the whole one, `--selection.share 0.2`, and in YAML as `selection: {share: 0.2}`.
+with what it lies in, `--selection.share 0.2`, and in YAML as `selection: {share: 0.2}`.
 """
 
 import difflib
@@ -72,12 +72,14 @@ def _pipe_may_close() -> Iterator[None]:
 
 
 def _short(known: Mapping[str, Setting], words: list[str]) -> list[str]:
-    """`--selection.share` as `--share`, where that is the part it lies in."""
-    whole = {_flag(".".join((*setting.path, name))): _flag(name) for name, setting in known.items()}
+    """`--selection.share` as `--share`, where that is a part it lies in, of however many."""
     out = []
     for word in words:
         flag, is_joined, value = word.partition("=")
-        out.append(whole[flag] + is_joined + value if flag in whole else word)
+        *parts, name = flag.removeprefix("--").replace("-", "_").split(".")
+        path = iter(known[name].path if name in known else ())
+        is_below = flag.startswith("--") and parts and all(part in path for part in parts)  # in their order
+        out.append(_flag(name) + is_joined + value if is_below else word)
     return out
 
 

@@ -108,6 +108,21 @@ def test_a_setting_of_a_part_goes_by_its_own_name_and_by_the_whole_one():
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Deep:
+    """A job whose part has a part."""
+
+    outer: Nested
+
+
+def test_a_setting_goes_by_any_of_the_parts_it_lies_in_in_their_order(capsys):
+    for flag in ("--share", "--choosing.share", "--outer.share", "--outer.choosing.share"):
+        assert settings.parse(Deep, ["--output", "o", flag, "0.4"]).outer.choosing.share == 0.4
+    for flag in ("--choosing.outer.share", "--inner.share", "--choosing.output"):
+        with pytest.raises(SystemExit):
+            settings.parse(Deep, ["--output", "o", flag, "0.4"])
+
+
 @pytest.mark.parametrize("text", ["share: 0.4\nadjust: [loss]\n", "choosing: {share: 0.4, adjust: [loss]}\n"])
 def test_a_file_may_put_settings_below_their_part(text, tmp_path):
     path = tmp_path / "recipe.yaml"
