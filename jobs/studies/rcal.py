@@ -160,7 +160,7 @@ STUDY = Study(
     control=CONTROL,
     data=("digits",),
     more_data=("fashion_mnist",),
-    seeds=12,
+    seeds=10,
     claims=(
         Claim(
             sentence="Noise .2, ratio 20: two points of balanced accuracy above class-weighted cross-entropy",
