@@ -34,9 +34,24 @@ class LabelModel(BaseEstimator):
         ValueError
             If no row has a vote, a vote is no class, or the settings can't be.
         """
+        return self._forget().partial_fit(votes)._fitted()
+
+    def fit_counts(self, seen: VoteCounts) -> Self:
+        """Learn from rows of votes that were counted elsewhere; what was learned before is forgotten.
+
+        Raises
+        ------
+        ValueError
+            As `fit` does.
+        """
+        self._forget()._check_settings()
+        check_votes(seen.patterns, self.n_classes)
+        return self._take(seen)._fitted()
+
+    def _forget(self) -> Self:
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
-        return self.partial_fit(votes)._fitted()
+        return self
 
     def partial_fit(self, votes: npt.ArrayLike) -> Self:
         """Take in these rows beside those before; what they teach is learned when it is next asked for."""
