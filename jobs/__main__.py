@@ -16,6 +16,7 @@ JOBS = (
     "classify_corpus",
     "predict",
     "gather",
+    "label_corpus",
     "decontaminate",
     "pretrain",
     "finetune",

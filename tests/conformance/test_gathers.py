@@ -31,7 +31,21 @@ def column_sample() -> Any:
     return ColumnSample(("scores.loss", "scores.influence"), n_rows=20)
 
 
-EXAMPLES: dict[str, Callable[[], Any]] = {"ColumnQuantiles": column_quantiles, "ColumnSample": column_sample}
+def vote_summary() -> Any:
+    from raypipe.label.functions.summary import VoteSummary
+
+    return VoteSummary("votes", ("a", "b", "c"), {str(row): row % 2 for row in range(0, 60, 5)})
+
+
+EXAMPLES: dict[str, Callable[[], Any]] = {
+    "ColumnQuantiles": column_quantiles, "ColumnSample": column_sample, "VoteSummary": vote_summary,
+}  # fmt: skip
+LISTS: dict[str, Callable[[int], list[Any]]] = {
+    "votes.votes": lambda row: [row % 3 - 1, row % 2, -1 if row % 4 else 1],
+    "votes.failed": lambda row: [2] if row % 4 else [],
+    "votes.failures": lambda row: [f"no number in {row % 7}"] if row % 4 else [],
+}
+"""Columns of lists, each by its row."""
 
 
 def rows(gather: Any, *, n: int = 60) -> pa.Table:
@@ -39,6 +53,10 @@ def rows(gather: Any, *, n: int = 60) -> pa.Table:
     rng = np.random.default_rng(0)
     columns = {"id": [str(row) for row in range(n)], "text_hash": list(range(n))}
     for name in gather.reads:
+        if name in LISTS:
+            kind = pa.string() if name == "votes.failures" else pa.int16()
+            columns[name] = pa.array([LISTS[name](row) for row in range(n)], pa.list_(kind))
+            continue
         numbers = [None if row == 3 else float("nan") if row == 7 else float(rng.normal()) for row in range(n)]
         columns[name] = pa.array(numbers, pa.float32())
     reasons = pa.array(["empty" if row % 10 == 9 else None for row in range(n)], pa.string())

@@ -20,6 +20,7 @@ from raypipe.storage.folder import Folder
 from tests.conformance.finding import classes_with
 
 OPS = classes_with("reads", "adds", "version", "unit", "prepare", "setup", "batches", "cost", "limits", "__call__")
+VOTES = "votes.votes"
 TEXTS = ["one two three", None, "four five six seven", "eight " * 30, "nine ten", None, "eleven twelve"]
 
 
@@ -91,6 +92,24 @@ def embed() -> Any:
     return Embed(str(folder), max_chunks=2, token_budget=64)
 
 
+def cast_votes() -> Any:
+    from raypipe.label.functions.cast_votes import CastVotes
+    from raypipe.label.functions.keywords import Keywords
+    from raypipe.label.functions.sql import Sql
+
+    return CastVotes((Keywords("one", "a", ("one",)), Sql("long", "scores.loss > 15", vote="b")), ("a", "b"))
+
+
+def labels() -> Any:
+    from raypipe.label.dawid_skene import DawidSkene
+    from raypipe.label.labels import LabelRows
+    from raypipe.models.fitted import save_fitted
+
+    folder = Folder(mkdtemp())
+    save_fitted(DawidSkene().fit([[0, 1], [1, 1], [0, 0], [1, -1]]), folder)
+    return LabelRows(DawidSkene, folder, VOTES, ("a", "b"), (0, 1))
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ForwardPass": forward_pass,
     "Tokenise": tokenise,
@@ -99,11 +118,13 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "RewriteOp": pieces,
     "Decontaminate": decontaminate,
     "Embed": embed,
+    "CastVotes": cast_votes,
+    "LabelRows": labels,
 }
 
 
 def table_for(op: Any, texts: list[str | None] = TEXTS) -> pa.Table:
-    """Rows with what an Op reads: columns of the source, and of stages as numbers; where there is no text, a reason."""
+    """Rows with what an Op reads: of the source, of stages numbers or votes; where there is no text, a reason."""
     n = len(texts)
     source = {
         "id": [str(row) for row in range(n)],
@@ -115,7 +136,10 @@ def table_for(op: Any, texts: list[str | None] = TEXTS) -> pa.Table:
     }
     table = pa.table(source, schema=SOURCE)
     for name in op.reads:
-        if name not in table.column_names:
+        if name == VOTES:
+            votes = [None if text is None else [len(text) % 2, len(text) % 3 - 1] for text in texts]
+            table = table.append_column(name, pa.array(votes, pa.list_(pa.int8())))
+        elif name not in table.column_names:
             table = table.append_column(name, pa.array([float(len(text or "")) for text in texts], pa.float32()))
     return table.select(["id", "text_hash", *op.reads, REASON])
 

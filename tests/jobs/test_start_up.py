@@ -32,6 +32,7 @@ LIGHT_JOBS = (
     "ablate",
     "predict",
     "gather",
+    "label_corpus",
 )
 LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu", "benchmark training")
 
