@@ -29,12 +29,18 @@ ESTIMATORS = [
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 3, 120)
 X = RNG.normal(size=(3, 4))[Y] * 3 + RNG.normal(size=(120, 4))
+COUNTS = RNG.poisson(np.array([[9, 1, 3, 4], [1, 9, 3, 4], [4, 1, 9, 4]])[Y]).astype(float)
 NAMES = np.array(["cat", "dog", "é"])
 
 
 def made(kind: Any) -> Any:
     """One with a fixed seed, where it draws."""
     return kind(**({"random_state": 0} if "random_state" in inspect.signature(kind).parameters else {}))
+
+
+def given(kind: Any) -> np.ndarray:
+    """Rows of what it takes: counts, or any numbers."""
+    return COUNTS if get_tags(made(kind)).input_tags.positive_only else X
 
 
 def keeps_its_settings(kind: Any) -> None:
@@ -49,6 +55,7 @@ def keeps_scikit_learn_s_contract(kind: Any) -> None:
 
 def predicts_the_same_from_its_state(kind: Any) -> None:
     for y in (Y, NAMES[Y]):
+        X = given(kind)
         fitted = made(kind).fit(X, y)
         state = load(save({name: np.ascontiguousarray(x) for name, x in fitted.state().items()}))
         again = made(kind).from_state(state)
@@ -59,11 +66,13 @@ def predicts_the_same_from_its_state(kind: Any) -> None:
 
 
 def gives_the_same_for_the_same_seed(kind: Any) -> None:
+    X = given(kind)
     one, other = (made(kind).fit(X, Y).predict_proba(X) for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
 def gives_probabilities(kind: Any) -> None:
+    X = given(kind)
     found = made(kind).fit(X, Y).predict_proba(X)
     assert found.shape == (120, 3)
     assert (found >= 0).all()
@@ -73,6 +82,7 @@ def gives_probabilities(kind: Any) -> None:
 
 def knows_the_edges(kind: Any) -> None:
     """One class and one row are right or refused; numbers that aren't finite are refused, NaN unless it is missing."""
+    X = given(kind)
     for rows in (np.flatnonzero(Y == 1), np.flatnonzero(Y == 1)[:1]):
         try:
             assert set(made(kind).fit(X[rows], Y[rows]).predict(X)) == {1}
@@ -91,6 +101,7 @@ def knows_the_edges(kind: Any) -> None:
 def merges_to_the_whole(kind: Any) -> None:
     if not hasattr(kind, "merge"):
         return
+    X = given(kind)
     whole = made(kind).fit(X, Y).predict_proba(X)
     for cut in ([40], [1, 7, 90]):
         first, *others = (made(kind).fit(X[rows], Y[rows]) for rows in np.split(np.arange(120), cut))
@@ -151,7 +162,7 @@ def test_an_estimator(kind: type, check: Callable[[Any], None]) -> None:
 
 @pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
 def test_a_folder_of_one_gives_it_back(kind: Any, tmp_path: Path) -> None:
-    folder = Folder(str(tmp_path))
+    folder, X = Folder(str(tmp_path)), given(kind)
     fitted = made(kind).fit(X, NAMES[Y])
     save_fitted(fitted, folder)
     assert sorted(entry.path for entry in folder.files()) == ["estimator.json", "state.safetensors"]
