@@ -25,6 +25,8 @@ METHODS = {
     "smote": "smote:SMOTE",
     "rcal": "rcal:RCAL",
     "loki": "loki:Loki",
+    "fold-se": "fold_se:FoldSE",
+    "ss3": "ss3:SS3",
 }
 """Name -> module of this package:class; nothing is imported before it is asked for."""
 
