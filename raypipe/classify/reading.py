@@ -31,16 +31,16 @@ def greatest(parts: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Part:
+class TextPart:
     """A text or a part of one: its vector [k], and its parts."""
 
     text: str
     vector: np.ndarray
-    parts: tuple["Part", ...] = ()
+    parts: tuple["TextPart", ...] = ()
 
 
 @dataclass(frozen=True)
-class Reader:
+class WordReader:
     """Reads texts by the confidences of known words."""
 
     confidences: Mapping[str, np.ndarray]
@@ -51,25 +51,25 @@ class Reader:
     of_paragraphs: Summary = added
 
     @classmethod
-    def of(cls, words: Sequence[str], confidences: np.ndarray, **summaries: Summary) -> "Reader":
+    def of(cls, words: Sequence[str], confidences: np.ndarray, **summaries: Summary) -> "WordReader":
         """Of the names of words [d] and what they say [d, k]."""
         return cls(dict(zip(words, confidences, strict=True)), confidences.shape[1], **summaries)
 
-    def read(self, text: str) -> Part:
+    def read(self, text: str) -> TextPart:
         """Paragraphs of sentences of words, each with what it says."""
         paragraphs = tuple(self._paragraph(one) for one in _PARAGRAPH.split(text) if one.strip())
-        return Part(text, self._summed(paragraphs, self.of_paragraphs), paragraphs)
+        return TextPart(text, self._summed(paragraphs, self.of_paragraphs), paragraphs)
 
-    def _paragraph(self, text: str) -> Part:
+    def _paragraph(self, text: str) -> TextPart:
         sentences = tuple(self._sentence(one) for one in _SENTENCE.split(text) if one.strip())
-        return Part(text, self._summed(sentences, self.of_sentences), sentences)
+        return TextPart(text, self._summed(sentences, self.of_sentences), sentences)
 
-    def _sentence(self, text: str) -> Part:
+    def _sentence(self, text: str) -> TextPart:
         nothing = np.zeros(self.n_classes)
-        words = tuple(Part(one, self.confidences.get(one.lower(), nothing)) for one in WORD.findall(text))
-        return Part(text, self._summed(words, self.of_words), words)
+        words = tuple(TextPart(one, self.confidences.get(one.lower(), nothing)) for one in WORD.findall(text))
+        return TextPart(text, self._summed(words, self.of_words), words)
 
-    def _summed(self, parts: Sequence[Part], summary: Summary) -> np.ndarray:
+    def _summed(self, parts: Sequence[TextPart], summary: Summary) -> np.ndarray:
         return summary(np.stack([one.vector for one in parts])) if parts else np.zeros(self.n_classes)
 
 
@@ -86,7 +86,7 @@ def decide_early(vectors: Iterable[np.ndarray], *, positive: int) -> tuple[bool,
     return False, n_read
 
 
-def in_colour(part: Part, *, of: int) -> str:
+def in_colour(part: TextPart, *, of: int) -> str:
     """HTML of a text read: words and sentences tinted by how much they say for the class numbered `of`."""
     sentences = [sentence for paragraph in part.parts for sentence in paragraph.parts]
     top_sentence = max((one.vector[of] for one in sentences), default=0.0)
@@ -98,7 +98,7 @@ def in_colour(part: Part, *, of: int) -> str:
             return inner
         return f'<span style="background:rgba(46,125,50,{0.8 * value / top:.2f})" title="{value:.3f}">{inner}</span>'
 
-    def sentence_html(sentence: Part) -> str:
+    def sentence_html(sentence: TextPart) -> str:
         """Its words tinted inside, and itself around them."""
         out, at = [], 0
         for word, found in zip(sentence.parts, WORD.finditer(sentence.text), strict=True):
