@@ -1,6 +1,7 @@
 """ERDE: what errors and late alarms of an early detection cost; lower is better.
 
 Source: D. Losada and F. Crestani, A test collection for research on depression and language use, CLEF 2016, section 4.
+Cost: O(n).
 """
 
 import numpy as np

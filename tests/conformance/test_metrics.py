@@ -16,6 +16,7 @@ import pytest
 from raypipe.evaluate.auroc import auroc, tpr_at_fpr
 from raypipe.evaluate.classifiers import calibration_error
 from raypipe.evaluate.comparison import compare
+from raypipe.evaluate.erde import erde
 from raypipe.evaluate.errors import compare_errors
 from raypipe.evaluate.exact_match import exact_match
 from raypipe.evaluate.membership import told_by
@@ -134,6 +135,7 @@ METRICS: dict[str, Metric] = {
     "oscr_estimate": of_an_interval,
     "calibration_error": lambda r: -calibration_error(np.ones(len(r.y)), r.right),
     "compare_errors": of_numbers,
+    "erde": lambda r: -erde(r.y == 0, r.right == (r.y == 0), np.ones(len(r.y)), deadline=5),
     "compare": of_contenders,
     "recovered_gap": of_students,
     "by_domain": of_documents,
