@@ -177,7 +177,7 @@ def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSe
     from raypipe.evaluate.classifiers import compare_classifiers
     from raypipe.evaluate.cross_validation import KnownRows, cross_validated, folds_of, majority_answers
 
-    labelled = KnownRows(rows.known, rows.y, rows.unknown)
+    labelled = KnownRows(rows.known, rows.y, rows.unknown, tuple(rows.classes))
     folds = folds_of(labelled, n_folds=config.folds, seed=config.seed)
     contenders = {method: estimator, **{name: method_class(name)() for name in RIVALS if name != method}}
     answers = {}

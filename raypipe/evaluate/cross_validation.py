@@ -30,6 +30,20 @@ class KnownRows:
     y: np.ndarray
     """[n] int, from 0 on."""
     unknown: pa.Table
+    names: tuple[str, ...] = ()
+    """Of the classes, for methods to whom they mean something; (): they are fitted on the numbers."""
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What is fitted on: [n]."""
+        return np.array(self.names)[self.y] if self.names else self.y
+
+    def numbers(self, targets: np.ndarray) -> np.ndarray:
+        """The classes' numbers of what was predicted: [m] -> [m] int, -1 for a label that no known row has."""
+        if not self.names:
+            return np.asarray(targets, int)
+        number = {name: at for at, name in enumerate(self.names)}
+        return np.array([number.get(str(target), -1) for target in targets], int)
 
 
 @dataclass(frozen=True)
@@ -70,11 +84,11 @@ def _of_folds(estimator: Estimator, feed: Input, rows: KnownRows, folds: list[Fo
     for fold in folds:
         own = deepcopy(feed).fit(rows.known.take(fold.train))
         X, _ = own.encode(rows.known.take(fold.train))
-        fitted: Estimator = clone(estimator).fit(X, rows.y[fold.train])
+        fitted: Estimator = clone(estimator).fit(X, rows.targets[fold.train])
         test, _ = own.encode(rows.known.take(fold.test))
         beyond, _ = own.encode(rows.unknown.take(fold.unknown))
         yield ClassAnswers(
-            np.asarray(fitted.predict(test), int),
+            rows.numbers(fitted.predict(test)),
             fitted.predict_proba(test).max(axis=1),
             familiarity(fitted, test),
             familiarity(fitted, beyond) if len(fold.unknown) else np.empty(0),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -44,6 +46,23 @@ def test_without_score_samples_familiarity_is_the_probability(rows):
         np.testing.assert_array_equal(found.familiarity, found.probability)
     again = cross_validated(LogisticRegression(), ColumnVectors(("x",)), rows, folds)
     np.testing.assert_array_equal(found.probability, again.probability)
+
+
+def test_fits_see_the_names_of_classes_and_a_label_that_no_row_has_is_no_class(rows):
+    seen = set()
+
+    class Reads(NearestCentroid):
+        def fit(self, X, y):
+            seen.update(y.tolist())
+            return super().fit(X, y)
+
+        def predict(self, X):
+            return np.where(super().predict(X) == "setosa", "setosa", "iris")
+
+    named = replace(rows, names=("setosa", "versicolor"))
+    found = cross_validated(Reads(), ColumnVectors(("x",)), named, folds_of(named, n_folds=5, seed=0))
+    assert seen == {"setosa", "versicolor"}
+    np.testing.assert_array_equal(found.label, np.where(rows.y == 0, 0, -1))
 
 
 def test_the_majority_is_that_of_the_other_folds(rows):
