@@ -1,11 +1,13 @@
 """A fitted classifier over the rows of a corpus: label, probability, and what else the estimator can say."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import REASON
@@ -19,6 +21,30 @@ from raypipe.storage.folder import Folder
 BATCH_ROWS = 1024
 CLASSIFIED, UNFAMILIAR = "classified as ", "unfamiliar"
 """Reasons of rows that aren't to come through; the first is followed by the label."""
+
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+@lru_cache(maxsize=1)
+def opened(kind: type[Estimator], fitted: Folder, stamp: Stamp) -> tuple[Estimator, Input]:
+    """The estimator of a folder and what feeds it, once a process, until the folder's files are others.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the folder holds no estimator of this class, or doesn't say what feeds it.
+    """
+    model, stored = open_fitted(kind, fitted), read_input(fitted)
+    if stored is None:
+        raise ValueError(
+            f"{fitted.uri} doesn't say how columns become its input; fit it by fit_classifier, or use predict."
+        )
+    return model, open_input(*stored)
+
+
+def _stamp(folder: Folder) -> Stamp:
+    return tuple(sorted((entry.path, entry.size_bytes, entry.mtime_ns) for entry in folder.files()))
 
 
 @dataclass
@@ -39,8 +65,6 @@ class Classify:
     version: ClassVar[int] = 1
     unit: ClassVar[str] = ROWS
     padding: int = field(default=0, init=False, repr=False)
-    _model: Estimator | None = field(default=None, init=False, repr=False, compare=False)
-    _feed: Input | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -63,42 +87,56 @@ class Classify:
             If the folder holds no estimator of this class with an input of as many columns, or one that doesn't know
             the labels to keep or has no familiarity to be above.
         """
-        labels = [str(label) for label in open_fitted(self.estimator, self.fitted).classes_]  # type: ignore[attr-defined]
+        model, feed = opened(self.estimator, self.fitted, _stamp(self.fitted))
+        labels = [str(label) for label in model.classes_]  # type: ignore[attr-defined]
         if unknown := [label for label in self.keep if label not in labels]:
             raise ValueError(f"keep must be labels of the classifier, got {unknown[0]!r}; it has {', '.join(labels)}.")
         if self.min_familiarity is not None and "familiarity" not in self.adds.names:
             raise ValueError(f"min_familiarity needs a classifier that knows it, got a {self.estimator.__name__}.")
-        feed = self._open_input()
         if len(feed.columns) != len(self.columns):
             raise ValueError(
                 f"columns must stand for the {len(feed.columns)} that the classifier was fitted on "
                 f"({', '.join(feed.columns)}), got {', '.join(self.columns)}."
             )
         state = sha256(self.fitted.read("state.safetensors")).hexdigest()
+        chosen = {"columns": list(self.columns), "keep": list(self.keep), "min_familiarity": self.min_familiarity}
         about = read_settings(self.fitted)
-        return {
-            "op": "classify",
-            "version": self.version,
-            "columns": list(self.columns),
-            **about,
-            "state_sha256": state,
-        }
-
-    def _open_input(self) -> Input:
-        stored = read_input(self.fitted)
-        if stored is None:
-            raise ValueError(
-                f"{self.fitted.uri} doesn't say how columns become its input; fit it by fit_classifier, or use predict."
-            )
-        return open_input(*stored)
+        return {"op": "classify", "version": self.version, **chosen, **about, "state_sha256": state}
 
     def prepare(self, table: pa.Table) -> pa.Table:
-        """The columns as they are."""
-        return table.select([*self.columns, REASON])
+        """All of the work, on a CPU: what is added + reason, same rows and order; what isn't kept has its label too."""
+        reasons = np.array(table[REASON].to_pylist(), object)
+        rows = np.flatnonzero(pc.is_null(table[REASON]).to_numpy())
+        model, feed = opened(self.estimator, self.fitted, _stamp(self.fitted))
+        parts = [self.adds.empty_table()]
+        for start in range(0, len(rows), BATCH_ROWS):
+            chunk = rows[start : start + BATCH_ROWS]
+            part, reasons[chunk] = self._answers(table.take(chunk), model, feed)
+            parts.append(part)
+        place = np.full(len(table), -1)
+        place[rows] = np.arange(len(rows))
+        found = pa.concat_tables(parts).take(pa.array(place, mask=place < 0))
+        return found.append_column(REASON, pa.array(reasons.tolist(), pa.string()))
+
+    def _answers(self, table: pa.Table, model: Estimator, feed: Input) -> tuple[pa.Table, list[str | None]]:
+        """The columns of some rows, null where the input can't use one, and why rows aren't to come through."""
+        X, reasons = feed.encode(table.select(list(self.columns)).rename_columns(list(feed.columns)))
+        found: dict[str, Any] = {
+            "label": [str(label) for label in model.predict(X)],
+            "probability": model.predict_proba(X).max(axis=1),
+        }
+        if isinstance(model, Familiar):
+            found["familiarity"] = model.score_samples(X)
+        if isinstance(model, Explains):
+            found["explanation"] = model.explain(X, feed.feature_names)
+        is_usable = np.array([reason is None for reason in reasons], bool)
+        place = pa.array(np.arange(len(table)), mask=~is_usable)
+        columns = [pa.array(found[one.name]).cast(one.type).take(place) for one in self.adds]
+        reasons = [reason or self._why_not(found, at) for at, reason in enumerate(reasons)]
+        return pa.table(columns, schema=self.adds), reasons
 
     def setup(self, *, n_threads: int) -> None:
-        """Open the estimator and its input."""
-        self._model, self._feed = open_fitted(self.estimator, self.fitted), self._open_input()
+        """Nothing is loaded: readers do the work."""
 
     def batches(self, prepared: pa.Table) -> list[np.ndarray]:
         """Rows in order, so many at a time."""
@@ -113,21 +151,8 @@ class Classify:
         return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """The classes of a batch; rows that the input can't use have its reason."""
-        assert self._model is not None
-        assert self._feed is not None
-        X, reasons = self._feed.encode(batch.select(list(self.columns)).rename_columns(list(self._feed.columns)))
-        found: dict[str, Any] = {
-            "label": [str(label) for label in self._model.predict(X)],
-            "probability": self._model.predict_proba(X).max(axis=1),
-        }
-        if isinstance(self._model, Familiar):
-            found["familiarity"] = self._model.score_samples(X)
-        if isinstance(self._model, Explains):
-            found["explanation"] = self._model.explain(X, self._feed.feature_names)
-        reasons = [reason or self._why_not(found, at) for at, reason in enumerate(reasons)]
-        columns = [pa.array(found[one.name]).cast(one.type) for one in self.adds]
-        return pa.table([*columns, pa.array(reasons, pa.string())], names=[*self.adds.names, REASON])
+        """The columns, which are there already."""
+        return batch.select(self.adds.names)
 
     def _why_not(self, found: dict[str, Any], at: int) -> str | None:
         """Why a row isn't to come through; None if it is."""

@@ -61,6 +61,14 @@ def test_unknown_digits_are_told_from_known_ones_by_each_scorer(digits):
     assert max(areas.values()) - min(areas.values()) < 0.06
 
 
+def test_familiarity_that_says_nothing_gives_a_half():
+    rng = np.random.default_rng(0)
+    scores, others = rng.normal(size=2000), rng.normal(size=2000)
+    area = auroc(np.concatenate([scores, others]), np.arange(4000) < 2000).auroc
+    assert area == pytest.approx(0.5, abs=0.02)
+    assert oscr(scores, np.ones(2000, bool), scores) == pytest.approx(0.5)  # unknown rows are copies of the known
+
+
 def test_a_threshold_keeps_the_share_of_known_rows_that_was_asked_for():
     scores = np.random.default_rng(0).permutation(np.arange(100.0))
     assert familiarity_threshold(scores) == 5

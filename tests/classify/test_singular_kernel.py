@@ -75,6 +75,29 @@ def test_the_limit_of_depth_is_told_by_three_moments():
         deep_limit(0.0, 1.0, 1.0)
 
 
+def relu_machine(X, y, Z, *, depth):
+    """Answers of the kernel machine of the NTK of a ReLU network (dossier, section b, steps 2 and 3)."""
+    both = np.concatenate([X, Z])
+    S = np.clip(X @ both.T, -1.0, 1.0)
+    S[np.arange(len(X)), np.arange(len(X))] = 1.0
+    K = S.copy()
+    for _ in range(depth):
+        angle = np.arccos(S)
+        slope = (np.pi - angle) / np.pi
+        S = np.clip((np.sqrt(1 - S**2) + S * (np.pi - angle)) / np.pi, -1.0, 1.0)
+        K = S + K * slope
+    return (np.linalg.solve(K[:, : len(X)] / depth, 2.0 * y - 1) @ K[:, len(X) :] > 0).astype(int)
+
+
+def test_a_deep_relu_network_drifts_to_the_majority():
+    X, y = on_the_circle(60, 3)
+    Z, z = on_the_circle(400, 4)
+    shallow, deep = (relu_machine(X, y, Z, depth=depth) for depth in (5, 2000))
+    assert y.mean() > 0.5
+    assert deep.mean() > shallow.mean() + 0.02  # more rows have the commoner class
+    assert (shallow == z).mean() > y.mean()
+
+
 def test_a_dual_of_a_cube_singles_out_the_nearest_row(circle):
     (X, y), (Z, _) = circle
     logs = 3.0**20 * np.log(np.clip(Z @ X.T, 1e-300, 1.0))  # t^(3^L), in logarithms: plain numbers underflow

@@ -14,6 +14,7 @@ from jobs.parts.fitting import seeded
 from jobs.parts.labelled import read_labelled
 from raypipe.classify.methods import method_class
 from raypipe.models.fitted import open_fitted
+from raypipe.select.stage import left_out_texts
 from raypipe.storage.folder import Folder
 from tests.jobs.committed import commit_vectors
 from tests.run.in_process import use_this_process
@@ -75,6 +76,9 @@ def test_texts_are_fitted_judged_beside_rivals_and_taken_over_a_corpus(config, t
     before = path.stat().st_mtime_ns
     assert classify_corpus.main(asked) == 0
     assert path.stat().st_mtime_ns == before
+    assert classify_corpus.main(replace(asked, keep=(rows[0]["label"],))) == 0
+    left_out = left_out_texts(Folder(config.output), "classes")  # what a selection with --leave-out classes never sees
+    assert left_out.tolist() == [rows[2]["text_hash"]]
 
 
 def test_mixed_tables_and_given_vectors_are_learned_from(config, tmp_path):

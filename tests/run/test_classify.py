@@ -13,6 +13,7 @@ from raypipe.fitting.table import ColumnVectors
 from raypipe.fitting.words import WordCounts, WordVectors
 from raypipe.models.fitted import open_fitted, save_fitted
 from raypipe.run.classify import Classify
+from raypipe.run.rows import through as as_committed
 from raypipe.storage.folder import Folder
 
 TEXTS = ["apples and plums", "pears", "wine and beer", "beer", "plums and pears", "red wine"]
@@ -93,10 +94,25 @@ def test_rows_of_other_labels_and_unfamiliar_ones_are_skipped_with_the_reason(tm
     save_fitted(NearestCentroid().fit(feed.encode(table)[0], ["s", "s", "l", "l"]), folder, feed=feed)
     asked = pa.table({"a.n": [1.5, 9.0, 99.0, -50.0]})
     found = through(Classify(NearestCentroid, folder, ("a.n",), keep=("s",), min_familiarity=-10.0), asked)
-    assert found["label"].to_pylist() == ["s", None, None, None]
+    assert found["label"].to_pylist() == ["s", "l", "l", "s"]  # what they were taken for can be looked up
     assert found["reason"].to_pylist() == [None, "classified as l", "classified as l", "unfamiliar"]
+    every = Classify(NearestCentroid, folder, ("a.n",))
+    assert every.identity() != Classify(NearestCentroid, folder, ("a.n",), keep=("s",)).identity()
+    assert every.identity() != Classify(NearestCentroid, folder, ("a.n",), min_familiarity=-10.0).identity()
     with pytest.raises(ValueError, match="keep must be labels of the classifier, got 'm'; it has l, s"):
         Classify(NearestCentroid, folder, ("a.n",), keep=("m",)).identity()
     save_fitted(LogisticRegression().fit(feed.encode(table)[0], ["s", "s", "l", "l"]), folder, feed=feed)
     with pytest.raises(ValueError, match="min_familiarity needs a classifier that knows it, got a LogisticRegression"):
         Classify(LogisticRegression, folder, ("a.n",), min_familiarity=0.0).identity()
+
+
+def test_a_shard_of_which_nothing_is_kept_is_no_broken_one(tmp_path: Path) -> None:
+    folder, table = Folder(str(tmp_path)), pa.table({"size": [1.0, 9.0]})
+    feed = ColumnVectors(("size",)).fit(table)
+    save_fitted(NearestCentroid().fit(feed.encode(table)[0], ["s", "l"]), folder, feed=feed)
+    op = Classify(NearestCentroid, folder, ("a.n",), keep=("s",))
+    op.setup(n_threads=1)
+    asked = pa.table({"a.n": pa.array([9.0] * 200 + [None]), "reason": pa.nulls(201, pa.string())})
+    found = as_committed(op, op.prepare(asked), report=lambda *_, **__: None).table
+    assert found["reason"].to_pylist() == ["classified as l"] * 200 + ["no vector"]
+    assert found["label"].to_pylist() == ["l"] * 200 + [None]
