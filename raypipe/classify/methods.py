@@ -27,6 +27,7 @@ METHODS = {
     "loki": "loki:Loki",
     "fold-se": "fold_se:FoldSE",
     "ss3": "ss3:SS3",
+    "tsetlin": "tsetlin:TsetlinMachine",
 }
 """Name -> module of this package:class; nothing is imported before it is asked for."""
 
