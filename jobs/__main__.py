@@ -10,6 +10,7 @@ JOBS = (
     "score_corpus",
     "select_corpus",
     "find_heads",
+    "embed_corpus",
     "tokenize_corpus",
     "chunk_corpus",
     "fit_classifier",

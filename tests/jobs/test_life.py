@@ -169,6 +169,10 @@ CASES = [
         "classify_corpus", annotated,
         {"corpus": SCORED["corpus"], "fitted": "{inputs}/of_words", "shard_bytes": 400}, "classes",
     ),
+    Case(
+        "embed_corpus", annotated,
+        {"corpus": SCORED["corpus"], "model": "{inputs}/model", "pooling": "last", "shard_bytes": 400}, "embeddings",
+    ),
     Case("gather", gathered, {"corpus": SCORED["corpus"], "columns": ("embeddings.number",)}, "quantiles"),
     Case(
         "decontaminate", annotated,
