@@ -23,6 +23,8 @@ from tests.jobs.searching import write_model, write_rows, write_settings
 from ..conftest import ROOT
 
 N_TRIALS = 6
+CPUS = max(1, (os.cpu_count() or 1) // 2)
+"""Of a trial: two run at a time, so that the others are still to come when the first two have ended."""
 TIMES = ("seconds", "ended", "date")
 """Keys of records that no two runs have alike."""
 
@@ -59,11 +61,11 @@ def swept(request, tmp_path, tokenizer):
     if request.param == "ablate":
         words = ["--tokenizer", tokenizer, "--length", "32", "--batch-tokens", "128", "--steps", "2", "--selectors",
                  "longest", "--seeds", "2", "--holdout", "0.2", "--min-domain-rows", "10", "--heldout-every", "1",
-                 "--cpus-per-worker", "1"]  # fmt: skip
+                 "--cpus-per-worker", str(CPUS)]  # fmt: skip
         return Swept("ablate", words, "ablation", ("ablation/ablation.json",), lambda run: written(run, tokenizer))
     write_rows(tmp_path)
     rates = [10.0**-power for power in range(1, N_TRIALS + 1)]
-    write_settings(tmp_path, base={"cpus_per_worker": 1}, model=write_model(tmp_path / "model"))
+    write_settings(tmp_path, base={"cpus_per_worker": CPUS}, model=write_model(tmp_path / "model"))
     write_settings(tmp_path, space={"learning_rate": rates})
     words = ["--job", "finetune", "--config", str(tmp_path / "base.yaml"), "--space", str(tmp_path / "space.yaml"),
              "--search", "grid"]  # fmt: skip
