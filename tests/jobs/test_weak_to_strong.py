@@ -18,7 +18,7 @@ from jobs.weak_to_strong import Config, main
 from raypipe.lm import states
 from raypipe.run import trainer
 from raypipe.runs.card import IdentityChanged
-from raypipe.settings.nested import changed
+from raypipe.settings.nested import built, changed
 from tests.jobs.weak_to_strong_parts import Witness, settings, strong_model, texts, write_rows
 from tests.learning import require
 
@@ -210,7 +210,7 @@ def test_with_probes_the_strong_model_runs_once_for_all_seeds_and_losses(whole, 
 def test_judges_use_debates_and_lose_them_when_exchanged_and_students_never_see_them(world, tmp_path, monkeypatch):
     data, strong = world
     monkeypatch.setattr(debates, "open_sampler", lambda config: Witness(trust=1.0))
-    held = debate.Config(data=(data,), debater=strong, output=str(tmp_path), test_share=0.4, transcripts=2)
+    held = built(debate.Config, data=(data,), debater=strong, output=str(tmp_path), test_share=0.4, transcripts=2)
     assert debate.main(held) == 0
     config = settings(data, strong, tmp_path, seeds=1, losses=("xent",), debate="debate", transcript_tokens=64)
     assert main(config) == 0
@@ -236,7 +236,7 @@ def test_debates_of_other_rows_are_refused_before_any_training(world, tmp_path, 
     with pytest.raises(ValueError, match=r"must name a finished stage; .* isn't there \(there is none\): hold it"):
         main(config)
     monkeypatch.setattr(debates, "open_sampler", lambda config: Witness(trust=1.0))
-    held = debate.Config(data=(data,), debater=strong, output=str(tmp_path), test_share=0.6, transcripts=1)
+    held = built(debate.Config, data=(data,), debater=strong, output=str(tmp_path), test_share=0.6, transcripts=1)
     assert debate.main(held) == 0
     seen = trained(monkeypatch)
     with pytest.raises(ValueError, match=r"must have a debate of seed 1 .* have none .*the same rows and test_share"):
