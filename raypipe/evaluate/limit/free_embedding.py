@@ -32,7 +32,7 @@ class FreeEmbedding:
     """Steps between looks at the accuracy."""
 
     def accuracy(self, n: int, d: int, *, seed: int) -> float:
-        """The best share, at any look, of relevant documents that are among their query's first k.
+        """Of every set of k of n documents: the best share, at any look, of relevant documents in the first k.
 
         Raises
         ------
@@ -41,11 +41,15 @@ class FreeEmbedding:
         """
         if not 1 <= self.k < n or d < 1:
             raise ValueError(f"n must be above k ({self.k}) and d at least 1, got n {n} and d {d}.")
+        every = relevance(np.array([*combinations(range(n), self.k)]), n_documents=n)
+        return self.accuracy_of(every, d, seed=seed)
+
+    def accuracy_of(self, relevant: np.ndarray, d: int, *, seed: int) -> float:
+        """The same of any queries [q, n] bool with k relevant documents each."""
         rng = np.random.default_rng(seed)
-        relevant = relevance(np.array([*combinations(range(n), self.k)]), n_documents=n)
-        both = [_unit(rng.normal(size=(rows, d))) for rows in (len(relevant), n)]
+        both = [_unit(rng.normal(size=(rows, d))) for rows in relevant.shape]
         moments = [(np.zeros_like(X), np.zeros_like(X)) for X in both]
-        best, lowest, since = 0.0, np.inf, 0
+        best, lowest, since = share_in_first_k(both[0] @ both[1].T, relevant, k=self.k), np.inf, 0
         for step in range(1, self.max_steps + 1):
             loss, gradients = self._loss(both[0], both[1], relevant)
             both = [
