@@ -1,7 +1,9 @@
 """The label_corpus job: votes, what the functions are worth, labels; again only where something changed."""
 
 import json
+import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from jobs import label_corpus
 from jobs.label_corpus import Config, main
 from jobs.parts.labelling import read_functions
 from tests.jobs.committed import commit_vectors
+from tests.run.deadly import DeadlyVotes
 from tests.run.in_process import use_this_process
+from tests.run.stages import fault
 
 FUNCTIONS: dict[str, Any] = {
     "classes": ["fruit", "tool"],
@@ -200,3 +205,13 @@ def test_columns_of_other_stages_vote_and_functions_that_raise_or_are_silent_are
     numbers = [row["number"] for row in rows_of(config, "embeddings")]
     low = [row["votes"] and row["votes"][4] for row in rows_of(config, "votes")]
     assert low == [None if one is None else 1 if one <= 3 else -1 for one in numbers]
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_on_workers_too_of_which_one_is_killed(config, tmp_path, monkeypatch, capsys):
+    once = fault(tmp_path, "kill-forward")
+    monkeypatch.setattr(label_corpus, "CastVotes", partial(DeadlyVotes, once=once))
+    monkeypatch.setattr(label_corpus.CastVotes, "version", 1, raising=False)
+    check_labels(config, capsys)
+    assert os.listdir(once) == []

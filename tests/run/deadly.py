@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from raypipe.label.functions.cast_votes import CastVotes
 from raypipe.run.predict import Predict
 from raypipe.select.quantiles import ColumnQuantiles
 
@@ -33,6 +34,17 @@ class DeadlyQuantiles(ColumnQuantiles):
 
 @dataclass
 class DeadlyPredict(Predict):
+    """Killed in the middle of a shard."""
+
+    once: str = ""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        commit_fault(self.once, "kill-forward")
+        return super().__call__(batch)
+
+
+@dataclass
+class DeadlyVotes(CastVotes):
     """Killed in the middle of a shard."""
 
     once: str = ""
