@@ -78,6 +78,14 @@ def check(model: str, rows: str, tmp_path: Path) -> None:
     assert labels[24:] == [None, None]
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.timeout(1500)
+def test_on_workers_too(model: str, rows: str, tmp_path: Path) -> None:
+    check(model, rows, tmp_path)
+
+
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     with pytest.raises(SystemExit) as ended:
         run_job(lambda: main(settings.parse(Config, list(words))))

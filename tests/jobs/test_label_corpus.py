@@ -208,6 +208,7 @@ def test_columns_of_other_stages_vote_and_functions_that_raise_or_are_silent_are
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_on_workers_too_of_which_one_is_killed(config, tmp_path, monkeypatch, capsys):
     once = fault(tmp_path, "kill-forward")
