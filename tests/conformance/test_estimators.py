@@ -112,25 +112,27 @@ def merges_to_the_whole(kind: Any) -> None:
 
 def takes_constant_columns_and_rare_classes(kind: Any) -> None:
     """A column that never varies leaves probabilities that are numbers; so does a class of one row, or is refused."""
-    flat = np.column_stack([X, np.full(120, 7.0)])
+    rows = given(kind)
+    flat = np.column_stack([rows, np.full(120, 7.0)])
     assert np.isfinite(made(kind).fit(flat, Y).predict_proba(flat)).all()
     try:
-        fitted = made(kind).fit(X, np.where(np.arange(120) == 0, 3, Y))
+        fitted = made(kind).fit(rows, np.where(np.arange(120) == 0, 3, Y))
     except ValueError:
         return
-    found = fitted.predict_proba(X)
+    found = fitted.predict_proba(rows)
     assert found.shape == (120, 4)
     assert np.isfinite(found).all()
 
 
 def says_a_number_and_a_text_a_row_where_it_promises(kind: Any) -> None:
-    fitted = made(kind).fit(X, Y)
+    rows = given(kind)
+    fitted = made(kind).fit(rows, Y)
     if hasattr(kind, "score_samples"):
-        found = fitted.score_samples(X[:7])
+        found = fitted.score_samples(rows[:7])
         assert found.shape == (7,)
         assert np.isfinite(found).all()
     if hasattr(kind, "explain"):
-        said = fitted.explain(X[:7], ["a", "b", "c", "d"])
+        said = fitted.explain(rows[:7], ["a", "b", "c", "d"])
         assert len(said) == 7
         assert all(isinstance(one, str) for one in said)
 
