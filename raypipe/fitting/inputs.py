@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.contracts.estimator import State, Taken
 
@@ -66,7 +67,8 @@ class Input(Protocol):
 def input_for(takes: Taken, table: pa.Table, columns: tuple[str, ...], *, n_dimensions: int) -> Input:
     """How these columns of labelled rows feed an estimator of vectors, counts or tables; not fitted yet.
 
-    One column of texts is read as words, unless the estimator takes tables; any other columns as they are.
+    One column of texts is read as words; where the estimator takes tables, only if most of the texts differ: else they
+    are categories. Any other columns are read as they are.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def input_for(takes: Taken, table: pa.Table, columns: tuple[str, ...], *, n_dime
         raise ValueError(f"a method of word counts must have one column of texts, got {', '.join(columns)}.")
     if takes == "counts":
         return _kind("counts")(columns)
-    if is_text and takes == "vectors":
+    if is_text and (takes == "vectors" or not _repeats(table[columns[0]])):
         return _kind("words")(columns, n_dimensions=n_dimensions)
     return _kind("cells" if takes == "table" else "columns")(columns)
 
@@ -98,6 +100,12 @@ def open_input(about: Json, state: State) -> Input:
     settings = dict(about)
     made = _kind(settings.pop("name", ""))(tuple(settings.pop("columns", ())), **settings)
     return made.from_state(state)
+
+
+def _repeats(texts: pa.ChunkedArray) -> bool:
+    """Whether a text stands for two rows or more, on average, as a category does."""
+    found: bool = 2 * pc.count_distinct(texts).as_py() <= len(texts)
+    return found
 
 
 def _kind(name: str) -> Callable[..., Input]:

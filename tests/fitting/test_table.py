@@ -70,7 +70,6 @@ def test_more_categories_than_can_be_told_apart_are_refused() -> None:
     [
         ("vectors", ("colour",), "words"),
         ("counts", ("colour",), "counts"),
-        ("table", ("colour",), "cells"),
         ("vectors", ("size", "colour"), "columns"),
         ("table", ("size", "colour"), "cells"),
         ("vectors", ("vector",), "columns"),
@@ -78,6 +77,11 @@ def test_more_categories_than_can_be_told_apart_are_refused() -> None:
 )
 def test_what_an_estimator_takes_and_what_there_is_say_how_it_is_fed(takes: str, columns: tuple, name: str) -> None:
     assert input_for(takes, TABLE, columns, n_dimensions=2).name == name
+
+
+@pytest.mark.parametrize(("texts", "name"), [(["a b", "c d", "e f", "a b"], "words"), (["a", "b", "a", "b"], "cells")])
+def test_texts_that_differ_are_no_categories_of_a_table(texts: list[str], name: str) -> None:
+    assert input_for("table", pa.table({"text": texts}), ("text",), n_dimensions=2).name == name
 
 
 def test_what_cannot_feed_is_refused() -> None:
