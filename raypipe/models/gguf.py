@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from raypipe.models.silence import without_bars
+from raypipe.models.silence import in_silence
 from raypipe.models.weights import check_loaded
 
 FACTORS = "rope_freqs.weight"
@@ -36,7 +36,7 @@ def dequantised(gguf: Path, *, cache: Path) -> Path:
     if folder.is_dir():
         return folder
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    with without_bars():
+    with in_silence():
         _write(gguf, partial)
     try:
         partial.rename(folder)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from raypipe.models.silence import without_bars
+from raypipe.models.silence import in_silence
 from raypipe.models.tensors import listed
 
 BUFFERS = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(masked_)?bias$|embeddings\.position_ids$")
@@ -38,7 +38,7 @@ def load_weights(
     """
     import torch
 
-    with without_bars():
+    with in_silence():
         model, found = kind.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),

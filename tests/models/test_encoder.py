@@ -1,5 +1,6 @@
 """What is opened is what the folder's own files say; what contradicts them, or isn't computed here, is refused."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ def say(folder: Path, pooling: dict[str, Any], *more: str, path: str = "1_Poolin
 
 
 @pytest.mark.parametrize("kind", ["bert", "mpnet", "modernbert"])
-def test_heads_of_a_masked_language_model_are_left_out(tmp_path: Path, kind: str) -> None:
+def test_heads_of_a_masked_language_model_are_left_out_without_a_word(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     save(tmp_path, kind)
     AutoModelForMaskedLM.from_config(TINY[kind].config, dtype=torch.float32).save_pretrained(tmp_path)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     found = open_encoder(str(tmp_path)).weights(dtype="float32", device="cpu")
+    assert "LOAD REPORT" not in caplog.text
     assert type(found) is type(AutoModel.from_config(TINY[kind].config))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from raypipe.models.silence import without_bars
+from raypipe.models.silence import in_silence
 from raypipe.storage.folder import Folder
 from raypipe.train.engines.optimiser import unique
 
@@ -31,7 +31,7 @@ def export_model(
         plain.config.pad_token_id = tokenizer.pad_token_id
     plain.config._attn_implementation = None  # whoever opens it has its own
     with tempfile.TemporaryDirectory(prefix="raypipe-export-") as local:
-        with without_bars():
+        with in_silence():
             plain.save_pretrained(local, safe_serialization=True)
         tokenizer.save_pretrained(local)
         (Path(local) / LINEAGE).write_text(json.dumps(lineage, indent=1))
