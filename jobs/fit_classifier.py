@@ -13,6 +13,7 @@ from raypipe.runs.stage import at_work
 from raypipe.settings.estimators import made_with
 
 from .parts import fitting, settings
+from .parts.classifiers import seeded
 from .parts.common import RunSettings, life_of, run_job, stage_name
 
 STAGE = "classifier"
@@ -31,7 +32,7 @@ class Config(fitting.FitSettings, RunSettings):
 def main(config: Config) -> int:
     """Cross-validate and fit; a second start does both again."""
     stage = stage_name(STAGE, config)
-    estimator = fitting.seeded(made_with(method_class(config.method), config.set), config.seed)
+    estimator = seeded(made_with(method_class(config.method), config.set), config.seed)
     fitting.check(config)
     with life_of(config, "fit_classifier", stages=[stage]) as life:
         life.begin()

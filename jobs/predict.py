@@ -16,7 +16,7 @@ from raypipe.settings.estimators import made_with
 from raypipe.storage.folder import Folder
 
 from .parts import settings
-from .parts.classifiers import fit, gathered, read_labels
+from .parts.classifiers import fit, gathered, read_labels, seeded
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .parts.idle import refuse_idle
 
@@ -40,7 +40,7 @@ class Config(CorpusSettings, RunSettings):
     max_labelled: int = 100_000
     """Rows that the classifier is fitted on, at most, drawn by --seed."""
     seed: int = 0
-    """Of that draw."""
+    """Of that draw, and of a method that draws, unless --set random_state gives another."""
     max_workers: int | None = None
     """Processes that predict; None: as many as fill the machines."""
 
@@ -61,7 +61,7 @@ def main(config: Config) -> int:
         identity = asdict(sizes) | {name: value for name, value in asdict(corpus).items() if name != "sources"}
         labels = read_labels(config.labels) if config.labels else {}
         kind = method_class(config.classifier)
-        unfitted = made_with(kind, config.set)
+        unfitted = seeded(made_with(kind, config.set), config.seed)
         op = Predict(kind, _folder(config, life.run), config.columns)
         if config.fitted:
             op.identity()  # a folder that holds no such classifier ends here too

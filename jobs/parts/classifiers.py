@@ -55,6 +55,14 @@ def gathered(
     )()  # fmt: skip
 
 
+def seeded(estimator: Estimator, seed: int) -> Estimator:
+    """The estimator with this seed, where it draws and was given none."""
+    settings = estimator.get_params()
+    if "random_state" in settings and settings["random_state"] is None:
+        return type(estimator)(**{**settings, "random_state": seed})
+    return estimator
+
+
 def fit(estimator: Estimator, sample: ColumnSample, labels: Mapping[str, str], folder: Folder) -> None:
     """Fit an estimator on the rows of a sample, and put it into a folder.
 

@@ -68,14 +68,6 @@ class FittingRows:
     identity: Json
 
 
-def seeded(estimator: Estimator, seed: int) -> Estimator:
-    """The estimator with this seed, where it draws and was given none."""
-    settings = estimator.get_params()
-    if "random_state" in settings and settings["random_state"] is None:
-        return type(estimator)(**{**settings, "random_state": seed})
-    return estimator
-
-
 def check(config: FitSettings) -> None:
     """Refuse settings that would have no effect, before anything is written.
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import classify_corpus, fit_classifier
-from jobs.parts.fitting import seeded
+from jobs.parts.classifiers import seeded
 from jobs.parts.labelled import read_labelled
 from raypipe.classify.methods import method_class
 from raypipe.models.fitted import open_fitted

@@ -171,6 +171,15 @@ def test_on_workers_too_of_which_one_is_killed(config, tmp_path, monkeypatch, ca
     check_answers(replace(config, classifier=classifier), tmp_path, capsys, once)
 
 
+def test_a_method_that_draws_is_fitted_alike_at_every_start(config, monkeypatch):
+    use_this_process(monkeypatch)
+    config = replace(config, classifier="rbf-prototypes", set=("n_epochs=2",))
+    assert main(config) == 0
+    before = stamps(config)
+    assert main(config) == 0
+    assert stamps(config) == before
+
+
 def test_labels_of_other_rows_are_refused_with_what_to_look_at(config, tmp_path, monkeypatch):
     use_this_process(monkeypatch)
     (tmp_path / "labels.jsonl").write_text('{"id": "x", "label": 1}\n{"id": "n1", "label": 2}\n')
