@@ -69,7 +69,7 @@ class Cutter:
             return added
         inner = encoding.offsets[added[0] : len(encoding.ids) - added[1]]
         head = sum(1 for _ in takewhile(lambda span: span[1] <= before, inner))
-        tail = sum(1 for _ in takewhile(lambda span: span[0] >= before + size, inner[:head:-1]))
+        tail = sum(1 for _ in takewhile(lambda span: span[0] >= before + size, inner[head:][::-1]))
         return added[0] + head, added[1] + tail
 
     def _pieces(self, ids: np.ndarray, around: Around, end: np.ndarray) -> TextPieces:

@@ -45,8 +45,9 @@ def test_control_strings_of_a_text_stay_text_and_signs_of_several_bytes_are_coun
 
 
 def test_a_text_without_a_token_of_its_own_has_no_piece(model: str) -> None:
-    (found,) = Cutter(model, "q: {text}", 9, 1)([""])
-    assert found.ids == []
+    for template in ("q: {text}", "{text} :a", "q: {text} :a"):
+        (found,) = Cutter(model, template, 12, 1)([""])
+        assert found.ids == []
 
 
 def test_demonstrations_stand_before_the_instruction() -> None:
