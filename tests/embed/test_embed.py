@@ -18,7 +18,7 @@ from raypipe.embed.template import PLAIN
 from raypipe.models.causal import open_model
 from raypipe.settings.identity import identity_of
 from tests.embed.tiny_encoders import TEXTS, TINY, put, save
-from tests.models.folders import rewrite
+from tests.models.folders import reconfigure, rewrite, small_model
 
 STORED = json.loads((Path(__file__).parent / "stored/sentence_transformers.json").read_text())
 
@@ -175,6 +175,17 @@ def test_what_changes_a_vector_changes_the_identity_and_nothing_else_does() -> N
     for change in ({"max_tokens": 9}, {"template": "x {text}"}, {"dimensions": 4}, {"dtype": "bfloat16"}):
         assert identity(**change) != identity()
     assert "model" not in identity_of(op, **op.identity())
+
+
+def test_a_decoder_of_a_long_context_embeds_in_this_process(tmp_path: Path) -> None:
+    small_model(tmp_path)
+    reconfigure(tmp_path, max_position_embeddings=40_000)
+    found = raypipe.embed(["abc"], model=str(tmp_path), pooling="last")
+    assert found["status"].to_pylist() == ["scored"]
+    with pytest.raises(ValueError, match="pooling must be given"):
+        raypipe.embed(["abc"], model=str(tmp_path))
+    cut = raypipe.embed(["one two three four five six"], model=str(tmp_path), pooling="last", max_tokens=2)
+    assert cut["n_tokens"].to_pylist() == [2]
 
 
 def test_texts_in_this_process() -> None:
