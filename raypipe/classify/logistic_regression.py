@@ -16,8 +16,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from raypipe.arrays.scaling import mean_and_scale
 from raypipe.contracts.estimator import State
 from raypipe.fitting.classes import classes_of, classes_state
+
+
+def of_each_class(solver: linear_model.LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients [k, d] and intercepts [k]: of two classes the solver knows one function, the first one's is 0."""
+    coef, intercept = solver.coef_, solver.intercept_
+    if len(coef) > 1:
+        return coef, intercept
+    return np.vstack([np.zeros_like(coef), coef]), np.array([0.0, intercept[0]])
 
 
 class LogisticRegression(ClassifierMixin, BaseEstimator):
@@ -48,14 +57,10 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         if len(np.unique(y)) < 2:
             raise ValueError(f"logistic regression needs two classes at least, got 1 class: {str(y[0])!r}.")
-        self.mean_ = X.mean(axis=0)
-        spread = X.std(axis=0)
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.mean_, self.scale_ = mean_and_scale(X)
         solver = linear_model.LogisticRegression(C=self.C, max_iter=self.max_iter).fit(self._scaled(X), y)
         self.classes_, self.n_iter_ = solver.classes_, int(solver.n_iter_.max())
-        # of two classes the solver knows one function: the first one's is 0
-        self.coef_ = solver.coef_ if len(solver.coef_) > 1 else np.vstack([np.zeros_like(solver.coef_), solver.coef_])
-        self.intercept_ = solver.intercept_ if len(solver.intercept_) > 1 else np.array([0.0, solver.intercept_[0]])
+        self.coef_, self.intercept_ = of_each_class(solver)
         return self
 
     def _scaled(self, X: np.ndarray) -> np.ndarray:

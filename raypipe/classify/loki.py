@@ -22,7 +22,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from raypipe.arrays.scaling import mean_and_scale
 from raypipe.classify.label_metrics import LabelMetric, along_edges, complete
+from raypipe.classify.logistic_regression import of_each_class
 from raypipe.contracts.estimator import State
 from raypipe.fitting.classes import classes_of, classes_state
 
@@ -160,12 +162,9 @@ class Loki(ClassifierMixin, BaseEstimator):
             metric = complete(names) if self.edges is None else along_edges(pairs_of(self.edges))
         self.observed_ = metric.positions(names)
         self.classes_, self.distances_ = metric.labels, metric.distances[self.observed_]
-        self.mean_, spread = X.mean(axis=0), X.std(axis=0)
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.mean_, self.scale_ = mean_and_scale(X)
         solver = linear_model.LogisticRegression(C=self.C, max_iter=1000).fit((X - self.mean_) / self.scale_, y)
-        # of two classes the solver knows one function: the first one's is 0
-        self.coef_ = solver.coef_ if len(solver.coef_) > 1 else np.vstack([np.zeros_like(solver.coef_), solver.coef_])
-        self.intercept_ = solver.intercept_ if len(solver.intercept_) > 1 else np.array([0.0, solver.intercept_[0]])
+        self.coef_, self.intercept_ = of_each_class(solver)
         return self
 
     def observed_proba(self, X: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from raypipe.arrays.scaling import mean_and_scale
 from raypipe.contracts.estimator import State
 from raypipe.fitting.classes import classes_of, classes_state
 
@@ -88,9 +89,7 @@ class OpenSetHead(ClassifierMixin, BaseEstimator):
         self.classes_, at = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"an open-set head needs two classes at least, got 1 class: {str(y[0])!r}.")
-        self.mean_ = X.mean(axis=0)
-        spread = X.std(axis=0)
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.mean_, self.scale_ = mean_and_scale(X)
         self.weights_, self.biases_ = self._trained((X - self.mean_) / self.scale_, at)
         if self.weights_[-1].shape[1] == 1:  # of two classes the solvers know one function: halves of it
             self.weights_[-1] = np.hstack([-self.weights_[-1], self.weights_[-1]]) / 2

@@ -23,6 +23,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from raypipe.arrays.hashing import uniform
+from raypipe.arrays.scaling import mean_and_scale
+from raypipe.classify.logistic_regression import of_each_class
 from raypipe.contracts.estimator import State
 from raypipe.fitting.classes import classes_of, classes_state
 
@@ -200,12 +202,12 @@ class SMOTE(ClassifierMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         names, counts = np.unique(y, return_counts=True)
         largest = int(counts.argmax())
-        spread = X.std(axis=0)
-        Z = (X - X.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        mean, scale = mean_and_scale(X)
+        Z = (X - mean) / scale
         rows, labels = [X], [y]
-        for at, (name, m) in enumerate(zip(names, counts.tolist(), strict=True)):
+        for name, m in zip(names, counts.tolist(), strict=True):
             n_new = int(counts[largest]) - m if self.percent is None else round(m * self.percent / 100)
-            if at == largest or n_new <= 0:
+            if m == counts[largest] or n_new <= 0:
                 continue
             _enough(m, self.k, f"class {str(name)!r}")
             of = np.flatnonzero(y == name)
@@ -239,13 +241,10 @@ class SMOTE(ClassifierMixin, BaseEstimator):
         if len(np.unique(y)) < 2:
             raise ValueError(f"SMOTE needs two classes at least, got 1 class: {str(y[0])!r}.")
         X, y = self.fit_resample(X, y)
-        self.mean_, spread = X.mean(axis=0), X.std(axis=0)
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.mean_, self.scale_ = mean_and_scale(X)
         solver = linear_model.LogisticRegression(C=self.C, max_iter=1000).fit((X - self.mean_) / self.scale_, y)
         self.classes_ = solver.classes_
-        # of two classes the solver knows one function: the first one's is 0
-        self.coef_ = solver.coef_ if len(solver.coef_) > 1 else np.vstack([np.zeros_like(solver.coef_), solver.coef_])
-        self.intercept_ = solver.intercept_ if len(solver.intercept_) > 1 else np.array([0.0, solver.intercept_[0]])
+        self.coef_, self.intercept_ = of_each_class(solver)
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:

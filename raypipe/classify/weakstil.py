@@ -19,6 +19,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
+from raypipe.arrays.scaling import scale_of
 from raypipe.contracts.estimator import State
 
 
@@ -130,7 +131,7 @@ class WeakSTIL(RegressorMixin, BaseEstimator):
         self.n_bags_, self.n_features_in_ = len(kept), kept[0].shape[1]
         self.mean_ = np.mean([X.mean(axis=0) for X in kept], axis=0)
         spread = np.sqrt(np.mean([((X - self.mean_) ** 2).mean(axis=0) for X in kept], axis=0))
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.scale_ = scale_of(spread, self.mean_)
         self.centre_, self.spread_ = float(y.mean()), float(y.std()) or 1.0
         Z, sizes = (np.concatenate(kept) - self.mean_) / self.scale_, np.array([len(X) for X in kept])
         at, target, d = np.repeat(np.arange(len(sizes)), sizes), (y - self.centre_) / self.spread_, Z.shape[1]

@@ -122,6 +122,12 @@ def test_counts_are_those_asked_for():
         np.testing.assert_array_equal(rows, again[0])
 
 
+def test_a_class_as_large_as_the_largest_stays_as_it_is():
+    X, y = np.random.default_rng(0).normal(size=(26, 2)), np.repeat([0, 1, 2], [10, 10, 6])
+    _, found = SMOTE(percent=100, random_state=0).fit_resample(X, y)
+    assert np.bincount(found).tolist() == [10, 10, 12]
+
+
 def test_a_stream_gives_the_same_rows_for_any_cut_and_order():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(500, 3)), np.where(rng.random(500) < 0.05, "rare", "common")
