@@ -92,8 +92,9 @@ def _distances(rows: np.ndarray, X: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(rows), CHUNK):
         own = rows[start : start + CHUNK]
         found = np.maximum((own**2).sum(axis=1)[:, None] + squares - 2 * own @ X.T, 0.0)
-        i, j = np.nonzero(found < CLOSE * np.maximum(squares, SAME))
-        found[i, j] = ((own[i] - X[j]) ** 2).sum(axis=1)
+        close = found < CLOSE * np.maximum(squares, SAME)
+        for at in np.flatnonzero(close.any(axis=1)):  # a row at a time: all of them may be close
+            found[at, close[at]] = ((own[at] - X[close[at]]) ** 2).sum(axis=1)
         yield np.sqrt(found)
 
 
