@@ -9,6 +9,7 @@ Cost: O(steps C(n, k) n d); seconds for d up to 6.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -65,13 +66,18 @@ class FreeEmbedding:
 
     def critical_n(self, d: int, *, start: int, seed: int, tries: int = 3) -> int:
         """The largest n at 100 %, from `start` down to where one passes and up until `tries` in a row fail."""
+
+        @cache
+        def passes(n: int) -> bool:
+            return self.accuracy(n, d, seed=seed) == 1
+
         n = start
-        while n > self.k + 1 and self.accuracy(n, d, seed=seed) < 1:
+        while n > self.k and not passes(n):  # k documents of k are always first
             n -= 1
         critical = n
         while n - critical < tries:
             n += 1
-            if self.accuracy(n, d, seed=seed) == 1:
+            if passes(n):
                 critical = n
         return critical
 

@@ -72,6 +72,13 @@ def test_the_critical_number_is_the_last_that_passes(monkeypatch: pytest.MonkeyP
     assert FreeEmbedding().critical_n(2, start=5, seed=0, tries=2) == 5
 
 
+def test_no_number_is_tried_twice_and_none_that_fails_is_critical(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    monkeypatch.setattr(FreeEmbedding, "accuracy", lambda _, n, d, *, seed: float(tried.append(n) or False))
+    assert FreeEmbedding().critical_n(1, start=4, seed=0) == 2  # two of two are always first
+    assert sorted(tried) == [3, 4, 5]
+
+
 def test_a_tie_at_the_border_counts_against() -> None:
     relevant = np.array([[True, True, False, False]])
     assert share_in_first_k(np.array([[3.0, 2.0, 1.0, 0.0]]), relevant, k=2) == 1.0
