@@ -92,20 +92,22 @@ def in_colour(part: TextPart, *, of: int) -> str:
     top_sentence = max((one.vector[of] for one in sentences), default=0.0)
     top_word = max((word.vector[of] for one in sentences for word in one.parts), default=0.0)
 
-    def tinted(inner: str, value: float, top: float) -> str:
+    def tinted(inner: str, value: float, top: float, strength: float) -> str:
         """A span whose background is the stronger the greater the value."""
         if value <= 0:
             return inner
-        return f'<span style="background:rgba(46,125,50,{0.8 * value / top:.2f})" title="{value:.3f}">{inner}</span>'
+        return (
+            f'<span style="background:rgba(46,125,50,{strength * value / top:.2f})" title="{value:.3f}">{inner}</span>'
+        )
 
     def sentence_html(sentence: TextPart) -> str:
         """Its words tinted inside, and itself around them."""
         out, at = [], 0
         for word, found in zip(sentence.parts, WORD.finditer(sentence.text), strict=True):
             out += [html.escape(sentence.text[at : found.start()])]
-            out += [tinted(html.escape(word.text), float(word.vector[of]), float(top_word))]
+            out += [tinted(html.escape(word.text), float(word.vector[of]), float(top_word), 0.8)]
             at = found.end()
         inner = "".join(out) + html.escape(sentence.text[at:])
-        return tinted(inner, float(sentence.vector[of]) * 0.4, float(top_sentence))
+        return tinted(inner, float(sentence.vector[of]), float(top_sentence), 0.32)
 
     return "\n".join(f"<p>{' '.join(map(sentence_html, paragraph.parts))}</p>" for paragraph in part.parts)

@@ -58,7 +58,7 @@ class ColumnVectors:
         self.categories_, self.widths_ = {}, []
         for at, name in enumerate(self.columns):
             if is_category(table.schema.field(name).type):
-                found = np.array(sorted(set(table[name].drop_null().to_pylist())), dtype=str)
+                found = np.array(sorted(set(table[name].drop_null().to_pylist()) - {""}), dtype=str)
                 if not 0 < len(found) <= MAX_CATEGORIES:
                     raise ValueError(
                         f"column {name!r} must have 1 to {MAX_CATEGORIES} categories, got {len(found):,}; a column of "

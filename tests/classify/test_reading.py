@@ -50,6 +50,7 @@ def test_words_that_say_more_are_tinted_more_and_texts_are_escaped() -> None:
     page = in_colour(WordReader.of(WORDS, SAYS).read(TEXT), of=0)
     assert 'rgba(46,125,50,0.80)" title="0.900">sad</span>' in page
     assert 'rgba(46,125,50,0.36)" title="0.400">tired</span>' in page
+    assert 'rgba(46,125,50,0.32)" title="1.300">I am ' in page  # a sentence: its own value, however weak its tint
     assert "&amp;" in page
     assert "happy</span>" not in page
     assert page.count("<p>") == 2

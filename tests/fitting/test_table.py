@@ -25,6 +25,11 @@ def test_an_unseen_category_is_none_of_the_seen_ones() -> None:
     assert (X.tolist(), reasons) == ([[1, 0, 0, 0, 0]], [None])
 
 
+def test_an_empty_cell_is_no_category_whether_it_was_an_empty_text_or_none() -> None:
+    fitted = ColumnVectors(("colour",)).fit(pa.table({"colour": ["", "red", None]}))
+    assert fitted.encode(pa.table({"colour": ["red", "", None]}))[0].tolist() == [[1], [0], [0]]
+
+
 def test_cells_are_floats_texts_and_none() -> None:
     X, reasons = TableCells(("size", "colour")).fit(TABLE).encode(TABLE)
     assert X.tolist() == [[1.0, "red"], [None, "blue"], [3.0, None]]

@@ -20,7 +20,7 @@ from raypipe.label.functions.function import check_words, column, where
 WORDS_AT_ONCE = 200
 """Of one expression: with thousands in one, RE2 falls back on its slow way."""
 _NO_WORD = r"[^\pL\pN_]"
-_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+_BLANKS = r"[\s\pZ\x0b]+"  # RE2's \s is of ASCII alone
 
 
 @dataclass(frozen=True)
@@ -54,5 +54,5 @@ class Keywords:
 
 
 def _pattern(words: tuple[str, ...]) -> str:
-    either = "|".join(r"\s+".join(_SPECIAL.sub(r"\\\g<0>", one) for one in word.split()) for word in words)
+    either = "|".join(_BLANKS.join(map(re.escape, word.split())) for word in words)
     return f"(?:^|{_NO_WORD})(?:{either})(?:$|{_NO_WORD})"

@@ -145,6 +145,12 @@ def test_a_models_labels_are_votes_where_it_is_sure():
         Model("one", at_least=0.8).check()
 
 
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2003", "\v", " \n\t"])
+def test_any_white_space_stands_between_the_words_of_a_phrase(blank):
+    found = Keywords("one", "place", ("new york",)).says(pa.table({"text": [f"in New{blank}York.", "newyork"]}))
+    assert found.to_pylist() == ["place", None]
+
+
 def test_blank_keywords_are_refused():
     for words in ((), ("a", " ")):
         with pytest.raises(ValueError, match="words must hold words, none of them blank"):
