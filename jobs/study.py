@@ -7,7 +7,7 @@ from raypipe.runs.names import nearest
 
 from .parts import settings
 from .parts.common import run_job
-from .parts.studying import StudySettings, is_stale, list_studies, run_study
+from .parts.studying import StudySettings, has_to_run, list_studies, run_study
 from .studies.study import load_study, study_names
 from .studies.verdicts import write_table
 
@@ -24,7 +24,7 @@ def main(config: Config) -> int:
         list_studies(names)
         return 0
     if config.all:
-        status = max([run_study(study, config) for study in map(load_study, names) if is_stale(study)], default=0)
+        status = max([run_study(study, config) for study in map(load_study, names) if has_to_run(study)], default=0)
         write_table()
         return status
     if config.name not in names:

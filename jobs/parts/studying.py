@@ -20,7 +20,7 @@ from raypipe.storage.folder import Folder
 
 from ..studies.open_data import FOLDER, STAGE
 from ..studies.study import FEATURES, Study, load_study
-from ..studies.verdicts import identity_of, read_record, record, write_record, write_table
+from ..studies.verdicts import is_stale, read_record, record, write_record, write_table
 
 RECORD = "verdicts/study.json"
 """What the report is made of; the committed results lie beside the studies."""
@@ -72,12 +72,10 @@ class WithData:
         return self.trial(settings, seed, folder)
 
 
-def is_stale(study: Study) -> bool:
-    """Whether its code, bars or data are others than those of the committed results."""
+def has_to_run(study: Study) -> bool:
+    """Whether there are no committed results of its code and bars as they are."""
     before = read_record(study.name)
-    if before is None:
-        return True
-    return bool(before["identity"] != identity_of(study, data=tuple(before["data"]), seeds=before["seeds"]))
+    return before is None or is_stale(study, before)
 
 
 def run_study(study: Study, config: StudySettings) -> int:

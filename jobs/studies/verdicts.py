@@ -13,7 +13,7 @@ from raypipe.runs.card import now, versions
 from raypipe.runs.trials import Result
 
 from ..parts.training import commit
-from .study import Study
+from .study import Study, load_study
 
 RESULTS = Path(__file__).parent / "results"
 TABLE = Path(__file__).parent / "RESULTS.md"
@@ -21,7 +21,8 @@ HEAD = """# What the studies show
 
 Made by `make studies` from `jobs/studies/results/`; don't edit. A claim is *shown* where the whole 95 % interval of its
 effect (paired over seeds) lies beyond its bar, *contradicted* where all of it lies short of it, else *not shown*; the
-bars were set before the runs.
+bars were set before the runs. A claim that names no data set is of the mean over them, signs included: on one of them
+it may fail.
 
 """
 
@@ -110,6 +111,11 @@ def read_record(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def is_stale(study: Study, found: dict[str, Any]) -> bool:
+    """Whether a study's code or bars are others than those that its results were made with."""
+    return bool(found["identity"] != identity_of(study, data=tuple(found["data"]), seeds=found["seeds"]))
+
+
 def write_record(found: dict[str, Any], folder: Path = RESULTS) -> Path:
     """Put a study's results where they are committed."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,12 +126,13 @@ def write_record(found: dict[str, Any], folder: Path = RESULTS) -> Path:
 
 def write_table(folder: Path = RESULTS, table: Path = TABLE) -> None:
     """Assemble RESULTS.md from the results files."""
-    parts = [as_markdown(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    parts = [as_markdown(one, is_stale=is_stale(load_study(one["study"]), one)) for one in found]
     table.write_text(HEAD + "\n".join(parts), encoding="utf-8")
 
 
-def as_markdown(found: dict[str, Any]) -> str:
-    """One study's part of the table."""
+def as_markdown(found: dict[str, Any], *, is_stale: bool = False) -> str:
+    """One study's part of the table; a stale one is said to be of other code than there is now."""
     run = f"{found['seeds']} seeds; {found['seconds']:,.0f} s of trials; commit {(found['commit'] or 'none')[:9]}"
     lines = [
         f"## {found['study']}\n",
@@ -138,6 +145,8 @@ def as_markdown(found: dict[str, Any]) -> str:
         numbers = f"{effect['mean']:.3g} | {effect['low']:.3g} to {effect['high']:.3g}" if effect else without
         n = effect.get("n", 0)
         lines.append(f"| {claim['sentence']} | **{claim['verdict']}** | {numbers} | {claim['bar']} | {n} |")
+    if is_stale:
+        lines.append("\nOf code before the last change to this study or to what it imports; to be run again.")
     if found["left_out"]:
         lines.append(f"\nNot there, and left out: {', '.join(found['left_out'])}.")
     return "\n".join(lines) + "\n"
