@@ -31,7 +31,8 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Study:
     monkeypatch.setattr(Study, "name", "made")
     monkeypatch.setattr(Study, "summary", "Made for a test.")
     monkeypatch.setattr(job, "study_names", lambda: ["made"])
-    monkeypatch.setattr(job, "load_study", lambda name: study)
+    for module in (job, verdicts):
+        monkeypatch.setattr(module, "load_study", lambda name: study)
     results, table = tmp_path / "results", tmp_path / "RESULTS.md"
     monkeypatch.setattr(studying, "read_record", lambda name: verdicts.read_record(name, results))
     monkeypatch.setattr(studying, "write_record", lambda found: verdicts.write_record(found, results))
