@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass
 
 from raypipe.corpus import plan_shards
 from raypipe.rewrite.chunks import Chunks
-from raypipe.run.cluster import Wanted
 from raypipe.run.inputs import Sizes
 from raypipe.run.rewrite import rewrite_stage
 from raypipe.settings.identity import identity_of
 
 from .parts import settings
-from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .parts.common import CorpusSettings, RunSettings, life_of, row_workers, run_job, stage_name, why_incomplete
 
 STAGE = "chunks"
 
@@ -45,7 +44,7 @@ def main(config: Config) -> int:
             run=life.run,
             stage=stage,
             corpus=corpus,
-            wanted=Wanted(1, config.max_workers, gpus_per_worker=0.0, cpus_per_worker=1.0),
+            wanted=row_workers(config.max_workers),
             sizes=sizes,
             identity=identity_of(rewrite, corpus, sizes, rewrite="chunks", version=rewrite.version),
             stopping=life.stopping,

@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass
 from raypipe.classify.methods import method_of_class
 from raypipe.columns import TEXT
 from raypipe.corpus import plan_shards
-from raypipe.models.fitted import read_input, read_settings
-from raypipe.run.classify import Classify
-from raypipe.run.cluster import Wanted
+from raypipe.models.fitted import read_settings
+from raypipe.run.classify import Classify, stored_input
 from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
-from raypipe.run.stage import Annotate
 from raypipe.storage.folder import Folder
 
 from .parts import settings
+from .parts.classifiers import classify
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .parts.idle import refuse_idle
 
@@ -42,7 +41,7 @@ class Config(CorpusSettings, RunSettings):
     part_rows: int = 100_000
     """Rows of a part of a compressed stream or a JSON array, where no stage is read."""
     max_workers: int | None = None
-    """Processes that classify; None: as many as fill the machines."""
+    """Processes that write; None: as many as fill the machines. The readers classify, as many as there is room for."""
 
 
 def main(config: Config) -> int:
@@ -53,7 +52,7 @@ def main(config: Config) -> int:
         method_of_class(read_settings(folder)["class"]), folder, config.columns or _columns_of(folder), config.keep,
         config.min_familiarity,
     )  # fmt: skip
-    identity = op.identity()  # a folder that holds no such classifier ends here
+    op.identity()  # a folder that holds no such classifier ends here
     of_stages = tuple(name for name in op.columns if name != TEXT)
     stages = stages_of(of_stages)
     with life_of(config, "classify_corpus", stages=[stage], has_shards=True) as life:
@@ -64,15 +63,8 @@ def main(config: Config) -> int:
             sizes = sizes_of(life.run, stages[0])
         else:
             plan_shards(corpus, **asdict(sizes))  # and wrong paths here
-        identity |= asdict(sizes) | {name: value for name, value in asdict(corpus).items() if name != "sources"}
         life.begin()
-        card = Annotate(
-            life.run, stage, op, corpus, Wanted(1, config.max_workers, gpus_per_worker=0.0, cpus_per_worker=1.0), sizes,
-            identity, stopping=life.stopping, is_owner=life.is_owner, retry_failed=config.retry == "failed",
-            stages=stages, redo=True,
-        )()  # fmt: skip
-        counts = card["counts"]
-        print(f"{counts['scored']:,} of {counts['rows']:,} rows have a class in {life.run.uri}/{stage}")
+        card = classify(op, life, stage, corpus, sizes, stages, run=config, max_workers=config.max_workers)
         life.conclude(why_incomplete(card))
     return life.status
 
@@ -85,11 +77,11 @@ def _columns_of(folder: Folder) -> tuple[str, ...]:
     ValueError
         If there can be none.
     """
-    about, _ = read_input(folder) or ({"name": "columns", "columns": ()}, {})
+    about, _ = stored_input(folder)
     if about["name"] in ("words", "counts"):
         return (TEXT,)
     if not about["columns"] or any("." not in name for name in about["columns"]):
-        said = ", ".join(about["columns"]) or "columns that its folder doesn't name"
+        said = ", ".join(about["columns"]) or "no column"
         raise ValueError(f"the classifier was fitted on {said}; say which columns of stages stand for them: --columns.")
     return tuple(about["columns"])
 

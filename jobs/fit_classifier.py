@@ -37,7 +37,7 @@ def main(config: Config) -> int:
     with life_of(config, "fit_classifier", stages=[stage]) as life:
         life.begin()
         folder, card = life.run / stage, {"stage": stage, "kind": "classifier"}
-        rows = fitting.read_rows(config, estimator, life)
+        rows = fitting.read_rows(config, estimator, life, stage_name(fitting.LABELLED, config))
         with at_work(folder, {**card, "identity": rows.identity}) as own, life.at_once():
             found = fitting.evaluate(config.method, estimator, rows, config)
             fitting.fit_and_save(estimator, rows, found, folder)

@@ -20,7 +20,6 @@ from hashlib import sha256
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.label.functions.cast_votes import CastVotes
 from raypipe.label.functions.summary import VoteSummary
-from raypipe.run.cluster import Wanted
 from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
 from raypipe.run.stage import Annotate
 from raypipe.runs.card import Json
@@ -30,7 +29,7 @@ from raypipe.storage.folder import Folder
 
 from .parts import settings
 from .parts.classifiers import read_labels
-from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .parts.common import CorpusSettings, RunSettings, life_of, row_workers, run_job, stage_name, why_incomplete
 from .parts.idle import refuse_idle
 from .parts.label_models import LabelModelName, check_votes_of, label_model_of, said_of_labels, table_of, telling
 from .parts.labelling import Functions, read_functions
@@ -53,9 +52,9 @@ class Config(CorpusSettings, RunSettings):
     class_balance: tuple[float, ...] = ()
     """Share of each class, in the order of the file; none: learned by dawid-skene, else all alike."""
     shard_bytes: int = 64 << 20
-    """Bytes of text a shard; of no effect where functions read other stages."""
+    """Bytes of text a shard, where no stage is read."""
     part_rows: int = 100_000
-    """Rows of a part of a compressed stream or a JSON array; likewise."""
+    """Rows of a part of a compressed stream or a JSON array, where no stage is read."""
     max_workers: int | None = None
     """Processes that vote and label; None: as many as fill the machines."""
 
@@ -71,12 +70,14 @@ def main(config: Config) -> int:
         op = CastVotes(asked.functions, asked.classes)
         stages = stages_of([name for name in op.reads if "." in name])
         resolve(life.run, op.reads, stages=stages)  # wrong names end here, before any worker
+        if stages:
+            refuse_idle(config, ["shard_bytes", "part_rows"], because="beside a stage, which is cut already")
         sizes = sizes_of(life.run, stages[0]) if stages else Sizes(config.shard_bytes, config.part_rows)
         corpus = config.to_corpus()
         plan_shards(corpus, **asdict(sizes))
         life.begin()
         annotate = Annotate(
-            life.run, votes, op, corpus, Wanted(1, config.max_workers, gpus_per_worker=0.0, cpus_per_worker=1.0), sizes,
+            life.run, votes, op, corpus, row_workers(config.max_workers), sizes,
             _identity(asked, corpus, sizes), stopping=life.stopping, is_owner=life.is_owner,
             retry_failed=config.retry == "failed", stages=stages, redo=True,
         )  # fmt: skip

@@ -4,19 +4,18 @@ A classifier is fitted on the rows that have a label (--labels), or opened from 
 rows: RUN/classes holds label, probability and, where the classifier knows it, familiarity.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from raypipe.classify.methods import MethodName, method_class
 from raypipe.fitting.sample import ColumnSample
-from raypipe.run.cluster import Wanted
 from raypipe.run.inputs import resolve, sizes_of, stages_of
 from raypipe.run.predict import Predict
-from raypipe.run.stage import Annotate
 from raypipe.settings.estimators import made_with
+from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 
 from .parts import settings
-from .parts.classifiers import fit, gathered, read_labels, seeded
+from .parts.classifiers import classify, fit, gathered, read_labels, seeded
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .parts.idle import refuse_idle
 
@@ -58,7 +57,7 @@ def main(config: Config) -> int:
         corpus, stages = config.to_corpus(), stages_of(config.columns)
         resolve(life.run, config.columns, stages=stages)  # wrong names end here, before any worker
         sizes = sizes_of(life.run, stages[0])
-        identity = asdict(sizes) | {name: value for name, value in asdict(corpus).items() if name != "sources"}
+        read = identity_of(corpus, sizes)
         labels = read_labels(config.labels) if config.labels else {}
         kind = method_class(config.classifier)
         unfitted = seeded(made_with(kind, config.set), config.seed)
@@ -68,16 +67,10 @@ def main(config: Config) -> int:
         life.begin()
         if labels:
             asked = ColumnSample(config.columns, config.max_labelled, config.seed, frozenset(labels))
-            found = gathered(asked, life, stage_name(LABELLED, config), corpus, sizes, identity)
+            found = gathered(asked, life, stage_name(LABELLED, config), corpus, sizes, read)
             print(f"{len(found.X):,} of {len(labels):,} labelled rows are there")
             fit(unfitted, found, labels, op.fitted)
-        card = Annotate(
-            life.run, stage, op, corpus, Wanted(1, config.max_workers, gpus_per_worker=0.0, cpus_per_worker=1.0), sizes,
-            {**op.identity(), **identity}, stopping=life.stopping, is_owner=life.is_owner,
-            retry_failed=config.retry == "failed", stages=stages, redo=True,
-        )()  # fmt: skip
-        counts = card["counts"]
-        print(f"{counts['scored']:,} of {counts['rows']:,} rows have a class in {life.run.uri}/{stage}")
+        card = classify(op, life, stage, corpus, sizes, stages, run=config, max_workers=config.max_workers)
         life.conclude(why_incomplete(card))
     return life.status
 

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from raypipe.columns import DOMAIN
-from raypipe.contracts.op import Pool
+from raypipe.contracts.op import Op, Pool
 from raypipe.contracts.parts import assemble
 from raypipe.corpus import Corpus, Plan, Shard
 from raypipe.run.calibrate import Rate, calibrate, sampled_rows, sampled_shards, unmeasured
@@ -23,6 +23,15 @@ from raypipe.score.number_format import agreement
 COMPARED_ROWS = 64
 """Of each sampled shard, to compare number formats by."""
 COMPARED_S = 60.0
+
+
+class Budgeted(Op, Protocol):
+    """An Op of batches of so many tokens."""
+
+    token_budget: int
+
+
+B = TypeVar("B", bound=Budgeted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +57,8 @@ class BudgetSearch:
         return ops
 
 
-def settle(
-    ops: Sequence[ForwardPass], sizes: Sizes | None, corpus: Corpus, plan: Plan, wanted: Wanted
-) -> tuple[ForwardPass, Sizes]:
-    """The scorer with its budget, and the cut: as given, else measured.
+def settle(ops: Sequence[B], sizes: Sizes | None, corpus: Corpus, plan: Plan, wanted: Wanted) -> tuple[B, Sizes]:
+    """The Op with its budget, and the cut: as given, else measured.
 
     A small corpus is cut without measuring; the cluster is joined only for what it has to tell.
     """
@@ -63,7 +70,7 @@ def settle(
     return best, sizes or rate.sizes
 
 
-def fastest(ops: Sequence[ForwardPass], corpus: Corpus, plan: Plan, pool: Pool) -> tuple[ForwardPass, Rate]:
+def fastest(ops: Sequence[B], corpus: Corpus, plan: Plan, pool: Pool) -> tuple[B, Rate]:
     """The one with the most tokens a second on a sample, and its rate; of several, all rates are printed."""
     rates = calibrate(ops, corpus, plan, pool)
     best = max(range(len(ops)), key=lambda at: rates[at].tokens_per_s)

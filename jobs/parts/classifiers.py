@@ -1,9 +1,9 @@
-"""What a classifier is fitted on: rows of a run that have a label in a file."""
+"""What a classifier is fitted on, rows of a run that have a label in a file; and a corpus taken through one."""
 
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,17 @@ from raypipe.corpus.records import read_records
 from raypipe.fitting.sample import ColumnSample
 from raypipe.run.inputs import Sizes, stages_of
 from raypipe.runs.life import Life
+from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 from raypipe.train.data.labels import class_name, renamed_truths
+
+from .common import RunSettings, row_workers
+
+if TYPE_CHECKING:
+    from raypipe.run.classify import Classify
+    from raypipe.run.predict import Predict
+
+Json = dict[str, Any]
 
 
 def read_labels(uri: str) -> dict[str, str]:
@@ -80,3 +89,19 @@ def fit(estimator: Estimator, sample: ColumnSample, labels: Mapping[str, str], f
             f"{len(y):,} rows{f', all {str(y[0])!r}' if len(y) else ''}; see that the ids are those of the stage."
         )
     save_fitted(estimator.fit(sample.X, y), folder)
+
+
+def classify(
+    op: "Predict | Classify", life: Life, stage: str, corpus: Corpus, sizes: Sizes, stages: tuple[str, ...], *,
+    run: RunSettings, max_workers: int | None,
+) -> Json:  # fmt: skip
+    """Take the rows through a fitted classifier, what is classified already aside; the stage's card."""
+    from raypipe.run.stage import Annotate  # loads Ray
+
+    card = Annotate(
+        life.run, stage, op, corpus, row_workers(max_workers), sizes, identity_of(corpus, sizes, **op.identity()),
+        stopping=life.stopping, is_owner=life.is_owner, retry_failed=run.retry == "failed", stages=stages, redo=True,
+    )()  # fmt: skip
+    counts = card["counts"]
+    print(f"{counts['scored']:,} of {counts['rows']:,} rows have a class in {life.run.uri}/{stage}")
+    return card

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from raypipe import sample
 from raypipe.corpus import Corpus
 from raypipe.corpus.shards import Reading
+from raypipe.run.cluster import Wanted
 from raypipe.run.event_loop import StageFailed
 from raypipe.run.local import n_gpus
 from raypipe.run.stage import is_complete
@@ -92,6 +93,11 @@ def life_of(
         Folder(run.output), job, recipe=flat(recipe or run), stages=stages, restart=run.restart, yes=run.yes,
         is_main=is_main,
     )  # fmt: skip
+
+
+def row_workers(max_workers: int | None) -> Wanted:
+    """Workers of stages that take rows through a CPU each, as many as fill the machines."""
+    return Wanted(1, max_workers, gpus_per_worker=0.0, cpus_per_worker=1.0)
 
 
 def stage_name(stage: str, run: RunSettings) -> str:

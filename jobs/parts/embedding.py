@@ -1,26 +1,25 @@
 """What embedding a corpus is made of: the encoder and how it is read out, what stands around a text, and the stage."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from raypipe.corpus import Corpus, plan_shards
+from raypipe.corpus.records import read_records
 from raypipe.embed.embed import Embed
 from raypipe.embed.formats import NumberFormat
 from raypipe.embed.template import PLAIN, TEXT, instructed
 from raypipe.models.causal import open_model
 from raypipe.models.encoder import open_encoder
 from raypipe.models.sentence_files import Pooling
-from raypipe.run.calibrate import calibrate, unmeasured
 from raypipe.run.cluster import Wanted, WorkerSettings
 from raypipe.run.inputs import Sizes
 from raypipe.run.stage import Annotate
 from raypipe.runs.card import Json, check_identity, read_card
 from raypipe.runs.life import Life
 from raypipe.settings.identity import identity_of
-from raypipe.storage.folder import Folder
 
+from .autotune import settle
 from .common import RunSettings, stage_name
 from .idle import refuse_idle
 from .scoring import FIRST_LOOK, WORKER_BYTES, ShardCut
@@ -40,7 +39,7 @@ class AroundText:
     instruction: str | None = None
     """What a query is to find: short for --template 'Instruct: ...\\nQuery: {text}'."""
     demonstrations: str | None = None
-    """JSON lines of `query` and `passage` that stand before the instruction, as examples of it."""
+    """Parquet or JSON file of `query` and `passage` that stand before the instruction, as examples of it."""
 
     def check(self) -> None:
         """Refuse settings that would be ignored.
@@ -154,7 +153,7 @@ def embed(embedding: EmbedSettings, corpus: Corpus, life: Life, *, run: RunSetti
         check_identity(stage, card, identity(sizes))
     life.begin([stage])
     with life.at_once():
-        sizes = sizes or unmeasured(plan.n_bytes, wanted.pool) or calibrate([op], corpus, plan, wanted.pool)[0].sizes
+        _, sizes = settle([op], sizes, corpus, plan, wanted)
     return Annotate(
         life.run, stage, op, corpus, wanted=wanted, sizes=sizes, identity=identity(sizes), stopping=life.stopping,
         is_owner=life.is_owner, retry_failed=run.retry == "failed",
@@ -162,21 +161,20 @@ def embed(embedding: EmbedSettings, corpus: Corpus, life: Life, *, run: RunSetti
 
 
 def demonstrated(uri: str) -> list[tuple[str, str]]:
-    """(query, passage) of each line of a JSON lines file.
+    """(query, passage) of each row of a file.
 
     Raises
     ------
     ValueError
-        If a line has no two texts.
+        If a row can't be read or has no two texts.
     """
-    parent, _, name = uri.rpartition("/")
     found: list[tuple[Any, Any]] = []
-    for number, line in enumerate(Folder(parent or ".").read(name).decode().splitlines(), 1):
-        row = json.loads(line)
-        query, passage = (row.get(key) if isinstance(row, dict) else None for key in ("query", "passage"))
-        if not all(isinstance(one, str) and TEXT not in one for one in (query, passage)):
+    for record in read_records((uri,)):
+        query, passage = record.values.get("query"), record.values.get("passage")
+        if record.reason is not None or not all(isinstance(one, str) and TEXT not in one for one in (query, passage)):
             raise ValueError(
-                f"{uri}: line {number} must have texts `query` and `passage` without {TEXT}, got {line[:80]!r}."
+                f"{record.path}, row {record.row}: must have texts `query` and `passage` without {TEXT}"
+                f"{f'; {record.reason}' if record.reason else ''}."
             )
         found.append((query, passage))
     return found

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -16,6 +16,7 @@ from raypipe.fitting.sample import ColumnSample
 from raypipe.models.fitted import save_fitted
 from raypipe.report.escape import terminal_text
 from raypipe.runs.life import Life
+from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 
 from .classifiers import gathered, read_labels
@@ -81,6 +82,8 @@ def check(config: FitSettings) -> None:
         raise ValueError(f"columns must be of the rows or of stages, not of both, got {', '.join(config.columns)}.")
     if of_stages and not config.corpus:
         raise ValueError(f"columns of stages need --corpus, which the stages were made of; got {of_stages[0]!r}.")
+    if of_stages and (len(config.rows) > 1 or config.label_column != "label"):
+        raise ValueError("with columns of stages, rows must be one file with `id` and `label`.")
     if not of_stages:
         refuse_idle(config, names_of(CorpusSettings), because="without columns of stages")
     if config.dimensions < 1:
@@ -91,15 +94,15 @@ def _is_of_stage(name: str) -> bool:
     return "." in name
 
 
-def read_rows(config: FitSettings, estimator: Estimator, life: Life) -> FittingRows:
-    """The labelled rows, of their files or of the run's stages.
+def read_rows(config: FitSettings, estimator: Estimator, life: Life, labelled: str) -> FittingRows:
+    """The labelled rows, of their files or of the run's stages, which are gathered into the stage `labelled`.
 
     Raises
     ------
     ValueError
         If there aren't two classes, or no row of the unknown one.
     """
-    found = _of_stages(config, life) if _is_of_stage(config.columns[0]) else _of_files(config)
+    found = _of_stages(config, life, labelled) if _is_of_stage(config.columns[0]) else _of_files(config)
     is_unknown = np.array([label == config.unknown for label in found.labels], bool)
     if config.unknown is not None and not is_unknown.any():
         raise ValueError(f"unknown must be a label of the rows, got {config.unknown!r}; they have {found.classes}.")
@@ -122,18 +125,15 @@ def _of_files(config: FitSettings) -> LabelledRows:
     return read_labelled(config.rows, label_column=config.label_column, columns=config.columns)
 
 
-def _of_stages(config: FitSettings, life: Life) -> LabelledRows:
+def _of_stages(config: FitSettings, life: Life, labelled: str) -> LabelledRows:
     """Columns of stages, gathered on workers for the ids that have a label."""
     from raypipe.run.inputs import resolve, sizes_of, stages_of
 
-    if len(config.rows) > 1 or config.label_column != "label":
-        raise ValueError("with columns of stages, rows must be one file with `id` and `label`.")
     stages, labels, corpus = stages_of(config.columns), read_labels(config.rows[0]), config.to_corpus()
     resolve(life.run, config.columns, stages=stages)
     sizes = sizes_of(life.run, stages[0])
-    identity = asdict(sizes) | {name: value for name, value in asdict(corpus).items() if name != "sources"}
-    asked = ColumnSample(config.columns, len(labels), config.seed, frozenset(labels))
-    sample = gathered(asked, life, LABELLED, corpus, sizes, identity)
+    asked = ColumnSample(config.columns, len(labels), 0, frozenset(labels))  # all of them: nothing is drawn
+    sample = gathered(asked, life, labelled, corpus, sizes, identity_of(corpus, sizes))
     left_out = Counter({"not among the rows of the stages": len(labels) - len(sample.X)})
     if len(config.columns) == 1:
         table = pa.table({config.columns[0]: pa.array(list(sample.X), pa.list_(pa.float64()))})
@@ -198,5 +198,11 @@ def lines_of(found: Json) -> list[str]:
         said = [f"{one.replace('_', ' ')} {of[one]['mean']:.3f} ({of[one]['low']:.3f} to {of[one]['high']:.3f})"
                 for one in measures]  # fmt: skip
         lines.append(f"{name}: {', '.join(said)}")
+    kept = found["contenders"][found["ours"]].get("threshold")
+    if kept is not None:
+        lines.append(
+            f"familiarity from {kept['familiarity']:.4g} on: {kept['known_kept']:.0%} of known rows, "
+            f"{kept['unknown_kept']['mean']:.0%} of unknown ones"
+        )
     lines += [f"left out: {n:,} rows, {terminal_text(why)}" for why, n in found["left_out"].items()]
     return lines

@@ -6,7 +6,6 @@ Cost: that of the label model's answers, O(n m k) at most.
 """
 
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,7 +17,7 @@ from raypipe.columns import REASON
 from raypipe.contracts.op import ROWS
 from raypipe.fitting.vectors import matrix
 from raypipe.label.votes import ABSTAIN
-from raypipe.models.fitted import open_fitted, read_settings
+from raypipe.models.fitted import fitted_identity, open_fitted
 from raypipe.storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -59,9 +58,8 @@ class LabelRows:
 
     def identity(self) -> dict[str, Any]:
         """What the labels follow from beside the votes: settings and content of the fitted folder, and the classes."""
-        state = sha256(self.fitted.read("state.safetensors")).hexdigest()
         own = {"op": "labels", "version": self.version, "classes": list(self.classes), "kept": list(self.kept)}
-        return own | read_settings(self.fitted) | {"state_sha256": state}
+        return own | fitted_identity(self.fitted)
 
     def prepare(self, table: pa.Table) -> pa.Table:
         """The votes as they are."""

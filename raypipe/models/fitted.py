@@ -5,6 +5,7 @@ stored with it, under `input`.
 """
 
 import json
+from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -63,6 +64,17 @@ def read_settings(folder: Folder) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder.uri}/{SETTINGS} can't be used ({error}); fit the estimator again.") from error
     return dict(about)
+
+
+def fitted_identity(folder: Folder) -> dict[str, Any]:
+    """What answers of a fitted estimator follow from: its class, settings and what feeds it, and what it has learned.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the folder holds none.
+    """
+    return read_settings(folder) | {"state_sha256": sha256(folder.read(STATE)).hexdigest()}
 
 
 def open_fitted(kind: type[E], folder: Folder) -> E:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,10 +10,10 @@ import pyarrow.compute as pc
 
 from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import REASON
-from raypipe.contracts.estimator import Estimator, Explains, Familiar
+from raypipe.contracts.estimator import Estimator, Explains, Familiar, State
 from raypipe.contracts.op import ROWS
 from raypipe.fitting.inputs import Input, open_input
-from raypipe.models.fitted import open_fitted, read_input, read_settings
+from raypipe.models.fitted import fitted_identity, open_fitted, read_input
 from raypipe.runs.card import Json
 from raypipe.storage.folder import Folder
 
@@ -35,12 +34,23 @@ def opened(kind: type[Estimator], fitted: Folder, stamp: Stamp) -> tuple[Estimat
     FileNotFoundError, ValueError
         If the folder holds no estimator of this class, or doesn't say what feeds it.
     """
-    model, stored = open_fitted(kind, fitted), read_input(fitted)
+    return open_fitted(kind, fitted), open_input(*stored_input(fitted))
+
+
+def stored_input(fitted: Folder) -> tuple[Json, State]:
+    """Settings and state of what feeds the estimator of a folder.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the folder holds no estimator, or doesn't say what feeds it.
+    """
+    stored = read_input(fitted)
     if stored is None:
         raise ValueError(
             f"{fitted.uri} doesn't say how columns become its input; fit it by fit_classifier, or use predict."
         )
-    return model, open_input(*stored)
+    return stored
 
 
 def _stamp(folder: Folder) -> Stamp:
@@ -61,6 +71,8 @@ class Classify:
     """Labels whose rows come through; the others are skipped rows. (): all."""
     min_familiarity: float | None = None
     """Less familiar rows are skipped rows too."""
+    _seen: Stamp = field(default=(), init=False, repr=False, compare=False)
+    """Of the folder when it was last identified: what workers open, without a listing for every part."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = ROWS
@@ -87,7 +99,8 @@ class Classify:
             If the folder holds no estimator of this class with an input of as many columns, or one that doesn't know
             the labels to keep or has no familiarity to be above.
         """
-        model, feed = opened(self.estimator, self.fitted, _stamp(self.fitted))
+        self._seen = _stamp(self.fitted)
+        model, feed = opened(self.estimator, self.fitted, self._seen)
         labels = [str(label) for label in model.classes_]  # type: ignore[attr-defined]
         if unknown := [label for label in self.keep if label not in labels]:
             raise ValueError(f"keep must be labels of the classifier, got {unknown[0]!r}; it has {', '.join(labels)}.")
@@ -98,16 +111,15 @@ class Classify:
                 f"columns must stand for the {len(feed.columns)} that the classifier was fitted on "
                 f"({', '.join(feed.columns)}), got {', '.join(self.columns)}."
             )
-        state = sha256(self.fitted.read("state.safetensors")).hexdigest()
         chosen = {"columns": list(self.columns), "keep": list(self.keep), "min_familiarity": self.min_familiarity}
-        about = read_settings(self.fitted)
-        return {"op": "classify", "version": self.version, **chosen, **about, "state_sha256": state}
+        return {"op": "classify", "version": self.version, **chosen} | fitted_identity(self.fitted)
 
     def prepare(self, table: pa.Table) -> pa.Table:
         """All of the work, on a CPU: what is added + reason, same rows and order; what isn't kept has its label too."""
         reasons = np.array(table[REASON].to_pylist(), object)
         rows = np.flatnonzero(pc.is_null(table[REASON]).to_numpy())
-        model, feed = opened(self.estimator, self.fitted, _stamp(self.fitted))
+        model, feed = opened(self.estimator, self.fitted, self._seen or _stamp(self.fitted))
+        table = table.select(list(self.columns))
         parts = [self.adds.empty_table()]
         for start in range(0, len(rows), BATCH_ROWS):
             chunk = rows[start : start + BATCH_ROWS]
@@ -120,7 +132,7 @@ class Classify:
 
     def _answers(self, table: pa.Table, model: Estimator, feed: Input) -> tuple[pa.Table, list[str | None]]:
         """The columns of some rows, null where the input can't use one, and why rows aren't to come through."""
-        X, reasons = feed.encode(table.select(list(self.columns)).rename_columns(list(feed.columns)))
+        X, reasons = feed.encode(table.rename_columns(list(feed.columns)))
         found: dict[str, Any] = {
             "label": [str(label) for label in model.predict(X)],
             "probability": model.predict_proba(X).max(axis=1),

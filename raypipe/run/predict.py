@@ -12,7 +12,7 @@ from raypipe.columns import REASON
 from raypipe.contracts.estimator import Estimator
 from raypipe.contracts.op import ROWS
 from raypipe.fitting.vectors import matrix
-from raypipe.models.fitted import open_fitted, read_settings
+from raypipe.models.fitted import fitted_identity, open_fitted
 from raypipe.runs.card import Json
 from raypipe.storage.folder import Folder
 
@@ -57,12 +57,9 @@ class Predict:
         FileNotFoundError, ValueError
             If the folder holds no estimator of this class.
         """
-        from hashlib import sha256
-
         open_fitted(self.estimator, self.fitted)
-        state = sha256(self.fitted.read("state.safetensors")).hexdigest()
-        about = read_settings(self.fitted)
-        return {"op": "predict", "version": self.version, "columns": list(self.columns), **about, "state_sha256": state}
+        own = {"op": "predict", "version": self.version, "columns": list(self.columns)}
+        return own | fitted_identity(self.fitted)
 
     def prepare(self, table: pa.Table) -> pa.Table:
         """One matrix, as a list of numbers for each row; a row without all of them gets a reason."""

@@ -124,5 +124,5 @@ def test_what_stands_around_a_text(model: str, tmp_path: Path) -> None:
         "Instruct: find\nQuery: a\nResponse: b\n\nInstruct: find\nQuery: {text}"
     )
     (tmp_path / "shown.jsonl").write_text('{"query": "a"}\n')
-    with pytest.raises(ValueError, match="line 1 must have texts `query` and `passage`"):
+    with pytest.raises(ValueError, match="row 0: must have texts `query` and `passage`"):
         template(instruction="find", demonstrations=str(tmp_path / "shown.jsonl"))

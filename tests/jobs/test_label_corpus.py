@@ -196,7 +196,9 @@ def test_columns_of_other_stages_vote_and_functions_that_raise_or_are_silent_are
             {"kind": "regex", "name": "silent", "vote": "fruit", "pattern": "zzz"},
             {"kind": "regex", "name": "constant", "vote": "tool", "pattern": "."}]  # fmt: skip
     write(config, FUNCTIONS | {"functions": [*FUNCTIONS["functions"], *more]})
-    assert main(config) == 0
+    with pytest.raises(ValueError, match="--shard-bytes has no effect beside a stage, which is cut already"):
+        main(config)
+    assert main(replace(config, shard_bytes=64 << 20)) == 0
     said = capsys.readouterr().out
     assert "never votes on 54 rows: cast, silent" in said
     assert "raises on 54 of 54 rows, where it abstains: cast (ConversionException" in said
