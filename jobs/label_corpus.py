@@ -10,6 +10,8 @@ without any label: RUN/labels holds the likeliest class and the probability of e
       - {kind: sql, name: short, sql: "CASE WHEN n_bytes < 20 THEN 'ham' END"}        # or vote: ham, and a condition
       - {kind: threshold, name: plain, vote: ham, column: scores.loss, at_most: 3.0}
       - {kind: model, name: classifier, column: classes.label, probability: classes.probability, at_least: 0.8}
+      - {kind: similarity, name: like spam, vote: spam, phrases: [visit my channel], at_least: 0.4,
+         against: [a nice song], margin: 0.05, column: embeddings.embedding, model: mini}     # after embed_corpus
 """
 
 import json
@@ -33,6 +35,7 @@ from .parts.common import CorpusSettings, RunSettings, life_of, row_workers, run
 from .parts.idle import refuse_idle
 from .parts.label_models import LabelModelName, check_votes_of, label_model_of, said_of_labels, table_of, telling
 from .parts.labelling import Functions, read_functions
+from .parts.placing import placed
 
 VOTES, COUNTS, MODEL, STAGE = "votes", "vote-counts", "label-model", "labels"
 
@@ -75,6 +78,8 @@ def main(config: Config) -> int:
         sizes = sizes_of(life.run, stages[0]) if stages else Sizes(config.shard_bytes, config.part_rows)
         corpus = config.to_corpus()
         plan_shards(corpus, **asdict(sizes))
+        asked = placed(asked, life.run)
+        op = replace(op, functions=asked.functions)
         life.begin()
         annotate = Annotate(
             life.run, votes, op, corpus, row_workers(config.max_workers), sizes,

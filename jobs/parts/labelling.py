@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from raypipe.label.functions.keywords import Keywords
 from raypipe.label.functions.model import Model
 from raypipe.label.functions.regex import Regex
+from raypipe.label.functions.similarity import Similarity
 from raypipe.label.functions.sql import Sql
 from raypipe.label.functions.threshold import Threshold
 from raypipe.train.data.labels import class_name
@@ -17,7 +18,7 @@ from .settings import read_yaml
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Function = Keywords | Regex | Sql | Threshold | Model
+Function = Keywords | Regex | Sql | Threshold | Model | Similarity
 """The kinds of labelling functions; each goes by its name in lower case, and a new one is a word more here."""
 _KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in get_args(Function)}
 MAX_CLASSES = 127
@@ -86,7 +87,7 @@ def _function(entry: Mapping[str, Any], number: int) -> Function:
 
 
 def _made(kind: "type[DataclassInstance]", given: dict[str, Any], called: str) -> Any:
-    known = {field.name: field for field in fields(kind)}
+    known = {field.name: field for field in fields(kind) if field.init}
     hints = get_type_hints(kind)
     for name in given:
         if name not in known:

@@ -1,0 +1,75 @@
+"""What labelling functions need of models before they vote: their phrases' vectors, by the texts' own model."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from raypipe.corpus.rows import source_of
+from raypipe.embed.embed import Embed
+from raypipe.embed.formats import EMBEDDING
+from raypipe.embed.template import PLAIN
+from raypipe.label.functions.similarity import Similarity
+from raypipe.runs.card import Json, finished_card
+from raypipe.storage.folder import Folder
+
+from .labelling import Functions
+
+
+def placed(asked: Functions, run: Folder) -> Functions:
+    """The functions, those of similarity with the vectors of their phrases; models run on this machine.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such stage of vectors, or its model is another; with the function's name.
+    """
+    found = [_with_vectors(one, run) if isinstance(one, Similarity) else one for one in asked.functions]
+    return replace(asked, functions=tuple(found))
+
+
+def _with_vectors(function: Similarity, run: Folder) -> Similarity:
+    op = phrase_embedder(function, finished_card(run, function.column.partition(".")[0])["identity"])
+    return function.placed(vectors_of(op, [*function.phrases, *function.against], function.name))
+
+
+def phrase_embedder(function: Similarity, identity: Json) -> Embed:
+    """What makes vectors of phrases as a stage of this identity made those of texts; they are queries to its model.
+
+    A prompt of the model's own before documents gives way to its own before queries; any other template stays.
+
+    Raises
+    ------
+    ValueError
+        If the stage isn't one of embed_corpus, its vectors are bits, or the function's model isn't the one it is of.
+    """
+    called = f"labelling function {function.name!r}"
+    if identity.get("op") != "embed" or function.column.partition(".")[2] != EMBEDDING:
+        raise ValueError(f"{called}: column must be the vectors of a stage of embed_corpus, got {function.column!r}.")
+    if identity["number_format"] == "binary":
+        raise ValueError(f"{called}: {function.column} holds bits, which have no cosine; embed as int8 instead.")
+    given: dict[str, Any] = {one.name: identity[one.name] for one in fields(Embed) if one.name in identity}
+    op = Embed(function.model, **given | {"number_format": "float32"})
+    if op.encoder.model.sha256() != identity["model_sha256"]:
+        raise ValueError(f"{called}: model must be the one that made {function.column}, got {function.model!r}.")
+    if op.template == op.encoder.prompt("document") + PLAIN:
+        op = replace(op, template=op.encoder.prompt("query") + PLAIN)
+    return op
+
+
+def vectors_of(op: Embed, phrases: list[str], name: str) -> np.ndarray:
+    """Vectors [p, d] of phrases.
+
+    Raises
+    ------
+    ValueError
+        If one has no token of its own, with the function's name.
+    """
+    from raypipe.contracts.parts import apply
+
+    op.check()
+    op.setup(n_threads=1)
+    found = apply(op, source_of(phrases))
+    if broken := [phrase for phrase, vector in zip(phrases, found[EMBEDDING].to_pylist(), strict=True) if not vector]:
+        raise ValueError(f"labelling function {name!r}: no vector can be made of the phrase {broken[0]!r}.")
+    return np.array(found[EMBEDDING].to_pylist(), np.float32)
