@@ -12,32 +12,36 @@ without any label: RUN/labels holds the likeliest class and the probability of e
       - {kind: model, name: classifier, column: classes.label, probability: classes.probability, at_least: 0.8}
       - {kind: similarity, name: like spam, vote: spam, phrases: [visit my channel], at_least: 0.4,
          against: [a nice song], margin: 0.05, column: embeddings.embedding, model: mini}     # after embed_corpus
+      - {kind: prompt, name: asked, question: "Comment: {text}\nIs it an advertisement, yes or no? Answer:",
+         answers: {yes: spam, no: ham}, at_least: 0.6}      # a class may be null: RUN/answers, by --model
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.label.functions.cast_votes import CastVotes
+from raypipe.label.functions.prompt import Prompt
 from raypipe.label.functions.summary import VoteSummary
 from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
 from raypipe.run.stage import Annotate
-from raypipe.runs.card import Json
+from raypipe.runs.card import Json, check_identity, read_card
 from raypipe.runs.life import Life
 from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 
 from .parts import settings
+from .parts.asking import Asking
 from .parts.classifiers import read_labels
 from .parts.common import CorpusSettings, RunSettings, life_of, row_workers, run_job, stage_name, why_incomplete
 from .parts.idle import refuse_idle
 from .parts.label_models import LabelModelName, check_votes_of, label_model_of, said_of_labels, table_of, telling
 from .parts.labelling import Functions, read_functions
-from .parts.placing import placed
+from .parts.placing import placed, prompts_of
 
-VOTES, COUNTS, MODEL, STAGE = "votes", "vote-counts", "label-model", "labels"
+ANSWERS, VOTES, COUNTS, MODEL, STAGE = "answers", "votes", "vote-counts", "label-model", "labels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,7 @@ class Config(CorpusSettings, RunSettings):
     """Rows of a part of a compressed stream or a JSON array, where no stage is read."""
     max_workers: int | None = None
     """Processes that vote and label; None: as many as fill the machines."""
+    asking: Asking = Asking()
 
 
 def main(config: Config) -> int:
@@ -68,21 +73,30 @@ def main(config: Config) -> int:
     truth = _numbered(read_labels(config.truth), asked.classes) if config.truth else {}
     if config.label_model != "dawid-skene":
         refuse_idle(config, ["uses_abstentions"], because=f"with --label-model {config.label_model}")
-    votes, labels = stage_name(VOTES, config), stage_name(STAGE, config)
-    with life_of(config, "label_corpus", stages=[votes, labels], has_shards=True) as life:
-        op = CastVotes(asked.functions, asked.classes)
-        stages = stages_of([name for name in op.reads if "." in name])
-        resolve(life.run, op.reads, stages=stages)  # wrong names end here, before any worker
+    prompts = prompts_of(asked)
+    if not prompts:
+        refuse_idle(config.asking, because="without a function of kind prompt")
+    answers, votes, labels = (stage_name(one, config) for one in (ANSWERS, VOTES, STAGE))
+    own = [*([answers] if prompts else []), votes, labels]
+    with life_of(config, "label_corpus", stages=own, has_shards=True) as life:
+        reads = CastVotes(tuple(one for one in asked.functions if one not in prompts), asked.classes).reads
+        stages = stages_of([name for name in reads if "." in name])
+        resolve(life.run, reads, stages=stages)  # wrong names end here, before any worker
         if stages:
             refuse_idle(config, ["shard_bytes", "part_rows"], because="beside a stage, which is cut already")
         sizes = sizes_of(life.run, stages[0]) if stages else Sizes(config.shard_bytes, config.part_rows)
         corpus = config.to_corpus()
         plan_shards(corpus, **asdict(sizes))
-        asked = placed(asked, life.run)
-        op = replace(op, functions=asked.functions)
+        asked = placed(asked, life.run, answers=answers)
+        if prompts:
+            card = _ask(config, life, prompts, corpus, sizes, answers)
+            if why := why_incomplete(card):
+                life.conclude(why)
+                return life.status
+            stages = (*stages, answers)
         life.begin()
         annotate = Annotate(
-            life.run, votes, op, corpus, row_workers(config.max_workers), sizes,
+            life.run, votes, CastVotes(asked.functions, asked.classes), corpus, row_workers(config.max_workers), sizes,
             _identity(asked, corpus, sizes), stopping=life.stopping, is_owner=life.is_owner,
             retry_failed=config.retry == "failed", stages=stages, redo=True,
         )  # fmt: skip
@@ -91,6 +105,24 @@ def main(config: Config) -> int:
             card = _label(config, life, asked, truth, annotate)
         life.conclude(why_incomplete(card))
     return life.status
+
+
+def _ask(config: Config, life: Life, prompts: Sequence[Prompt], corpus: Corpus, sizes: Sizes, stage: str) -> Json:
+    """Let the language model answer the questions of prompts: RUN/answers, whose card this is."""
+    wanted = config.asking.wanted(config.max_workers)
+    card = None if life.is_restarting(stage) else read_card(life.run / stage)
+    made_with = (card or {}).get("identity", {})
+    op = config.asking.op(prompts, have_gpus=wanted.have_gpus, made_with=made_with)
+    op.check()
+    identity = identity_of(op, corpus, sizes, op="ask", op_version=op.version)
+    if card is not None:
+        check_identity(stage, card, identity)
+    wanted.check_here()
+    life.begin()
+    return Annotate(
+        life.run, stage, op, corpus, wanted, sizes, identity, stopping=life.stopping, is_owner=life.is_owner,
+        retry_failed=config.retry == "failed",
+    )()  # fmt: skip
 
 
 def _label(config: Config, life: Life, asked: Functions, truth: Mapping[str, int], voted: Annotate) -> Json:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from raypipe.label.functions.keywords import Keywords
 from raypipe.label.functions.model import Model
+from raypipe.label.functions.prompt import Prompt
 from raypipe.label.functions.regex import Regex
 from raypipe.label.functions.similarity import Similarity
 from raypipe.label.functions.sql import Sql
@@ -18,7 +19,7 @@ from .settings import read_yaml
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Function = Keywords | Regex | Sql | Threshold | Model | Similarity
+Function = Keywords | Regex | Sql | Threshold | Model | Similarity | Prompt
 """The kinds of labelling functions; each goes by its name in lower case, and a new one is a word more here."""
 _KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in get_args(Function)}
 MAX_CLASSES = 127
@@ -58,9 +59,10 @@ def read_functions(path: str) -> Functions:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{path}: every function must have a name of its own, got {twice[0]!r} more than once.")
     for function in found:
-        if function.vote is not None and function.vote not in classes:
+        voted = function.answers.values() if isinstance(function, Prompt) else [function.vote]
+        if strange := [one for one in voted if one is not None and one not in classes]:
             raise ValueError(f"labelling function {function.name!r}: vote must be one of {list(classes)}, got "
-                             f"{function.vote!r}.")  # fmt: skip
+                             f"{strange[0]!r}.")  # fmt: skip
         function.check()
     votes = {function.vote for function in found}
     if None not in votes and (without := [one for one in classes if one not in votes]):
@@ -104,6 +106,8 @@ def _value(hint: Any, value: Any, what: str) -> Any:
     is_list = hint == tuple[str, ...]
     if is_list and isinstance(value, list) and all(isinstance(one, str | int) for one in value):
         return tuple(map(str, value))
+    if get_origin(hint) is Mapping and isinstance(value, Mapping):
+        return {str(answer): None if one is None else class_name(one) for answer, one in value.items()}
     kinds = () if is_list else get_args(hint) or (hint,)
     if what.endswith(": vote"):
         return class_name(value)
@@ -111,6 +115,8 @@ def _value(hint: Any, value: Any, what: str) -> Any:
         return float(value)
     if str in kinds and isinstance(value, str):
         return value
+    if get_origin(hint) is Mapping:
+        raise ValueError(f"labelling function {what} must map answers to classes, got {_short(value)}.")
     wanted = "a list of words" if is_list else "a number" if float in kinds else "text in quotes"
     raise ValueError(f"labelling function {what} must be {wanted}, got {_short(value)}.")
 

@@ -1,6 +1,7 @@
 """What labelling functions need of models before they vote: their phrases' vectors, by the texts' own model."""
 
 from dataclasses import fields, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -9,22 +10,35 @@ from raypipe.corpus.rows import source_of
 from raypipe.embed.embed import Embed
 from raypipe.embed.formats import EMBEDDING
 from raypipe.embed.template import PLAIN
+from raypipe.label.functions.prompt import Prompt
 from raypipe.label.functions.similarity import Similarity
 from raypipe.runs.card import Json, finished_card
 from raypipe.storage.folder import Folder
 
-from .labelling import Functions
+from .labelling import Function, Functions
 
 
-def placed(asked: Functions, run: Folder) -> Functions:
-    """The functions, those of similarity with the vectors of their phrases; models run on this machine.
+def prompts_of(asked: Functions) -> list[Prompt]:
+    """The functions that ask a language model."""
+    return [one for one in asked.functions if isinstance(one, Prompt)]
+
+
+def placed(asked: Functions, run: Folder, *, answers: str) -> Functions:
+    """The functions, those of similarity with the vectors of their phrases, prompts with their place in `answers`.
+
+    Encoders run on this machine.
 
     Raises
     ------
     FileNotFoundError, ValueError
         If there is no such stage of vectors, or its model is another; with the function's name.
     """
-    found = [_with_vectors(one, run) if isinstance(one, Similarity) else one for one in asked.functions]
+    number, found = count(), list[Function]()
+    for one in asked.functions:
+        if isinstance(one, Prompt):
+            found.append(one.placed(answers, next(number)))
+        else:
+            found.append(_with_vectors(one, run) if isinstance(one, Similarity) else one)
     return replace(asked, functions=tuple(found))
 
 

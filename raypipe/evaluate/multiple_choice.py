@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from raypipe.evaluate.benchmarks import Item
-from raypipe.lm.branches import Branches, branch_losses, grown, joined, plan_rows
+from raypipe.lm.branches import Branches, grown, losses_of_ways
 from raypipe.lm.decoder import Decoder
-from raypipe.models.boundary import continued, opened
+from raypipe.models.boundary import scored_way
 from raypipe.models.tokenizer import Vocabulary
 
 WAYS = ("raw", "per_byte", "per_token")
@@ -45,15 +45,12 @@ def branches_of(item: Item, vocabulary: Vocabulary, *, max_tokens: int) -> Branc
     """
     texts, scored = [], []
     for context, way in zip(item.contexts, item.continuations, strict=True):
-        kept = context.rstrip() if context.rstrip() else ""
-        both = continued(vocabulary, kept, context[len(kept) :] + way)  # blanks before a choice are the choice's
-        ids = both.ids if not both.is_second.all() else [*_before(vocabulary), *both.ids]
-        is_second = np.append(np.zeros(len(ids) - len(both.ids), bool), both.is_second)
-        n = int(is_second.sum())
+        both = scored_way(vocabulary, context, way)
+        n = int(both.is_second.sum())
         if not 0 < n < max_tokens:
             raise ValueError(f"a choice must have 1 to {max_tokens - 1} tokens, {item.name} has one of {n}.")
-        texts.append(ids[-max_tokens:])
-        scored.append(is_second[-max_tokens:])
+        texts.append(both.ids[-max_tokens:])
+        scored.append(both.is_second[-max_tokens:])
     return grown(texts, scored)
 
 
@@ -74,15 +71,9 @@ def answers(
         If a choice can't be scored, or a likelihood isn't finite; with the question.
     """
     rows = [branches_of(item, vocabulary, max_tokens=max_tokens) for item in items]
-    groups = joined(rows, max_tokens=max_tokens)
-    parts: list[np.ndarray] = [np.zeros(0)] * len(groups)
-    for batch in plan_rows(np.array([row.n_tokens for row, _ in groups]), budget=budget):
-        heed()
-        for at, losses in zip(batch, branch_losses(decoder, [groups[at][0] for at in batch]), strict=True):
-            parts[at] = -losses
-    borders = np.cumsum([len(row.branches) for row in rows])
-    found = np.split(np.concatenate([np.zeros(0), *parts]), borders[:-1])
-    for item, likelihood in zip(items, found, strict=False):
+    losses = losses_of_ways(decoder, rows, max_tokens=max_tokens, budget=budget, heed=heed)
+    found = [-each for each in losses]
+    for item, likelihood in zip(items, found, strict=True):
         if not np.isfinite(likelihood).all():
             raise ValueError(f"the model's likelihoods must be finite, {item.name} has {likelihood}.")
     return [
@@ -91,10 +82,5 @@ def answers(
             np.array([max(1, len(choice.encode())) for choice in item.choices]),
             np.array([scored.sum() for scored in row.is_scored]),
         )
-        for item, row, likelihood in zip(items, rows, found, strict=False)  # of no items there is one empty part
+        for item, row, likelihood in zip(items, rows, found, strict=True)
     ]
-
-
-def _before(vocabulary: Vocabulary) -> list[int]:
-    """What stands before a choice without a question: a begin of text, or the end of the text before."""
-    return opened(vocabulary, "") or ([vocabulary.end] if vocabulary.end is not None else [])

@@ -5,7 +5,7 @@ the beginning and itself, and its positions follow the beginning's. Rows of like
 padded on the right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +85,23 @@ def plan_rows(lengths: np.ndarray, *, budget: int) -> list[np.ndarray]:
         else:
             batches.append([int(row)])
     return [np.array(batch, np.int64) for batch in batches]
+
+
+def losses_of_ways(
+    decoder: Decoder, rows: Sequence[Branches], *, max_tokens: int, budget: int, heed: Callable[[], None] = lambda: None
+) -> list[np.ndarray]:
+    """`branch_losses` of any number of rows, in batches of so many tokens, neighbours under one trunk where that pays.
+
+    `heed` is called between batches and may raise.
+    """
+    groups = joined(rows, max_tokens=max_tokens)
+    parts: list[np.ndarray] = [np.zeros(0)] * len(groups)
+    for batch in plan_rows(np.array([row.n_tokens for row, _ in groups]), budget=budget):
+        heed()
+        for at, losses in zip(batch, branch_losses(decoder, [groups[at][0] for at in batch]), strict=True):
+            parts[at] = losses
+    borders = np.cumsum([len(row.branches) for row in rows])
+    return np.split(np.concatenate([np.zeros(0), *parts]), borders[:-1]) if rows else []
 
 
 @torch.inference_mode()

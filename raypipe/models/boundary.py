@@ -33,6 +33,21 @@ def continued(vocabulary: Vocabulary, first: str, second: str) -> Continued:
     return Continued(ids, np.array([stop > len(first) for _, stop in offsets], bool))
 
 
+def scored_way(vocabulary: Vocabulary, context: str, way: str) -> Continued:
+    """Ids of a way to go on after a context, with which of them are the way's: what likelihoods are asked of.
+
+    Blanks that end the context are the way's; without a context a begin of text stands before, or the end of one.
+    """
+    kept = context.rstrip()
+    both = continued(vocabulary, kept, context[len(kept) :] + way)
+    before = _before(vocabulary) if both.is_second.all() else []
+    return Continued([*before, *both.ids], np.append(np.zeros(len(before), bool), both.is_second))
+
+
+def _before(vocabulary: Vocabulary) -> list[int]:
+    return opened(vocabulary, "") or ([vocabulary.end] if vocabulary.end is not None else [])
+
+
 def _opened(vocabulary: Vocabulary, text: str) -> tuple[list[int], Sequence[tuple[int, int]]]:
     """Ids and offsets without the special tokens that are added at the end."""
     encoding = vocabulary.backend.encode(text, add_special_tokens=True)

@@ -92,6 +92,12 @@ def embed() -> Any:
     return Embed(str(folder), max_chunks=2, token_budget=64)
 
 
+def ask() -> Any:
+    from raypipe.score.ask import Ask, Question
+
+    return Ask(tiny_folder(), (Question("{text}\nso?", ("yes", "no")),), max_tokens=64, token_budget=128)
+
+
 def cast_votes() -> Any:
     from raypipe.label.functions.cast_votes import CastVotes
     from raypipe.label.functions.keywords import Keywords
@@ -118,6 +124,7 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "RewriteOp": pieces,
     "Decontaminate": decontaminate,
     "Embed": embed,
+    "Ask": ask,
     "CastVotes": cast_votes,
     "LabelRows": labels,
 }

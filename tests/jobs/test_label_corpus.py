@@ -7,17 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from jobs import label_corpus
 from jobs.label_corpus import Config, main
+from jobs.parts.asking import Asking
 from jobs.parts.labelling import read_functions
+from raypipe.runs.card import IdentityChanged
 from tests.jobs.committed import commit_vectors
 from tests.run.deadly import DeadlyVotes
 from tests.run.in_process import use_this_process
 from tests.run.stages import fault
+from tests.score.conftest import save_tiny
 
 FUNCTIONS: dict[str, Any] = {
     "classes": ["fruit", "tool"],
@@ -63,7 +67,9 @@ def config(tmp_path: Path) -> Config:
 
 
 def write(config: Config, functions: Any) -> None:
-    Path(config.functions).write_text(functions if isinstance(functions, str) else yaml.safe_dump(functions))
+    Path(config.functions).write_text(
+        functions if isinstance(functions, str) else yaml.safe_dump(functions, sort_keys=False)
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,6 +213,49 @@ def test_columns_of_other_stages_vote_and_functions_that_raise_or_are_silent_are
     numbers = [row["number"] for row in rows_of(config, "embeddings")]
     low = [row["votes"] and row["votes"][4] for row in rows_of(config, "votes")]
     assert low == [None if one is None else 1 if one <= 3 else -1 for one in numbers]
+
+
+PROMPTS = [
+    {"kind": "prompt", "name": "fruit?", "question": "{text}\nIs it fruit?", "answers": {"yes": "fruit", "no": None}},
+    {"kind": "prompt", "name": "which", "question": "A {text} is a", "answers": {"fruit": "fruit", "tool": "tool"}},
+]  # fmt: skip
+
+
+def test_a_language_model_is_asked_once_and_its_answers_vote(config, tmp_path, monkeypatch, capsys):
+    use_this_process(monkeypatch)
+    (tmp_path / "model").mkdir()
+    save_tiny(tmp_path / "model")
+    write(config, FUNCTIONS | {"functions": [*FUNCTIONS["functions"], *PROMPTS]})
+    asking = Asking(model=f"{tmp_path}/model", max_tokens=48, dtype="float32", token_budget=256, cpus_per_worker=1.0)
+    write(config, FUNCTIONS | {"functions": [PROMPTS[1] | {"answers": {"a": "meat", "b": "tool"}}]})
+    with pytest.raises(ValueError, match=r"'which': vote must be one of .*, got 'meat'"):
+        main(config)
+    write(config, FUNCTIONS | {"functions": [*FUNCTIONS["functions"], *PROMPTS]})
+    config = replace(config, asking=asking)
+    assert main(config) == 0
+    answers, votes = rows_of(config, "answers"), rows_of(config, "votes")
+    expected = [one["log_likelihoods"] and [("fruit", None)[int(np.argmax(one["log_likelihoods"][0]))],
+                                             ("fruit", "tool")[int(np.argmax(one["log_likelihoods"][1]))]]
+                for one in answers]  # fmt: skip
+    numbers = {"fruit": 0, "tool": 1, None: -1}
+    assert [row["votes"] and row["votes"][4:] for row in votes] == [
+        one and [numbers[vote] for vote in one] for one in expected
+    ]
+    before = stamps(config, "answers")
+    write(config, FUNCTIONS | {"functions": [*FUNCTIONS["functions"], PROMPTS[0] | {"at_least": 0.9}, PROMPTS[1]]})
+    assert main(config) == 0  # another bound votes anew and asks nothing anew
+    assert stamps(config, "answers") == before
+    write(config, FUNCTIONS | {"functions": [*FUNCTIONS["functions"], PROMPTS[1]]})
+    with pytest.raises(IdentityChanged, match=r"stage 'answers' .* questions was"):
+        main(config)
+    short = replace(config, name="short", asking=replace(asking, max_tokens=41))
+    capsys.readouterr()
+    write(config, FUNCTIONS | {"functions": [*FUNCTIONS["functions"], *PROMPTS]})
+    assert main(short) == 0
+    assert "rows, where it abstains: fruit? (ValueError: a question of 4" in capsys.readouterr().out
+    write(config, FUNCTIONS)
+    with pytest.raises(ValueError, match=r"--model, --max-tokens.* no effect without a function of kind prompt"):
+        main(config)
 
 
 @pytest.mark.ray
