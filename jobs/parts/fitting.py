@@ -5,14 +5,16 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from raypipe.contracts.estimator import Estimator, taken_by
+from raypipe.corpus.soft_labels import read_soft_labels
 from raypipe.fitting.inputs import Input, input_for
 from raypipe.fitting.sample import ColumnSample
+from raypipe.fitting.soft import fit_soft, takes_weights
 from raypipe.models.fitted import save_fitted
 from raypipe.report.escape import terminal_text
 from raypipe.runs.life import Life
@@ -22,7 +24,10 @@ from raypipe.storage.folder import Folder
 from .classifiers import gathered, read_labels
 from .common import CorpusSettings
 from .idle import names_of, refuse_idle
-from .labelled import LabelledRows, read_labelled
+from .labelled import LabelledRows, read_labelled, read_softly_labelled
+
+if TYPE_CHECKING:
+    from raypipe.evaluate.soft_cross_validation import SoftRows
 
 LABELLED, EVALUATION = "labelled", "evaluation.json"
 RIVALS = ("logistic-regression", "nearest-centroid")
@@ -40,6 +45,8 @@ class FitSettings(CorpusSettings):
     """Parquet or JSON files of labelled rows. Repeatable."""
     label_column: str = "label"
     """Of the class; rows without one are passed over."""
+    soft_labels: str | None = None
+    """RUN/labels of label_corpus: the class probabilities of the rows' ids are learned, and labels only judge."""
     columns: tuple[str, ...] = ("text",)
     """What is learned from: one column of texts; columns of numbers, categories or vectors; or STAGE.COLUMN of the run,
     one of vectors or several of numbers, for rows with `id` and `label`. Repeatable."""
@@ -67,6 +74,8 @@ class FittingRows:
     """Fitted on the known rows."""
     left_out: dict[str, int]
     identity: Json
+    soft: "SoftRows | None" = None
+    """Of the rows, where their probabilities are learned."""
 
 
 def check(config: FitSettings) -> None:
@@ -86,6 +95,8 @@ def check(config: FitSettings) -> None:
         raise ValueError("with columns of stages, rows must be one file with `id` and `label`.")
     if not of_stages:
         refuse_idle(config, names_of(CorpusSettings), because="without columns of stages")
+    if config.soft_labels is not None and (of_stages or config.unknown is not None):
+        raise ValueError("soft_labels are learned from columns of the rows, without --unknown; leave those out.")
     if config.dimensions < 1:
         raise ValueError(f"dimensions must be at least 1, got {config.dimensions}.")
 
@@ -102,6 +113,8 @@ def read_rows(config: FitSettings, estimator: Estimator, life: Life, labelled: s
     ValueError
         If there aren't two classes, or no row of the unknown one.
     """
+    if config.soft_labels is not None:
+        return _soft_rows(config, config.soft_labels, estimator)
     found = _of_stages(config, life, labelled) if _is_of_stage(config.columns[0]) else _of_files(config)
     is_unknown = np.array([label == config.unknown for label in found.labels], bool)
     if config.unknown is not None and not is_unknown.any():
@@ -119,6 +132,36 @@ def read_rows(config: FitSettings, estimator: Estimator, life: Life, labelled: s
     _warn(y, classes)
     known, unknown = (found.table.filter(pa.array(usable & kind)) for kind in (~is_unknown, is_unknown))
     return FittingRows(known, unknown, y, classes, columns, feed, dict(left_out), _identity(config, found))
+
+
+def _soft_rows(config: FitSettings, uri: str, estimator: Estimator) -> FittingRows:
+    """The rows of the files that the stage has probabilities for."""
+    if not takes_weights(type(estimator)):
+        raise ValueError(
+            f"soft_labels need a method whose fit takes weights, got {type(estimator).__name__}; take "
+            "--method logistic-regression."
+        )
+    from raypipe.evaluate.soft_cross_validation import SoftRows
+
+    softly = read_soft_labels(uri)
+    found = read_softly_labelled(config.rows, softly, label_column=config.label_column, columns=config.columns)
+    feed = input_for(taken_by(type(estimator)), found.table, config.columns, n_dimensions=config.dimensions)
+    covered = np.array([name in softly.covered for name in found.ids], bool)
+    if not covered.any():
+        raise ValueError(f"{uri} must have voted on a row of {', '.join(config.rows)}, but covers none of them.")
+    feed.fit(found.table.filter(pa.array(covered)))
+    reasons = np.array([reason or "" for reason in feed.encode(found.table)[1]], str)
+    usable, left_out = reasons == "", found.left_out + Counter(reasons[reasons != ""].tolist())
+    table = found.table.filter(pa.array(usable))
+    truth = np.array([softly.classes.index(label) if label else -1 for label in found.truth])[usable]
+    soft = np.array([softly.probability[name] for name in found.ids])[usable]
+    rows = SoftRows(table, soft, covered[usable], truth)
+    digest = sha256(soft.tobytes() + json.dumps([list(softly.classes), found.ids]).encode()).hexdigest()
+    identity = _identity(config, LabelledRows(found.table, [one or "" for one in found.truth], left_out))
+    return FittingRows(
+        table, table.slice(0, 0), truth, list(softly.classes), config.columns, feed, dict(left_out),
+        identity | {"soft_labels_sha256": digest}, rows,
+    )  # fmt: skip
 
 
 def _of_files(config: FitSettings) -> LabelledRows:
@@ -165,6 +208,8 @@ def _identity(config: FitSettings, found: LabelledRows) -> Json:
 
 def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSettings) -> Json:
     """Cross-validation of a method beside its rivals and the majority, with intervals."""
+    if rows.soft is not None:
+        return _evaluate_soft(method, estimator, rows, rows.soft, config)
     from raypipe.classify.methods import method_class
     from raypipe.evaluate.classifiers import compare_classifiers
     from raypipe.evaluate.cross_validation import KnownRows, cross_validated, folds_of, majority_answers
@@ -181,19 +226,50 @@ def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSe
     return {**found, "folds": config.folds, "seed": config.seed, "left_out": rows.left_out}
 
 
+def _evaluate_soft(method: str, estimator: Estimator, rows: FittingRows, soft: "SoftRows", config: FitSettings) -> Json:
+    """On the rows whose truth is known: the method on probabilities, on the truth, the labels alone, the majority."""
+    from raypipe.evaluate import soft_cross_validation as judging
+    from raypipe.evaluate.classifiers import compare_classifiers
+
+    about = {"left_out": rows.left_out, "n_learned": int(soft.covered.sum())}
+    if not len(soft.judged):
+        return about
+    folds = judging.soft_folds(soft, n_folds=config.folds, seed=config.seed)
+    feed = input_for(taken_by(type(estimator)), soft.table, rows.columns, n_dimensions=config.dimensions)
+    answers = {
+        method: judging.soft_answers(estimator, feed, soft, folds),
+        f"{method} on the truth": judging.true_answers(estimator, feed, soft, folds),
+        "labels alone": judging.labels_alone(soft),
+        MAJORITY: judging.majority_alone(soft, folds),
+    }
+    found = compare_classifiers(answers, soft.truth[soft.judged], rows.classes, ours=method, seed=config.seed)
+    return {**found, "folds": config.folds, "seed": config.seed, **about}
+
+
 def fit_and_save(estimator: Estimator, rows: FittingRows, found: Json, folder: Folder) -> None:
     """Fit on all rows; the fitted folder with what feeds it, and what the cross-validation has found."""
-    X, _ = rows.feed.encode(rows.known)
-    fitted = estimator.fit(X, np.array(rows.classes)[rows.y])
+    classes = np.array(rows.classes)
+    if rows.soft is None:
+        fitted = estimator.fit(rows.feed.encode(rows.known)[0], classes[rows.y])
+    else:
+        covered = rows.soft.covered
+        X, _ = rows.feed.encode(rows.known.filter(pa.array(covered)))
+        fitted = fit_soft(estimator, X, rows.soft.soft[covered], classes)
     folder.write(EVALUATION, json.dumps(found, indent=1).encode())
     save_fitted(fitted, folder, feed=rows.feed)
 
 
 def lines_of(found: Json) -> list[str]:
     """The measures of each contender, for the terminal."""
+    softly = [f"learned from the class probabilities of {found['n_learned']:,} rows"] if "n_learned" in found else []
+    if "contenders" not in found:
+        return [*softly, "no row has a label to judge by"]
     measures = [name for name in ("accuracy", "balanced_accuracy", "calibration_error", "auroc", "oscr")
                 if name in found["contenders"][found["ours"]]]  # fmt: skip
-    lines = [f"{found['n']:,} rows in {found['folds']} folds, {found['n_unknown']:,} of no class; 95 % intervals"]
+    lines = [
+        *softly,
+        f"{found['n']:,} rows in {found['folds']} folds, {found['n_unknown']:,} of no class; 95 % intervals",
+    ]
     for name, of in found["contenders"].items():
         said = [f"{one.replace('_', ' ')} {of[one]['mean']:.3f} ({of[one]['low']:.3f} to {of[one]['high']:.3f})"
                 for one in measures]  # fmt: skip

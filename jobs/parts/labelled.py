@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from raypipe.corpus.records import read_records
+from raypipe.corpus.soft_labels import SoftLabels
 from raypipe.train.data.labels import class_name, in_order, renamed_truths
 
 UNLABELLED = "no label"
@@ -61,6 +62,58 @@ def read_labelled(uris: Sequence[str], *, label_column: str, columns: Sequence[s
     truths = renamed_truths(labels)
     table = pa.table({name: column_of(name, of) for name, of in values.items()})
     return LabelledRows(table, [truths.get(label, label) for label in labels], left_out)
+
+
+@dataclass(frozen=True)
+class SoftlyLabelledRows:
+    """Rows that a stage of labels knows, by id, with their truth where it is given."""
+
+    table: pa.Table
+    ids: list[str]
+    truth: list[str | None]
+    left_out: Counter
+
+
+def read_softly_labelled(
+    uris: Sequence[str], soft: SoftLabels, *, label_column: str, columns: Sequence[str]
+) -> SoftlyLabelledRows:
+    """The rows of Parquet or JSON files that have probabilities, with these columns.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    KeyError
+        If no row has a column.
+    ValueError
+        If a row has no id, none has probabilities, an id comes twice, or a label is none of the classes.
+    """
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    truth: dict[str, str | None] = {}
+    left_out: Counter = Counter()
+    seen: set[str] = set()
+    for record in read_records(tuple(uris)):
+        if record.reason is not None:
+            left_out[record.reason] += 1
+            continue
+        seen |= record.values.keys()
+        if (name := record.values.get("id")) is None or str(name) in truth:
+            what = "an id" if name is None else f"an id of its own, got {name!r} again"
+            raise ValueError(f"{record.path}, row {record.row}: a row with soft labels must have {what}.")
+        if str(name) not in soft.probability:
+            left_out["no soft label"] += 1
+            continue
+        truth[str(name)] = class_name(record.values.get(label_column))
+        for one in columns:
+            values[one].append(record.values.get(one))
+    if missing := [one for one in columns if one not in seen]:
+        raise KeyError(f"no row of {', '.join(uris)} has a column {missing[0]!r}; they have {', '.join(sorted(seen))}.")
+    if not truth:
+        raise ValueError(f"no row of {', '.join(uris)} has soft labels; see that its ids are those of the labels.")
+    if unknown := sorted({one for one in truth.values() if one is not None} - set(soft.classes)):
+        raise ValueError(f"labels of rows must be among the classes {list(soft.classes)}, got {unknown[0]!r}.")
+    table = pa.table({name: column_of(name, of) for name, of in values.items()})
+    return SoftlyLabelledRows(table, list(truth), list(truth.values()), left_out)
 
 
 def column_of(name: str, values: list[Any]) -> pa.Array:

@@ -3,12 +3,16 @@
 import numpy as np
 
 
-def mean_and_scale(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of rows [n, d]: the mean [d], and the standard deviation [d] or 1 of a column that doesn't vary.
+def mean_and_scale(X: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows [n, d], counted by weights [n]: the mean [d], and the standard deviation [d], 1 of a constant column.
 
     The deviation of equal numbers is a rounding error, not 0; divided by it, the least change would decide everything.
     """
-    mean, spread = X.mean(axis=0), X.std(axis=0)
+    if weight is None:
+        mean, spread = X.mean(axis=0), X.std(axis=0)
+    else:
+        mean = np.average(X, axis=0, weights=weight)
+        spread = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
     return mean, scale_of(spread, mean)
 
 

@@ -45,8 +45,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         self.C = C
         self.max_iter = max_iter
 
-    def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Learn from rows [n, d] and classes [n].
+    def fit(self, X: np.ndarray, y: np.ndarray, *, sample_weight: np.ndarray | None = None) -> Self:
+        """Learn from rows [n, d] and classes [n]; a row of weight 2 counts as two.
 
         Raises
         ------
@@ -57,8 +57,9 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         if len(np.unique(y)) < 2:
             raise ValueError(f"logistic regression needs two classes at least, got 1 class: {str(y[0])!r}.")
-        self.mean_, self.scale_ = mean_and_scale(X)
-        solver = linear_model.LogisticRegression(C=self.C, max_iter=self.max_iter).fit(self._scaled(X), y)
+        self.mean_, self.scale_ = mean_and_scale(X, sample_weight)
+        solver = linear_model.LogisticRegression(C=self.C, max_iter=self.max_iter)
+        solver.fit(self._scaled(X), y, sample_weight=sample_weight)
         self.classes_, self.n_iter_ = solver.classes_, int(solver.n_iter_.max())
         self.coef_, self.intercept_ = of_each_class(solver)
         return self
