@@ -9,7 +9,7 @@ from raypipe.label.functions.prompt import Prompt
 from raypipe.models.causal import open_model
 from raypipe.run.cluster import Wanted
 from raypipe.runs.card import Json
-from raypipe.score.ask import Ask, Question
+from raypipe.score.ask import Ask, TextQuestion
 
 from .scoring import WORKER_BYTES
 
@@ -47,7 +47,7 @@ class Asking:
             dtype = made_with.get("dtype") or ("bfloat16" if have_gpus() else "float32")
         return Ask(
             model=self.model,
-            questions=tuple(Question(one.question, tuple(one.answers)) for one in prompts),
+            questions=tuple(TextQuestion(one.question, tuple(one.answers)) for one in prompts),
             max_tokens=self.max_tokens,
             dtype=dtype,
             token_budget=budget or max(self.max_tokens, GPU_BUDGET if have_gpus() else CPU_BUDGET),

@@ -40,7 +40,7 @@ ANSWERS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Question:
+class TextQuestion:
     """What is asked of a text."""
 
     template: str
@@ -60,7 +60,7 @@ def _digests(ref: str) -> Mapping[str, Any]:
     return {"model_sha256": model.sha256(), "tokenizer_sha256": model.tokenizer_sha256()}
 
 
-def _said(questions: tuple[Question, ...]) -> Mapping[str, Any]:
+def _said(questions: tuple[TextQuestion, ...]) -> Mapping[str, Any]:
     return {"questions": [[one.template, list(one.answers)] for one in questions]}
 
 
@@ -70,7 +70,7 @@ class Ask:
 
     model: str = field(metadata=counts_as(_digests))
     """Folder, org/name@revision, GGUF file, or `sample`."""
-    questions: tuple[Question, ...] = field(metadata=counts_as(_said))
+    questions: tuple[TextQuestion, ...] = field(metadata=counts_as(_said))
     max_tokens: int = 2048
     """Longest question with its longest answer."""
     dtype: str = "float32"

@@ -93,9 +93,9 @@ def embed() -> Any:
 
 
 def ask() -> Any:
-    from raypipe.score.ask import Ask, Question
+    from raypipe.score.ask import Ask, TextQuestion
 
-    return Ask(tiny_folder(), (Question("{text}\nso?", ("yes", "no")),), max_tokens=64, token_budget=128)
+    return Ask(tiny_folder(), (TextQuestion("{text}\nso?", ("yes", "no")),), max_tokens=64, token_budget=128)
 
 
 def cast_votes() -> Any:

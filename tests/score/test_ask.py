@@ -10,10 +10,10 @@ from raypipe.contracts.parts import apply
 from raypipe.corpus.rows import source_of
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
-from raypipe.score.ask import Ask, Question
+from raypipe.score.ask import Ask, TextQuestion
 from raypipe.settings.identity import identity_of
 
-QUESTIONS = (Question("{text}\nIs it so?", ("yes", "no")), Question("Say: {text} ", ("a", "bcd", "never")))
+QUESTIONS = (TextQuestion("{text}\nIs it so?", ("yes", "no")), TextQuestion("Say: {text} ", ("a", "bcd", "never")))
 TEXTS = ["river stone", None, "x", "a longer text than the others", "w" * 60]
 
 
