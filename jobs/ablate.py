@@ -61,7 +61,7 @@ def main(config: Config) -> int:
                 card["times"]["busy_s"] = sum(result.seconds for result in ended)
                 card["counts"] = {kind: sum(result.status == kind for result in ended)
                                   for kind in ("finished", "failed")}  # fmt: skip
-        life.conclude(conclude(work, results, files, life.run))
+        conclude(work, results, files, life)
     return life.status
 
 

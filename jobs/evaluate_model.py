@@ -42,6 +42,7 @@ def main(config: Config) -> int:
             own["counts"] = {"questions": sum(map(len, asked.suites)), "documents": n_documents}
             folder.write(EVALUATION, json.dumps(found, indent=1).encode())
         print(table_of(found))
+        life.conclude()  # before the report, which says so
         print(f"Report: {write_report(life.run).removeprefix('file://')}")
     return life.status
 

@@ -51,7 +51,7 @@ def main(config: Config) -> int:
                 card["times"]["busy_s"] = sum(result.seconds for result in ended)
                 card["counts"] = {kind: sum(result.status == kind for result in ended)
                                   for kind in ("finished", "stopped", "failed")}  # fmt: skip
-        life.conclude(tune_run.conclude(search, results, files, life))
+        tune_run.conclude(search, results, files, life)
     return life.status
 
 

@@ -8,7 +8,6 @@ from raypipe.run.sweep import Sweep, sweep
 from raypipe.run.sweep_search import Goal
 from raypipe.runs.life import Life
 from raypipe.runs.trials import Result, TrialFiles, none_finished, run_all_here, show_failed
-from raypipe.storage.folder import Folder
 
 from .ablate_results import RECORD, record, table_of
 from .ablate_settings import AblateSettings
@@ -26,11 +25,11 @@ def run_trials(config: AblateSettings, work: Ablation, files: TrialFiles, life: 
     return run_all_here(function, work.trials, files, metric=config.metric, retry=retry, stopping=life.stopping)
 
 
-def conclude(work: Ablation, results: Sequence[Result], files: TrialFiles, run: Folder) -> str | None:
-    """Write the record and the report, and print the verdict; why there is none, None if there is."""
+def conclude(work: Ablation, results: Sequence[Result], files: TrialFiles, life: Life) -> None:
+    """Write the record and the report, and print the verdict; why there is none, if there is none."""
     show_failed(results)
-    found = record(work, results, run=run)
+    found = record(work, results, run=life.run)
     files.folder.write(RECORD, json.dumps(found, indent=1).encode())
     print(table_of(found))
-    print(f"Report: {write_report(run).removeprefix('file://')}")
-    return none_finished(results)
+    life.conclude(none_finished(results))  # before the report, which says so
+    print(f"Report: {write_report(life.run).removeprefix('file://')}")

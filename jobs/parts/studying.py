@@ -94,16 +94,16 @@ def run_study(study: Study, config: StudySettings) -> int:
         life.begin()
         results = run_trials(study, config, life, data=data, seeds=seeds)
         found = record(study, results, data=data, left_out=left_out, seeds=seeds)
-        report = show(found, results, life)
+        show(found, results, life)
         if config.seeds is None and not config.quick and not found["failed"]:
             print(f"Results: {write_record(found)}")
             write_table()
         for trial, error in found["failed"].items():
             print(f"failed: {trial}: {error}", file=sys.stderr)
-        print(f"Report: {report.removeprefix('file://')}")
         life.conclude(
             f"{len(found['failed'])} trials failed; --retry failed runs them again." if found["failed"] else None
         )
+        print(f"Report: {write_report(life.run).removeprefix('file://')}")
     return life.status
 
 
@@ -134,15 +134,14 @@ def _features(
     return own.uri
 
 
-def show(found: dict[str, Any], results: list[Result], life: Life) -> str:
-    """The verdicts on the terminal, and in the run's report, whose URI comes back."""
+def show(found: dict[str, Any], results: list[Result], life: Life) -> None:
+    """The verdicts on the terminal, and where the run's report finds them."""
     _show(found)
     seconds: dict[str, float] = {}
     for result in results:
         arm = str(result.trial.settings["arm"])
         seconds[arm] = seconds.get(arm, 0.0) + result.seconds
     life.run.write(RECORD, json.dumps({**found, "arm_seconds": seconds}, indent=1).encode())
-    return write_report(life.run)
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -29,8 +29,8 @@ def run_trials(config: TuneSettings, search: Search, files: TrialFiles, life: Li
                         stopping=life.stopping)  # fmt: skip
 
 
-def conclude(search: Search, results: Sequence[Result], files: TrialFiles, life: Life) -> str | None:
-    """Write best.yaml, the record of the search and the report; why there is no best, None if there is."""
+def conclude(search: Search, results: Sequence[Result], files: TrialFiles, life: Life) -> None:
+    """Write best.yaml, the record of the search and the report; why there is no best, if there is none."""
     show_failed(results)
     found, best = record(search, results), best_of(results, search.goal)
     files.folder.write(RECORD, json.dumps(found, indent=1).encode())
@@ -38,5 +38,5 @@ def conclude(search: Search, results: Sequence[Result], files: TrialFiles, life:
         path = write_best(life.run, search, best)
         print(table_of(found))
         print(f"Best settings: {path.removeprefix('file://')}")
+    life.conclude(none_finished(results))  # before the report, which says so
     print(f"Report: {write_report(life.run).removeprefix('file://')}")
-    return none_finished(results)

@@ -57,6 +57,7 @@ def found(config, stage="ablation"):
 
 def test_an_ablation_trains_every_arm_on_equal_tokens_and_ends_in_a_verdict(config, tmp_path, capsys):
     assert main(config) == 0
+    assert "<bdi>running</bdi>" not in (tmp_path / "run/report.html").read_text()  # not written too early
     record = found(config)
     assert record["order"] == ["full", "random-0.2", "longest-0.2"]
     assert [one["seed"] for one in record["trials"]] == [0, 0, 0, 1, 1, 1]

@@ -60,6 +60,7 @@ def evaluation(config):
 
 def test_benchmarks_and_documents_are_measured_with_intervals(config, capsys):
     assert main(config) == 0
+    assert "<bdi>running</bdi>" not in Folder(config.run.output).read("report.html").decode()
     found = evaluation(config)
     one = found["benchmarks"]["one"]
     items = pq.read_table(f"{config.run.output}/evaluation/items-one.parquet").to_pylist()

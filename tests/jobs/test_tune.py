@@ -111,6 +111,7 @@ def test_what_mattered_is_measured_over_the_trials_and_shown(search, tmp_path, m
     assert shares.get("lora_rank", 0.0) == 0
     assert "What the metric's variance comes from: learning_rate " in capsys.readouterr().out
     page = (tmp_path / "run/report.html").read_text()
+    assert "<bdi>running</bdi>" not in page  # not written too early
     shown = page[page.index("Which settings mattered") :]
     assert shown.index("learning_rate") < shown.index("weight_decay")
 

@@ -56,7 +56,9 @@ def test_a_study_ends_as_a_results_file_and_a_table(made, tmp_path, capsys):
     said = capsys.readouterr()
     assert "left out: far_away" in said.err
     assert "Report: " in said.out
-    assert '<section id="study">' in (tmp_path / "runs/made/report.html").read_text()
+    page = (tmp_path / "runs/made/report.html").read_text()
+    assert '<section id="study">' in page
+    assert "<bdi>running</bdi>" not in page  # not written too early
     told = json.loads((tmp_path / "runs/made/verdicts/study.json").read_text())
     assert told.items() >= found.items()
     assert set(told["arm_seconds"]) == {"a", "b"}
