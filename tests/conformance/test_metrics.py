@@ -24,6 +24,7 @@ from raypipe.evaluate.oscr import oscr, oscr_estimate
 from raypipe.evaluate.perplexity import DocumentLosses, by_domain
 from raypipe.evaluate.recall_at_k import recall_at_k
 from raypipe.evaluate.recovered_gap import recovered_gap
+from raypipe.evaluate.retrieval import ndcg_of_first, recall_of_first, reciprocal_rank
 from raypipe.evaluate.task_means import task_means
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,20 @@ def of_queries(r: Rows) -> float:
     score, relevant = whole[: n * 8].reshape(8, n), truth[: n * 8].reshape(8, n) == 0
     turn = np.argsort(r.order[:8])
     return float(np.nanmean(recall_at_k(score[turn], relevant[turn], k=5)))
+
+
+def of_rankings(measure: Callable[..., np.ndarray], r: Rows) -> float:
+    """Documents ranked by their score, of eight queries; those of class 0 are relevant."""
+    whole, truth = np.empty(len(r.y)), np.empty(len(r.y), int)
+    score = r.score + 1.5 * (r.y == 1)  # else one that is relevant comes first too soon
+    whole[r.order], truth[r.order] = score, r.y
+    n = len(r.y) // 8
+    score, gain = whole[: n * 8].reshape(8, n), (truth[: n * 8].reshape(8, n) == 0).astype(float)
+    if not n:
+        raise ValueError("of no documents there is no ranking; the measures themselves give none")
+    ranked = np.take_along_axis(gain, np.argsort(-score, axis=1, kind="stable"), axis=1)
+    turn = np.argsort(r.order[:8])
+    return float(np.nanmean(measure(ranked[turn], gain[turn], k=5)))
 
 
 def of_open_set(r: Rows) -> float:
@@ -131,6 +146,9 @@ METRICS: dict[str, Metric] = {
     "told_by": lambda r: told_by({"score": r.score}, r.y == 0, ["word"] * len(r.y))["score"].auroc,
     "exact_match": of_lists,
     "recall_at_k": of_queries,
+    "ndcg_of_first": lambda r: of_rankings(ndcg_of_first, r),
+    "recall_of_first": lambda r: of_rankings(recall_of_first, r),
+    "reciprocal_rank": lambda r: of_rankings(reciprocal_rank, r),
     "oscr": of_open_set,
     "oscr_estimate": of_an_interval,
     "calibration_error": lambda r: -calibration_error(np.ones(len(r.y)), r.right),

@@ -35,6 +35,7 @@ from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from tests.jobs.ablation import write_scored_run
 from tests.jobs.committed import commit_vectors
+from tests.retrieve.folders import write_set
 from tests.select.conftest import corpus as scored_rows
 from tests.select.conftest import write_run
 from tests.train.synthetic import finished, write_selection, write_tokens
@@ -63,6 +64,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     X, _ = words.encode(pa.table({"text": TEXTS}))
     classes = NearestCentroid().fit(X.toarray(), np.arange(len(TEXTS)) % 2)
     save_fitted(classes, Folder(f"{folder}/of_words"), feed=words)
+    write_set(folder / "set")
     (folder / "space.yaml").write_text(json.dumps({"learning_rate": [0.01, 0.1]}))
     return folder
 
@@ -106,6 +108,11 @@ def answered(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 def evaluated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Models are evaluated by `work`."""
     monkeypatch.setattr("jobs.parts.evaluation.measure.measure", lambda _, model, *__: work(model.stopping))
+
+
+def retrieved(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Rankings are made by `work`."""
+    monkeypatch.setattr("jobs.parts.retrieval.rank.RankingFiles.rankings", lambda self: work(self.stopping))
 
 
 def classified(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
@@ -210,6 +217,7 @@ CASES = [
         "evaluate_model", evaluated, {"corpus": SCORED["corpus"], "model": "{inputs}/model", "max_tokens": 64},
         "evaluation",
     ),
+    Case("evaluate_retrieval", retrieved, {"data": "{inputs}/set", "retrievers": ("bm25",)}, "retrieval"),
     Case("study", studied, {"name": "attention-influence", "quick": True}, "trials", within="attention-influence"),
 ]  # fmt: skip
 WITHOUT_CARD = ("find_heads", "study")

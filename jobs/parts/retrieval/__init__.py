@@ -1,0 +1,1 @@
+"""What evaluate_retrieval is made of: its settings, the rankings, and the figures."""

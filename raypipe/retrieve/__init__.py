@@ -1,0 +1,1 @@
+"""Queries to documents: by words, by vectors, by both, and by a model that reads query and document together."""
