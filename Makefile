@@ -30,6 +30,12 @@ ablation: demo  ## whether what the demo selected helps a tiny model: three arms
 	  --train-vocabulary 2048
 	$(BIN)/python -m jobs.ablate --config jobs/recipes/ablation_demo.yaml
 
+DEBTAGS = raypipe/sample/debtags/packages.parquet
+walk: .venv/base  ## ten labelling functions to a trained classifier, beside full supervision
+	$(BIN)/python -m jobs.label_corpus --corpus $(DEBTAGS) --id-column id --truth $(DEBTAGS) --output runs/walk \
+	  --functions jobs/recipes/debtags_functions.yaml --label-model dawid-skene
+	$(BIN)/python -m jobs.fit_classifier --rows $(DEBTAGS) --soft-labels runs/walk/labels --output runs/walk
+
 check: install  ## lint, types, import contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 

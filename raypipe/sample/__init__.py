@@ -1,4 +1,4 @@
-"""The embedded sample: 198 real documents of eight domains, and the retrieval heads of the embedded model."""
+"""The embedded sample: documents of eight domains, descriptions of packages with a class, heads of the model."""
 
 from pathlib import Path
 
@@ -11,6 +11,11 @@ _HERE = Path(__file__).parent
 def corpus_folder() -> Path:
     """The folder of the sample corpus: one JSON-lines file a domain."""
     return _HERE / "corpus"
+
+
+def debtags_file() -> Path:
+    """986 descriptions of Debian packages with a class each, what its debtags say it works with: for labelling."""
+    return _HERE / "debtags" / "packages.parquet"
 
 
 def heads_file() -> Path:
