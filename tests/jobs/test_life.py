@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs import debate, find_heads
+from jobs import choose_answers, debate, find_heads
 from jobs.benchmark.chaos_inputs import make_model
 from jobs.parts import ablate_run, ablate_work, choices, debates, fitting, studying, tune_run
 from jobs.parts.common import run_job
@@ -56,6 +56,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = {"task": "kind", "instruction": "Answer.", "question": "which?", "choices": ["yes", "no"]}
     (folder / "tasks.jsonl").write_text(json.dumps(task) + "\n")
+    asked = [
+        {"question": text, "candidates": ["a", "b"], "correct": [True, False], "scores": {"one": [2, number % 3]}}
+        for number, text in enumerate(TEXTS)
+    ]
+    (folder / "candidates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
     (folder / "questions.jsonl").write_text(json.dumps({"query": " ".join(TEXTS[:2])}) + "\n")
     base = {**TRAINED, "data": [f"{folder}/rows.jsonl"], "model": f"{folder}/model", "steps": 2}
     (folder / "base.yaml").write_text(json.dumps(base))
@@ -120,6 +125,11 @@ def classified(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     monkeypatch.setattr(fitting, "evaluate", lambda *_: work(None))
 
 
+def chosen(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Answers are weighed by `work`."""
+    monkeypatch.setattr(choose_answers, "posterior_of", lambda *_: work(None))
+
+
 def studied(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Studies do `work` in place of their trials."""
     monkeypatch.setattr(studying, "run_trials", lambda _study, _config, life, **_: work(life.stopping))
@@ -172,6 +182,7 @@ CASES = [
         {"corpus": SCORED["corpus"], "columns": ("embeddings.embedding",), "fitted": "{inputs}/fitted"}, "classes",
     ),
     Case("fit_classifier", classified, {"rows": ("{inputs}/rows.jsonl",)}, "classifier"),
+    Case("choose_answers", chosen, {"data": ("{inputs}/candidates.jsonl",)}, "choices"),
     Case(
         "classify_corpus", annotated,
         {"corpus": SCORED["corpus"], "fitted": "{inputs}/of_words", "shard_bytes": 400}, "classes",

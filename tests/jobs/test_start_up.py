@@ -33,6 +33,7 @@ LIGHT_JOBS = (
     "predict",
     "gather",
     "label_corpus",
+    "choose_answers",
     "embed_corpus",
 )
 LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu", "benchmark training")
