@@ -3,8 +3,8 @@
 Two label spaces: the diabetes target in 20 quantile bins, apart by their means; a random tree of 60 labels whose
 vectors wander from parent to child, apart by steps. A logistic regression learns the observed labels; rows of all
 labels are tested. Bars are the dossier's (section f): 25 % less squared distance with 8 of 20 bins observed, the mean
-better than the median, more labels within reach when the next class is chosen. Rival: argmax. Ablations: other powers,
-the complete graph. Control: the distances of a random relabelling.
+better than the median, more labels within reach when the next class is chosen. Rival: argmax. Ablations: other powers.
+Control: the distances of a random relabelling. (That the complete graph gives argmax is arithmetic, and a unit test.)
 """
 
 from functools import lru_cache
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from raypipe.classify.label_metrics import LabelMetric, along_edges, complete, on_a_scale
+from raypipe.classify.label_metrics import LabelMetric, along_edges, on_a_scale
 from raypipe.classify.loki import Loki, frechet_mean, locus, next_class
 from raypipe.evaluate.claims import Claim
 from raypipe.runs.trials import Metrics
@@ -48,8 +48,6 @@ def _answers(
     if settings["rule"] == "argmax":
         return np.asarray(observed[P.argmax(axis=1)])
     distances = metric.distances
-    if settings["rule"] == "complete":
-        distances = complete(metric.labels).distances
     if settings["rule"] == "shuffled":
         order = np.random.default_rng([seed, 4]).permutation(len(distances))
         distances = distances[order][:, order]
@@ -114,7 +112,6 @@ STUDY = Study(
         ARGMAX: {"rule": "argmax", "beta": 2.0, "choice": "random"},
         MEDIAN: {"rule": "loki", "beta": 1.0, "choice": "farthest"},
         "power 4": {"rule": "loki", "beta": 4.0, "choice": "farthest"},
-        "complete graph": {"rule": "complete", "beta": 2.0, "choice": "random"},
         CONTROL: {"rule": "shuffled", "beta": 2.0, "choice": "random"},
     },
     control=CONTROL,
@@ -158,16 +155,12 @@ STUDY = Study(
             metric="exact_some", of=LOKI, over=ARGMAX, within=0.02,
         ),
         Claim(
-            sentence="Without a metric there is no gain: the complete graph is argmax (8 observed, both sets)",
-            metric="saved_some", of="complete graph", over=ARGMAX, within=0.001,
-        ),
-        Claim(
             sentence="A wrong metric hurts: a random relabelling saves less than argmax does",
             metric="saved_some", of=CONTROL, over=ARGMAX, lower_is_better=True,
         ),
         Claim(
             sentence="Ten classes chosen as the farthest bring a tenth more of a tree within reach than random ones",
-            metric="reach", of=LOKI, over=ARGMAX, at_least=0.1,
+            metric="reach", of=LOKI, over=ARGMAX, at_least=0.1, data=("tree",),
         ),
     ),
 )  # fmt: skip
