@@ -62,6 +62,22 @@ def on_a_scale(values: Sequence[float] | np.ndarray) -> LabelMetric:
     return LabelMetric(numbers, np.abs(numbers[:, None] - numbers))
 
 
+def numbered(words: Sequence[str]) -> LabelMetric:
+    """Texts of numbers as labels, apart by their difference; labels stay texts.
+
+    Raises
+    ------
+    ValueError
+        If one isn't a finite number.
+    """
+    names = np.unique([word.strip() for word in words if word.strip()])
+    try:
+        values = np.array([float(name) for name in names])
+    except ValueError as error:
+        raise ValueError(f"labels on a scale must be numbers: {error}.") from None
+    return LabelMetric(names, np.abs(values[:, None] - values))
+
+
 def between_vectors(labels: Sequence[str] | np.ndarray, vectors: np.ndarray) -> LabelMetric:
     """Euclidean distance between the vectors [N, d] of labels [N], such as embeddings of their names."""
     from scipy.spatial.distance import cdist
@@ -100,6 +116,20 @@ def along_edges(edges: Sequence[Sequence[str]], lengths: Sequence[float] | None 
         lost = names[~np.isfinite(found[0])][0]
         raise ValueError(f"labels must hang together, no path leads from {str(names[0])!r} to {str(lost)!r}.")
     return LabelMetric(names, found)
+
+
+def pairs_of(edges: str) -> list[list[str]]:
+    """Pairs of labels from words such as `cat>mammal;dog>mammal`.
+
+    Raises
+    ------
+    ValueError
+        If a word isn't two labels with `>` between.
+    """
+    pairs = [[label.strip() for label in word.split(">")] for word in edges.split(";") if word.strip()]
+    if wrong := [pair for pair in pairs if len(pair) != 2 or not all(pair)]:
+        raise ValueError(f"edges must be LABEL>LABEL, separated by semicolons, got {'>'.join(wrong[0])!r}.")
+    return pairs
 
 
 def hierarchy(parents: Mapping[str, str]) -> LabelMetric:

@@ -23,7 +23,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from raypipe.arrays.scaling import mean_and_scale
-from raypipe.classify.label_metrics import LabelMetric, along_edges, complete
+from raypipe.classify.label_metrics import LabelMetric, along_edges, complete, numbered, pairs_of
 from raypipe.classify.logistic_regression import of_each_class
 from raypipe.contracts.estimator import State
 from raypipe.fitting.classes import classes_of, classes_state
@@ -89,11 +89,16 @@ def cover(metric: LabelMetric, candidates: np.ndarray) -> np.ndarray | None:
     kept: list[int] = []
     reached = np.zeros(len(metric.labels), bool)
     for pair in pairs:
-        more = sorted({*kept, *pair})
-        if len(more) > len(kept) and (found := locus(metric, np.array(more))).sum() > reached.sum():
+        found, more = reached, list(kept)
+        for at in pair:
+            if at not in more:  # of the locus only lines to what is kept already are new
+                for other in more or [at]:
+                    found = found | locus(metric, np.array([at, other]))
+                more.append(at)
+        if found.sum() > reached.sum():
             kept, reached = more, found
         if reached.all():
-            return np.array(kept)
+            return np.sort(kept)
     return None
 
 
@@ -108,20 +113,6 @@ def next_class(metric: LabelMetric, observed: np.ndarray) -> int | None:
     return int(np.where(reached, -1.0, metric.distances[:, reached].min(axis=1)).argmax())
 
 
-def pairs_of(edges: str) -> list[list[str]]:
-    """Pairs of labels from words such as `cat>mammal;dog>mammal`.
-
-    Raises
-    ------
-    ValueError
-        If a word isn't two labels with `>` between.
-    """
-    pairs = [[label.strip() for label in word.split(">")] for word in edges.split(";") if word.strip()]
-    if wrong := [pair for pair in pairs if len(pair) != 2 or not all(pair)]:
-        raise ValueError(f"edges must be LABEL>LABEL, separated by semicolons, got {'>'.join(wrong[0])!r}.")
-    return pairs
-
-
 class Loki(ClassifierMixin, BaseEstimator):
     """A logistic regression whose answers are Fréchet means of a label metric."""
 
@@ -134,12 +125,23 @@ class Loki(ClassifierMixin, BaseEstimator):
     intercept_: np.ndarray
     n_features_in_: int
 
-    def __init__(self, *, edges: str | None = None, beta: float = 2.0, C: float = 1.0) -> None:
+    def __init__(
+        self, *, edges: str | None = None, scale: str | None = None, beta: float = 2.0, C: float = 1.0
+    ) -> None:  # fmt: skip
         """`edges`: labels next to each other in a graph or tree, as `cat>mammal;dog>mammal`; None: nothing is known.
 
-        `beta`: power of the distance, 2 the mean, 1 the median; `C`: inverse of the classifier's penalty.
+        `scale`: instead, labels that are numbers, as `1;2;3;5`, apart by their difference. `beta`: power of the
+        distance, 2 the mean, 1 the median; `C`: inverse of the classifier's penalty.
         """
-        self.edges, self.beta, self.C = edges, beta, C
+        self.edges, self.scale, self.beta, self.C = edges, scale, beta, C
+
+    def _metric(self, names: np.ndarray) -> LabelMetric:
+        """The metric of the settings; of these classes where they say none."""
+        if self.edges is not None and self.scale is not None:
+            raise ValueError("give edges or scale, not both.")
+        if self.scale is not None:
+            return numbered(self.scale.split(";"))
+        return complete(names) if self.edges is None else along_edges(pairs_of(self.edges))
 
     def fit(self, X: np.ndarray, y: np.ndarray, *, metric: LabelMetric | None = None) -> Self:
         """Learn from rows [n, d] and observed classes [n]; the metric is this one, that of the edges, or none.
@@ -159,7 +161,7 @@ class Loki(ClassifierMixin, BaseEstimator):
         if len(names) < 2:
             raise ValueError(f"Loki needs two classes at least, got 1 class: {str(y[0])!r}.")
         if metric is None:
-            metric = complete(names) if self.edges is None else along_edges(pairs_of(self.edges))
+            metric = self._metric(names)
         self.observed_ = metric.positions(names)
         self.classes_, self.distances_ = metric.labels, metric.distances[self.observed_]
         self.mean_, self.scale_ = mean_and_scale(X)
@@ -197,6 +199,19 @@ class Loki(ClassifierMixin, BaseEstimator):
             "between " + " and ".join(f"{observed[at]} ({row[at]:.2f})" for at in two)
             for row, two in zip(probability, first, strict=True)
         ]
+
+    def advice(self) -> str:
+        """Which label to collect rows of next; where every label can be answered, the classes that suffice for it."""
+        check_is_fitted(self)
+        metric = self._metric(self.classes_[self.observed_])
+        following = next_class(metric, self.observed_)
+        if following is None:
+            least = cover(metric, self.observed_)
+            names = self.classes_ if least is None else self.classes_[least]
+            said = ", ".join(map(str, names))
+            return f"all {len(metric.labels)} labels can be answered; rows of {said} suffice for it"
+        reached, name = int(locus(metric, self.observed_).sum()), metric.labels[following]
+        return f"{reached} of {len(metric.labels)} labels can be answered; next, collect rows of {name}"
 
     def state(self) -> State:
         """What was learned: labels, which are observed, their distances to all, the classifier."""

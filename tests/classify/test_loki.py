@@ -80,6 +80,22 @@ def test_edges_name_classes_without_a_row():
     assert set(Loki().fit(X, model.predict(X)).predict(X)) <= {"cat", "dog", "mammal"}
 
 
+def test_a_scale_names_bins_without_a_row():
+    X = np.array([[0.0], [0.1], [1.0], [1.1]])
+    model = Loki(scale="1;2;3;10").fit(X, np.array(["1", "1", "3", "3"]))
+    assert model.predict(np.array([[-9.0], [0.55], [9.0]])).tolist() == ["1", "2", "3"]
+    assert model.advice() == "3 of 4 labels can be answered; next, collect rows of 10"
+
+
+def test_advice_is_the_next_class_or_the_few_that_suffice():
+    X, y = np.arange(6.0)[:, None], np.array(["a", "a", "b", "b", "d", "d"])
+    path = "a>b;b>c;c>d"
+    assert Loki(edges=path).fit(X, y).advice() == "all 4 labels can be answered; rows of a, d suffice for it"
+    found = Loki(edges=path).fit(X[:4], y[:4]).advice()
+    assert found == "2 of 4 labels can be answered; next, collect rows of d"
+    assert Loki().fit(X, y).advice() == "all 3 labels can be answered; rows of a, b, d suffice for it"
+
+
 def test_the_locus_of_a_tree_is_the_union_of_paths_between_observed_labels():
     rng = np.random.default_rng(2)
     metric = random_tree(40, rng)
@@ -139,6 +155,9 @@ def test_chosen_classes_reach_more_than_random_ones_in_9_of_10_trees():
             lambda: Loki(edges="a>b;c").fit(np.eye(2), ["a", "b"]),
             "must be LABEL>LABEL, separated by semicolons, got 'c'",
         ),
+        (lambda: Loki(scale="1;x").fit(np.eye(2), ["1", "2"]), "labels on a scale must be numbers.*'x'"),
+        (lambda: Loki(scale="1;nan").fit(np.eye(2), ["1", "2"]), "distances must be finite"),
+        (lambda: Loki(scale="1", edges="a>b").fit(np.eye(2), ["a", "b"]), "give edges or scale, not both"),
         (lambda: Loki(edges="a>c").fit(np.eye(2), ["a", "b"]), "must be labels of the metric, 'b'"),
     ],
 )
