@@ -2,10 +2,11 @@
 
 Three label spaces: the diabetes target in 20 quantile bins, apart by their means; a random tree of 60 labels whose
 vectors wander from parent to child, apart by steps; and with --data the 60 synsets of WordNet with the most hyponyms,
-apart by steps along hypernyms, whose rows are their hyponyms' glosses. A logistic regression learns the observed labels; rows of all
-labels are tested. Bars are the dossier's (section f): 25 % less squared distance with 8 of 20 bins observed, the mean
-better than the median, more labels within reach when the next class is chosen. Rival: argmax. Ablations: other powers.
-Control: the distances of a random relabelling. (That the complete graph gives argmax is arithmetic, and a unit test.)
+apart by steps along hypernyms, whose rows are their hyponyms' glosses. A logistic regression learns the observed
+labels; rows of all labels are tested. Bars are the dossier's (section f): 25 % less squared distance with 8 of 20 bins
+observed, the mean better than the median, more labels within reach when the next class is chosen. Rival: argmax.
+Ablations: other powers. Control: the distances of a random relabelling. (That the complete graph gives argmax is
+arithmetic, and a unit test.)
 """
 
 from functools import lru_cache
@@ -82,7 +83,7 @@ def _diabetes() -> tuple[np.ndarray, np.ndarray, LabelMetric]:
 
 @lru_cache(maxsize=1)
 def _wordnet() -> tuple[np.ndarray, np.ndarray, LabelMetric]:
-    """Glosses of 20 hyponyms of each of the 60 synsets that have most of them, TF-IDF on 64 axes; steps between these."""
+    """Glosses of 20 hyponyms of each of the 60 synsets that have most, TF-IDF on 64 axes; steps between these."""
     import pyarrow.parquet as pq
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import dijkstra
