@@ -13,6 +13,7 @@ import pyarrow as pa
 from raypipe.contracts.estimator import Estimator, taken_by
 from raypipe.corpus.soft_labels import read_soft_labels
 from raypipe.fitting.inputs import Input, input_for
+from raypipe.fitting.names import fit_with_names
 from raypipe.fitting.sample import ColumnSample
 from raypipe.fitting.soft import fit_soft, takes_weights
 from raypipe.models.fitted import save_fitted
@@ -250,11 +251,14 @@ def fit_and_save(estimator: Estimator, rows: FittingRows, found: Json, folder: F
     """Fit on all rows; the fitted folder with what feeds it, and what the cross-validation has found."""
     classes = np.array(rows.classes)
     if rows.soft is None:
-        fitted = estimator.fit(rows.feed.encode(rows.known)[0], classes[rows.y])
+        X, _ = rows.feed.encode(rows.known)
+        fitted = fit_with_names(estimator, rows.feed, X, classes[rows.y])
     else:
         covered = rows.soft.covered
         X, _ = rows.feed.encode(rows.known.filter(pa.array(covered)))
         fitted = fit_soft(estimator, X, rows.soft.soft[covered], classes)
+    if hasattr(fitted, "advice"):
+        found["advice"] = fitted.advice()
     folder.write(EVALUATION, json.dumps(found, indent=1).encode())
     save_fitted(fitted, folder, feed=rows.feed)
 
@@ -280,5 +284,6 @@ def lines_of(found: Json) -> list[str]:
             f"familiarity from {kept['familiarity']:.4g} on: {kept['known_kept']:.0%} of known rows, "
             f"{kept['unknown_kept']['mean']:.0%} of unknown ones"
         )
+    lines += [terminal_text(found["advice"])] if "advice" in found else []
     lines += [f"left out: {n:,} rows, {terminal_text(why)}" for why, n in found["left_out"].items()]
     return lines

@@ -63,7 +63,7 @@ def _answers(
 def _fitted(data: str, seed: int, n_observed: int) -> tuple[LabelMetric, np.ndarray, np.ndarray, np.ndarray]:
     """The metric, positions of observed labels, their probabilities of test rows, and the rows' true positions."""
     rng = np.random.default_rng([seed, 44])
-    X, y, metric = {"diabetes": _diabetes, "wn18rr": _wordnet}.get(data, lambda: _tree(rng))()
+    X, y, metric = {"diabetes": _diabetes, "wn18rr": _wordnet}.get(data, lambda: _tree(rng))()  # type: ignore[operator]
     order = rng.permutation(len(y))
     train, test = order[: len(y) // 2], order[len(y) // 2 :]
     observed = np.sort(rng.permutation(len(metric.labels))[:n_observed])

@@ -6,7 +6,10 @@ that. Its settings are the annotated, keyword-only arguments of `__init__`, whic
 
 - `takes = "counts"` or `"table"` (a class variable; without it `"vectors"`): what X is, see `contracts.estimator`;
 - `score_samples(X)`: how familiar rows are, higher is more -> column `familiarity`, and AUROC and OSCR for unknowns;
-- `explain(X, names)`: a sentence a row -> column `explanation`.
+- `explain(X, names)`: a sentence a row -> column `explanation`;
+- `takes_names = True` (a class variable): `fit(X, y, names=...)` takes a vector of each label's name, made by what
+  makes vectors of texts;
+- `advice()`: a sentence on which rows to label next, printed once it is fitted.
 """
 
 from importlib import import_module
@@ -25,6 +28,7 @@ METHODS = {
     "smote": "smote:SMOTE",
     "rcal": "rcal:RCAL",
     "loki": "loki:Loki",
+    "category-queries": "category_queries:CategoryQueries",
     "fold-se": "fold_se:FoldSE",
     "ss3": "ss3:SS3",
     "tsetlin": "tsetlin:TsetlinMachine",

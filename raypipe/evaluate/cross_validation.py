@@ -20,6 +20,7 @@ from raypipe.contracts.estimator import Estimator
 from raypipe.evaluate.baselines import majority
 from raypipe.evaluate.classifiers import ClassAnswers
 from raypipe.fitting.inputs import Input
+from raypipe.fitting.names import fit_with_names
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _of_folds(estimator: Estimator, feed: Input, rows: KnownRows, folds: list[Fo
     for fold in folds:
         own = deepcopy(feed).fit(rows.known.take(fold.train))
         X, _ = own.encode(rows.known.take(fold.train))
-        fitted: Estimator = clone(estimator).fit(X, rows.targets[fold.train])
+        fitted = fit_with_names(clone(estimator), own, X, rows.targets[fold.train])
         test, _ = own.encode(rows.known.take(fold.test))
         beyond, _ = own.encode(rows.unknown.take(fold.unknown))
         yield ClassAnswers(
