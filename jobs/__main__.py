@@ -20,6 +20,7 @@ JOBS = (
     "label_corpus",
     "choose_answers",
     "decontaminate",
+    "find_duplicates",
     "pretrain",
     "finetune",
     "tune",

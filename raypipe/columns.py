@@ -27,6 +27,10 @@ SOURCE = pa.schema(
     ]
 )
 
+# Where a row stands, for what asks for it: the part of a file that is a shard's, and the row in it. In no file.
+PART, PART_ROW = "part", "part_row"
+PLACE = pa.schema([(PART, pa.dictionary(pa.int32(), pa.string())), (PART_ROW, pa.int64())])
+
 # What every annotate stage writes beside the columns it adds.
 KEYS = pa.schema([(ID, pa.string()), (TEXT_HASH, pa.int64())])
 OUTCOME = pa.schema([(STATUS, pa.string()), (REASON, pa.string())])

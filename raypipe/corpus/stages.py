@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raypipe.columns import ID, KEYS, REASON, TEXT, TEXT_HASH
+from raypipe.columns import ID, KEYS, PLACE, REASON, TEXT, TEXT_HASH
 from raypipe.corpus.read import read_shard, read_stream
 from raypipe.corpus.shards import LAST, Corpus, Shard, UnreadableFile, output_name, quoted_path
 from raypipe.storage.folder import Folder
@@ -112,6 +113,8 @@ class Joined:
     stages: tuple[Reads, ...] = ()
     source_columns: tuple[str, ...] = (TEXT,)
     """Of columns.SOURCE."""
+    has_place: bool = False
+    """Whether rows come with columns.PLACE."""
 
     def parts(
         self, shard: Shard, files: Files | None = None, *, done: frozenset[int] = frozenset()
@@ -162,7 +165,19 @@ class Joined:
         columns[REASON] = pc.coalesce(*reasons)
         for _, table in tables:
             columns |= {name: table[name] for name in table.column_names if name not in (*KEYS.names, REASON)}
-        return pa.table(columns)
+        return pa.table(columns | (place_of(shard, len(keys)) if self.has_place else {}))
+
+
+def place_of(part: Shard, n_rows: int) -> dict[str, pa.Array]:
+    """The columns of columns.PLACE for the rows of a shard, or of a part of a stream."""
+    name, rows = pa.array([part_name(part)]), np.arange(n_rows)
+    of_all = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n_rows, np.int32)), name)
+    return dict(zip(PLACE.names, (of_all, pa.array(rows, pa.int64())), strict=True))
+
+
+def part_name(part: Shard) -> str:
+    """What a shard, or a part of a stream, is called among those of a corpus; in the order of the corpus."""
+    return f"{quoted_path(part.path)}-{part.start:015d}"
 
 
 def _start(name: str) -> int:

@@ -83,7 +83,7 @@ class GatherStage(Generic[G]):
         shards = [(shard, files.get(shard.key, {})) for shard in plan]
         reader = inputs.joined(self.corpus, part_rows=self.sizes.part_rows)
         identity = {**self.identity, **inputs.identity, "gather": repr(self.gather), "version": self.gather.version}
-        made_of = {"files": plan.n_files, "shards": len(shards), "digest": _digest(shards)}
+        made_of = {"files": plan.n_files, "shards": len(shards), "digest": digest_of(shards)}
         card = cards.read_card(folder)
         if card and card["status"] == "finished" and card["identity"] == identity and card["inputs"] == made_of:
             return self.gather.from_state(load(folder.read(STATE)))
@@ -146,7 +146,7 @@ def _merge(gather: Gather, *parts: Partial) -> Partial:
     return found.state(), sum(n_rows for _, n_rows in parts)
 
 
-def _digest(shards: Sequence[tuple[Shard, Files]]) -> str:
+def digest_of(shards: Sequence[tuple[Shard, Files]]) -> str:
     """Changes when a file of the corpus or of a stage that is read does."""
     digest = blake2b(digest_size=16)
     for shard, _ in shards:

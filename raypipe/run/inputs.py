@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 import pyarrow.parquet as pq
 
-from raypipe.columns import ID, REASON, SOURCE, TEXT_HASH
+from raypipe.columns import ID, PLACE, REASON, SOURCE, TEXT_HASH
 from raypipe.corpus import Corpus, Known, Plan, Shard, load, plan_shards, save
 from raypipe.corpus.shards import output_name
 from raypipe.corpus.stages import Files, Joined, Listed, Mismatch, Reads, with_inputs
@@ -32,6 +32,8 @@ class Inputs:
     source_columns: tuple[str, ...] = ()
     cards: Mapping[str, Json] = field(default_factory=dict)
     """Of the stages, by name."""
+    has_place: bool = False
+    """Whether columns.PLACE are read."""
 
     @property
     def identity(self) -> Json:
@@ -41,7 +43,7 @@ class Inputs:
 
     def joined(self, corpus: Corpus, *, part_rows: int) -> Joined:
         """The reader of shards."""
-        return Joined(corpus, part_rows, self.stages, self.source_columns)
+        return Joined(corpus, part_rows, self.stages, self.source_columns, self.has_place)
 
     def known(self) -> Known:
         """What planning found out when the first of the stages was made."""
@@ -134,7 +136,7 @@ def resolve(run: Folder, reads: Sequence[str], *, stages: Sequence[str] = ()) ->
     """
     cards = {name: finished_card(run, name) for name in stages}
     columns = {name: _columns(run / name) for name in stages}
-    known = [*SOURCE.names, *(f"{name}.{column}" for name in stages for column in columns[name])]
+    known = [*SOURCE.names, *PLACE.names, *(f"{name}.{column}" for name in stages for column in columns[name])]
     for name in reads:
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -148,6 +150,7 @@ def resolve(run: Folder, reads: Sequence[str], *, stages: Sequence[str] = ()) ->
         tuple(Reads(name, run / name, wanted[name]) for name in stages),
         tuple(name for name in SOURCE.names if name in reads and name not in _OF_EACH),
         cards,
+        any(name in reads for name in PLACE.names),
     )
 
 

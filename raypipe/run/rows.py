@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.columns import DOMAIN, KEYS, REASON
+from raypipe.columns import DOMAIN, KEYS, PLACE, REASON
 from raypipe.contracts.op import Op, Report
 from raypipe.contracts.parts import Part, assemble, without_reasons
 from raypipe.models.causal import DeviceLost
@@ -17,7 +17,7 @@ MAX_FAILED = 10
 """Documents of a shard that may raise; if more do, and a twentieth of the shard, the Op is broken, not they."""
 
 MAX_REASON = 300
-_OF_ANY_ROW = (*KEYS.names, DOMAIN, "n_bytes")
+_OF_ANY_ROW = (*KEYS.names, *PLACE.names, DOMAIN, "n_bytes")
 """Columns that a skipped row keeps."""
 
 

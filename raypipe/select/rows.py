@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -23,6 +23,8 @@ Regressor = Literal["loss", "length", "zlib"]
 REGRESSORS: dict[Regressor, str] = {"loss": "loss", "length": "n_tokens", "zlib": "zlib_ratio"}
 N_THREADS = 8
 NO_TEXTS = np.zeros(0, np.int64)
+Kept = Callable[[str, pa.ChunkedArray], np.ndarray]
+"""Which rows of a file of the scores, by its name and their text hashes, may be seen [n] bool."""
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -51,6 +53,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def only(self, kept: np.ndarray) -> "Rows":
+        """The same rows; those that aren't kept [n] bool count as never scored."""
+        return replace(self, is_scored=self.is_scored & kept, is_candidate=self.is_candidate & kept)
 
     def take(self, rows: np.ndarray) -> "Rows":
         """Some of the rows, by number or mask."""
@@ -148,10 +154,10 @@ class Scores:
 
     def __init__(
         self, folder: Folder, files: list[Entry], eligibility: Eligibility, *, seed: int,
-        further: Sequence[str] = (), left_out: np.ndarray = NO_TEXTS,
+        further: Sequence[str] = (), left_out: np.ndarray = NO_TEXTS, kept: Kept | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.files, self.eligibility, self.seed = folder, files, eligibility, seed
-        self._further, self._left_out = further, left_out
+        self._further, self._left_out, self._kept = further, left_out, kept
         self._remembered: list[Rows] | None = None
 
     def rows(self) -> Iterator[Rows]:
@@ -182,9 +188,9 @@ class Scores:
             parquet = pq.ParquetFile(source)
             columns.require(parquet.schema_arrow, names, where=f"{self.folder.uri}/{file.path}")
             _require_number(parquet.schema_arrow, self.eligibility.column)
-            return rows_of(
-                parquet.read(names), self.eligibility, seed=self.seed, further=self._further, left_out=self._left_out
-            )
+            table = parquet.read(names)
+        rows = rows_of(table, self.eligibility, seed=self.seed, further=self._further, left_out=self._left_out)
+        return rows if self._kept is None else rows.only(self._kept(file.path, table["text_hash"]))
 
 
 def skipped_texts(stage: Folder, files: list[Entry]) -> np.ndarray:

@@ -19,8 +19,12 @@ def arm_stage(arm: str) -> str:
     return arm if arm == STAGE else f"{STAGE}-{arm}"
 
 
-def _if_any(stage: str | None) -> Mapping[str, Any]:
+def _if_left_out(stage: str | None) -> Mapping[str, Any]:
     return {"leave_out": stage} if stage is not None else {}  # selections from before it are what they were
+
+
+def _if_kept(condition: str | None) -> Mapping[str, Any]:
+    return {"keep": condition} if condition is not None else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +40,10 @@ class Selection:
     weighing: Weighing = Weighing()
     arms: tuple[Arm, ...] = get_args(Arm)
     """Controls written beside the selection, each with its number of tokens in every domain."""
-    leave_out: str | None = field(default=None, metadata=counts_as(_if_any))
+    leave_out: str | None = field(default=None, metadata=counts_as(_if_left_out))
     """Stage of the run whose skipped rows are never seen, as decontamination; they are known by their text."""
+    keep: str | None = field(default=None, metadata=counts_as(_if_kept))
+    """SQL condition on STAGE.COLUMN of the run, `not exact_duplicates.is_duplicate`; other rows are never seen."""
     seed: int = 0
     """Decides the held-out rows, ties, the random arm and the draws of `--sampling temperature`."""
 

@@ -25,6 +25,7 @@ from raypipe.runs.card import CARD, Json, finished_card, read_card, tables
 from raypipe.runs.files import are_own, listing_digest
 from raypipe.runs.stage import at_work
 from raypipe.select.export.files import column_names, count_rows, write_arm
+from raypipe.select.kept import KeptRows
 from raypipe.select.ranking.arms import Arm, Pick, pick_control, pick_share
 from raypipe.select.ranking.groups import Eligible, find_copies, pool_small
 from raypipe.select.ranking.orders import Adjusted
@@ -70,14 +71,15 @@ def select(run: str | Folder, settings: Selection) -> Json:
     scores_card, files = finished_card(folder, settings.scores), tables(source)
     settings = settings.of_scores(scores_card, column_names(source, files))
     arms, left_out = (STAGE, *settings.arms), left_out_texts(folder, settings.leave_out)
-    identities = {arm: identity_of(settings, scores_card, files, left_out, arm=arm) for arm in arms}
+    kept = kept_rows(folder, settings, files)
+    identities = {arm: identity_of(settings, scores_card, files, left_out, kept, arm=arm) for arm in arms}
     if all(is_done(folder / arm_stage(arm), identities[arm], names=[file.path for file in files]) for arm in arms):
         return finished_card(folder, STAGE)
 
     n_rows = count_rows(source, files)
     require_count(n_rows, scores_card, where=source.uri)
     scores = Scores(
-        source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out
+        source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out, kept=kept
     )
     eligible = read_eligible(scores, n_rows=n_rows)
     with ExitStack() as work:  # not entered before the scores have proved readable
@@ -110,15 +112,23 @@ def left_out_texts(run: Folder, stage: str | None) -> np.ndarray:
     return skipped_texts(run / stage, tables(run / stage))
 
 
+def kept_rows(run: Folder, settings: Selection, files: list[Entry]) -> KeptRows | None:
+    """Which rows of the scores' files may be seen, None where all may; raises as `KeptRows.of`."""
+    return None if settings.keep is None else KeptRows.of(run, settings.keep, run / settings.scores, files)
+
+
 def identity_of(
-    settings: Selection, scores_card: Json, files: list[Entry], left_out: np.ndarray = NO_TEXTS, *, arm: str
-) -> Json:
-    """Whatever can change a byte of an arm: settings, the scores' own identity and their files, texts left out."""
+    settings: Selection, scores_card: Json, files: list[Entry], left_out: np.ndarray = NO_TEXTS,
+    kept: KeptRows | None = None, *, arm: str,
+) -> Json:  # fmt: skip
+    """Whatever can change a byte of an arm: settings, the scores' own identity and files, what isn't seen of them."""
     listing = json.dumps([[file.path, file.size_bytes] for file in files])
     digest = hashlib.sha256(listing.encode()).hexdigest()
     inputs = {"scores_identity": scores_card.get("identity"), "scores_files": digest}
     if settings.leave_out is not None:
         inputs["left_out_texts"] = hashlib.sha256(left_out.tobytes()).hexdigest()
+    if kept is not None:
+        inputs["kept_by"] = kept.digest()
     return identity.identity_of(settings, **inputs, arm=arm, version=VERSION)
 
 

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
-from raypipe.columns import OUTCOME, REASON, SOURCE, TEXT
+from raypipe.columns import OUTCOME, PART, PART_ROW, REASON, SOURCE, TEXT
 from raypipe.contracts.op import ROWS
 from raypipe.contracts.parts import apply
 from raypipe.storage.folder import Folder
@@ -21,6 +22,7 @@ from tests.conformance.finding import classes_with
 
 OPS = classes_with("reads", "adds", "version", "unit", "prepare", "setup", "batches", "cost", "limits", "__call__")
 VOTES = "votes.votes"
+LISTS = {"keys.keys": pa.uint64(), "keys.n_chars": pa.int32()}
 TEXTS = ["one two three", None, "four five six seven", "eight " * 30, "nine ten", None, "eleven twelve"]
 
 
@@ -116,6 +118,47 @@ def labels() -> Any:
     return LabelRows(DawidSkene, folder, VOTES, ("a", "b"), (0, 1))
 
 
+def exact_keys() -> Any:
+    from raypipe.select.dedup.text_keys import ExactKeys
+
+    return ExactKeys()
+
+
+def unit_keys() -> Any:
+    from raypipe.select.dedup.text_keys import UnitKeys
+
+    return UnitKeys("line", min_chars=8)
+
+
+def marks_folder() -> Folder:
+    """Marks of a run of seven rows, in which the last is a copy of the first, and the parts it is of."""
+    from raypipe.run.links import PARTS, parts_table
+    from raypipe.select.dedup.clusters import clusters_of
+    from raypipe.select.dedup.marks import EMPTY, marks_table, write_marks
+    from raypipe.select.dedup.unit_marks import FIRST_FILE, REPEATED_FILE
+
+    folder = Folder(mkdtemp())
+    folder.write(PARTS, parts_table([("a-0", 0)], 7))
+    found, chosen = clusters_of(np.array([6]), np.array([0])), pa.table({"row": [0], "id": ["0"]})
+    write_marks(folder, marks_table(found, found.kept(), chosen, None), EMPTY)
+    repeated = {"key": pa.array([13, 19], pa.uint64()), "first_row": [0, 2], "n_documents": [2, 2]}
+    pq.write_table(pa.table(repeated), f"{folder.uri.removeprefix('file://')}/{REPEATED_FILE}")
+    pq.write_table(pa.table({"row": [0, 2], "id": ["0", "2"]}), f"{folder.uri.removeprefix('file://')}/{FIRST_FILE}")
+    return folder
+
+
+def exact_marks() -> Any:
+    from raypipe.select.dedup.marks import ExactMarks
+
+    return ExactMarks("keys", marks_folder(), "a")
+
+
+def unit_marks() -> Any:
+    from raypipe.select.dedup.unit_marks import UnitMarks
+
+    return UnitMarks("keys", marks_folder(), "b")
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ForwardPass": forward_pass,
     "Tokenise": tokenise,
@@ -127,6 +170,10 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "Ask": ask,
     "CastVotes": cast_votes,
     "LabelRows": labels,
+    "ExactKeys": exact_keys,
+    "UnitKeys": unit_keys,
+    "ExactMarks": exact_marks,
+    "UnitMarks": unit_marks,
 }
 
 
@@ -146,6 +193,14 @@ def table_for(op: Any, texts: list[str | None] = TEXTS) -> pa.Table:
         if name == VOTES:
             votes = [None if text is None else [len(text) % 2, len(text) % 3 - 1] for text in texts]
             table = table.append_column(name, pa.array(votes, pa.list_(pa.int8())))
+        elif name == PART:
+            part = pa.array(["a-0"] * n, pa.string()).dictionary_encode()
+            table = table.append_column(name, part)
+        elif name == PART_ROW:
+            table = table.append_column(name, pa.array(range(n), pa.int64()))
+        elif name in LISTS:
+            lists = [None if text is None else [len(text)] * 2 for text in texts]
+            table = table.append_column(name, pa.array(lists, pa.list_(LISTS[name])))
         elif name not in table.column_names:
             table = table.append_column(name, pa.array([float(len(text or "")) for text in texts], pa.float32()))
     return table.select(["id", "text_hash", *op.reads, REASON])

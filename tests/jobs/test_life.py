@@ -197,6 +197,10 @@ CASES = [
         {"corpus": SCORED["corpus"], "benchmarks": ("{inputs}/questions.jsonl",), "shard_bytes": 400},
         "decontamination",
     ),
+    Case(
+        "find_duplicates", annotated, {"corpus": SCORED["corpus"], "by": "exact", "shard_bytes": 400},
+        "exact_duplicates",
+    ),
     Case("select_corpus", selected, {}, None, run="run"),
     Case("find_heads", found, {"corpus": SCORED["corpus"], "model": "{inputs}/model"}, None),
     Case(

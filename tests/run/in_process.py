@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from raypipe.corpus import Shard
 from raypipe.run.commit import commit, file_name
 from raypipe.run.gather import GatherStage
+from raypipe.run.links import LinkStage, look_through
 from raypipe.run.resume import StageState
 from raypipe.run.rows import through
 from raypipe.run.stage import Annotate
@@ -37,7 +39,15 @@ def folded(self: GatherStage, reader: Any, shards: Sequence[Any]) -> tuple[dict[
     return found.state(), n_rows
 
 
+def linked(self: LinkStage, reader: Any, shards: Any, folder: Any, names: Sequence[str], left: list[int]) -> None:
+    """Each group that is left, one after another."""
+    for group in left:
+        linker = replace(self.linker, group=group, n_groups=self.n_groups)  # type: ignore[type-var]
+        look_through(linker, reader, shards, folder, names[group])
+
+
 def use_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let annotate and gather stages work here."""
+    """Let annotate and gather stages, and stages of links, work here."""
     monkeypatch.setattr(Annotate, "_work", work)
     monkeypatch.setattr(GatherStage, "_folded", folded)
+    monkeypatch.setattr(LinkStage, "_work", linked)

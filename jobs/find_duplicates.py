@@ -1,0 +1,142 @@
+"""Mark the duplicates of a corpus: python -m jobs.find_duplicates --corpus DATA --output RUN --by exact.
+
+Writes RUN/exact_duplicates (minhash_duplicates, ... by what is sought): beside each row whether an other one stays in
+its place, which, the cluster of both, and how alike they are. Nothing is dropped: that a selection does, as in
+`select_corpus --keep "not exact_duplicates.is_duplicate"`.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from raypipe.corpus import plan_shards
+from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
+from raypipe.runs.card import Json
+from raypipe.select.dedup.clusters import Keep
+from raypipe.select.dedup.marks import ExactMarks
+from raypipe.select.dedup.shared_keys import BYTES_A_KEY, RepeatedKeys, SharedKeys
+from raypipe.select.dedup.text_keys import ExactKeys, UnitKeys
+from raypipe.select.dedup.unit_marks import UnitMarks
+from raypipe.select.refuse import refuse_unless
+
+from .parts import settings
+from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
+from .parts.duplicates import FOLDED, KEYS, LINKS, MARKED, Search, Stays
+from .parts.idle import refuse_idle
+
+By = Literal["exact", "lines", "paragraphs"]
+UNITS: dict[str, Literal["line", "paragraph"]] = {"lines": "line", "paragraphs": "paragraph"}
+OF_UNITS = ["min_chars", "min_documents", "min_share"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(CorpusSettings, RunSettings):
+    """Settings of find_duplicates."""
+
+    by: By
+    """exact: the same text but for case and white space. lines, paragraphs: most of it stands in earlier documents."""
+    stays: Keep = "first"
+    """Which row of a cluster stays: the first in the order of the corpus, or that of the highest or lowest value."""
+    stays_by: str | None = None
+    """Those values, STAGE.COLUMN: scores.influence. Of equal ones the first stays."""
+    min_chars: int = 20
+    """lines, paragraphs: shorter ones don't count."""
+    min_documents: int = 2
+    """lines, paragraphs: one counts as repeated if so many documents have it."""
+    min_share: float = 0.8
+    """lines, paragraphs: share of a document's characters, in those of earlier ones, from which it is a duplicate."""
+    memory_gb: float = 1.0
+    """Of each process that looks for links: what is more is looked through in several groups, one after another."""
+    shard_bytes: int = 64 << 20
+    """Bytes of text a shard, where no stage is read."""
+    part_rows: int = 100_000
+    """Rows of a part of a compressed stream or a JSON array, where no stage is read."""
+    max_workers: int | None = None
+    """Processes at a time; None: as many as fill the machines."""
+
+    def check(self) -> None:
+        """Refuse settings that make no sense, or would be ignored.
+
+        Raises
+        ------
+        ValueError
+            Naming the setting, its rule and its value.
+        """
+        if self.by not in UNITS:
+            refuse_idle(self, OF_UNITS, because=f"with --by {self.by}")
+        else:
+            refuse_idle(self, ["stays", "stays_by"], because="here: the first document that has a line keeps it")
+            refuse_unless(0 < self.min_share <= 1, "min_share", "above 0 and at most 1", self.min_share)
+            refuse_unless(self.min_documents >= 2, "min_documents", "at least 2", self.min_documents)
+            refuse_unless(self.min_chars >= 1, "min_chars", "at least 1", self.min_chars)
+        refuse_unless(self.memory_gb > 0, "memory_gb", "above 0", self.memory_gb)
+        if (self.stays == "first") != (self.stays_by is None):
+            raise ValueError(
+                f"stays_by must name a column where stays is highest or lowest, and only there, got {self.stays!r} "
+                f"and {self.stays_by!r}."
+            )
+
+
+def main(config: Config) -> int:
+    """Mark what isn't marked yet; status 1 if a shard had to be set aside."""
+    config.check()
+    keys_of = UnitKeys(UNITS[config.by], config.min_chars) if config.by in UNITS else ExactKeys()
+
+    def name_of(what: str) -> str:
+        """The folder of a stage of this search."""
+        return stage_name(f"{config.by}_{what}", config)
+
+    with life_of(config, "find_duplicates", stages=[name_of(what) for what in FOLDED], has_shards=True) as life:
+        beside = stages_of([config.stays_by]) if config.stays_by else ()
+        resolve(life.run, [config.stays_by] if config.stays_by else [], stages=beside)  # wrong names end here
+        if beside:
+            refuse_idle(config, ["shard_bytes", "part_rows"], because="beside a stage, which is cut already")
+        sizes = sizes_of(life.run, beside[0]) if beside else Sizes(config.shard_bytes, config.part_rows)
+        corpus = config.to_corpus()
+        plan_shards(corpus, **asdict(sizes))  # and wrong paths here
+        life.begin()
+        search = Search(config.by, life, corpus, sizes, config, name_of, config.memory_gb * 1e9, config.max_workers)
+        card = search.annotate(keys_of, KEYS, ())
+        if card["status"] == "finished":
+            card = _of_units(config, search, card) if config.by in UNITS else _of_texts(config, search, card)
+        life.conclude(why_incomplete(card))
+    return life.status
+
+
+def _of_texts(config: Config, search: Search, keyed: Json) -> Json:
+    """Link rows that share a key, and mark all but one of each cluster."""
+    keys, n_bytes = search.name_of(KEYS), BYTES_A_KEY * keyed["counts"]["cost"]
+    search.links(SharedKeys(keys), LINKS, (keys,), n_bytes=n_bytes)
+    folder, clusters = search.clusters(LINKS, keys, Stays(config.stays, config.stays_by), None)
+    op = ExactMarks(keys, folder, clusters["digest"])
+    card = search.annotate(op, MARKED, (keys,), {"marks": op.digest})
+    print(_said(card, clusters["counts"], search))
+    return card
+
+
+def _of_units(config: Config, search: Search, keyed: Json) -> Json:
+    """Find the repeated lines or paragraphs, and mark documents most of which they are."""
+    keys, n_bytes = search.name_of(KEYS), BYTES_A_KEY * keyed["counts"]["cost"]
+    search.links(RepeatedKeys(keys, config.min_documents), LINKS, (keys,), n_bytes=n_bytes)
+    folder, found = search.units(LINKS, keys)
+    op = UnitMarks(keys, folder, found["digest"], config.min_share)
+    card = search.annotate(op, MARKED, (keys,), {"marks": op.digest, "min_share": op.min_share})
+    counts, n_marked = card["counts"], search.n_marked()
+    print(
+        f"{counts['rows']:,} rows; {found['counts']['repeated']:,} {config.by} stand in {config.min_documents} "
+        f"documents or more; {n_marked:,} are duplicates by {config.min_share:g} of their characters; marked in "
+        f"{search.life.run.uri}/{search.name_of(MARKED)}"
+    )
+    return card
+
+
+def _said(card: Json, found: dict[str, Any], search: Search) -> str:
+    counts = card["counts"]
+    return (
+        f"{counts['rows']:,} rows, {counts['rows'] - counts['scored']:,} of them skipped; {found['duplicates']:,} are "
+        f"duplicates, in {found['clusters']:,} clusters, the largest of {found['largest']:,} rows; marked in "
+        f"{search.life.run.uri}/{search.name_of(MARKED)}"
+    )
+
+
+if __name__ == "__main__":
+    run_job(lambda: main(settings.parse(Config)))
