@@ -8,11 +8,13 @@ its place, which, the cluster of both, and how alike they are. Nothing is droppe
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from raypipe.contracts.op import Op
 from raypipe.corpus import plan_shards
 from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
 from raypipe.runs.card import Json
 from raypipe.select.dedup.clusters import Keep
 from raypipe.select.dedup.marks import ExactMarks
+from raypipe.select.dedup.minhash import Bands, MinHashKeys, MinHashMarks
 from raypipe.select.dedup.shared_keys import BYTES_A_KEY, RepeatedKeys, SharedKeys
 from raypipe.select.dedup.text_keys import ExactKeys, UnitKeys
 from raypipe.select.dedup.unit_marks import UnitMarks
@@ -23,9 +25,13 @@ from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_n
 from .parts.duplicates import FOLDED, KEYS, LINKS, MARKED, Search, Stays
 from .parts.idle import refuse_idle
 
-By = Literal["exact", "lines", "paragraphs"]
+By = Literal["exact", "minhash", "lines", "paragraphs"]
 UNITS: dict[str, Literal["line", "paragraph"]] = {"lines": "line", "paragraphs": "paragraph"}
-OF_UNITS = ["min_chars", "min_documents", "min_share"]
+OF = {
+    **dict.fromkeys(UNITS, ("min_chars", "min_documents", "min_share")),
+    "minhash": ("ngram", "bands", "rows_per_band", "seed"),
+}
+"""Settings that are for some searches only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +39,20 @@ class Config(CorpusSettings, RunSettings):
     """Settings of find_duplicates."""
 
     by: By
-    """exact: the same text but for case and white space. lines, paragraphs: most of it stands in earlier documents."""
+    """exact: the same text but for case and white space. minhash: many of its runs of words are the same. lines,
+    paragraphs: most of it stands in earlier documents."""
     stays: Keep = "first"
     """Which row of a cluster stays: the first in the order of the corpus, or that of the highest or lowest value."""
     stays_by: str | None = None
     """Those values, STAGE.COLUMN: scores.influence. Of equal ones the first stays."""
+    ngram: int = 5
+    """minhash: words of a run."""
+    bands: int = 14
+    """minhash: bands of a signature; two texts are linked if they agree in all hashes of one."""
+    rows_per_band: int = 8
+    """minhash: hashes of a band."""
+    seed: int = 0
+    """minhash: of the hashes."""
     min_chars: int = 20
     """lines, paragraphs: shorter ones don't count."""
     min_documents: int = 2
@@ -61,9 +76,9 @@ class Config(CorpusSettings, RunSettings):
         ValueError
             Naming the setting, its rule and its value.
         """
-        if self.by not in UNITS:
-            refuse_idle(self, OF_UNITS, because=f"with --by {self.by}")
-        else:
+        others = {name for of in OF.values() for name in of} - set(OF.get(self.by, ()))
+        refuse_idle(self, sorted(others), because=f"with --by {self.by}")
+        if self.by in UNITS:
             refuse_idle(self, ["stays", "stays_by"], because="here: the first document that has a line keeps it")
             refuse_unless(0 < self.min_share <= 1, "min_share", "above 0 and at most 1", self.min_share)
             refuse_unless(self.min_documents >= 2, "min_documents", "at least 2", self.min_documents)
@@ -79,7 +94,7 @@ class Config(CorpusSettings, RunSettings):
 def main(config: Config) -> int:
     """Mark what isn't marked yet; status 1 if a shard had to be set aside."""
     config.check()
-    keys_of = UnitKeys(UNITS[config.by], config.min_chars) if config.by in UNITS else ExactKeys()
+    keys_of = _keys_of(config)
 
     def name_of(what: str) -> str:
         """The folder of a stage of this search."""
@@ -102,12 +117,25 @@ def main(config: Config) -> int:
     return life.status
 
 
+def _keys_of(config: Config) -> Op:
+    """The Op that gives rows the keys to be found by."""
+    if config.by in UNITS:
+        return UnitKeys(UNITS[config.by], config.min_chars)
+    if config.by == "minhash":
+        return MinHashKeys(config.ngram, Bands(config.bands, config.rows_per_band), config.seed)
+    return ExactKeys()
+
+
 def _of_texts(config: Config, search: Search, keyed: Json) -> Json:
     """Link rows that share a key, and mark all but one of each cluster."""
     keys, n_bytes = search.name_of(KEYS), BYTES_A_KEY * keyed["counts"]["cost"]
     search.links(SharedKeys(keys), LINKS, (keys,), n_bytes=n_bytes)
-    folder, clusters = search.clusters(LINKS, keys, Stays(config.stays, config.stays_by), None)
-    op = ExactMarks(keys, folder, clusters["digest"])
+    kind = MinHashMarks if config.by == "minhash" else ExactMarks
+    reference = f"{keys}.{kind.column}" if kind is MinHashMarks else None
+    folder, clusters = search.clusters(LINKS, keys, Stays(config.stays, config.stays_by), reference)
+    op = kind(keys, folder, clusters["digest"])
+    if config.by == "minhash":
+        print(Bands(config.bands, config.rows_per_band).said())
     card = search.annotate(op, MARKED, (keys,), {"marks": op.digest})
     print(_said(card, clusters["counts"], search))
     return card

@@ -22,7 +22,11 @@ from tests.conformance.finding import classes_with
 
 OPS = classes_with("reads", "adds", "version", "unit", "prepare", "setup", "batches", "cost", "limits", "__call__")
 VOTES = "votes.votes"
-LISTS = {"keys.keys": pa.uint64(), "keys.n_chars": pa.int32()}
+LISTS = {
+    "keys.keys": pa.list_(pa.uint64()),
+    "keys.n_chars": pa.list_(pa.int32()),
+    "keys.signature": pa.list_(pa.uint16(), 2),
+}
 TEXTS = ["one two three", None, "four five six seven", "eight " * 30, "nine ten", None, "eleven twelve"]
 
 
@@ -130,7 +134,19 @@ def unit_keys() -> Any:
     return UnitKeys("line", min_chars=8)
 
 
-def marks_folder() -> Folder:
+def minhash_keys() -> Any:
+    from raypipe.select.dedup.minhash import Bands, MinHashKeys
+
+    return MinHashKeys(2, Bands(2, 2))
+
+
+def minhash_marks() -> Any:
+    from raypipe.select.dedup.minhash import MinHashMarks
+
+    return MinHashMarks("keys", marks_folder(pa.array([[1, 7]], pa.list_(pa.uint16(), 2))), "c")
+
+
+def marks_folder(reference: pa.Array | None = None) -> Folder:
     """Marks of a run of seven rows, in which the last is a copy of the first, and the parts it is of."""
     from raypipe.run.links import PARTS, parts_table
     from raypipe.select.dedup.clusters import clusters_of
@@ -140,7 +156,10 @@ def marks_folder() -> Folder:
     folder = Folder(mkdtemp())
     folder.write(PARTS, parts_table([("a-0", 0)], 7))
     found, chosen = clusters_of(np.array([6]), np.array([0])), pa.table({"row": [0], "id": ["0"]})
-    write_marks(folder, marks_table(found, found.kept(), chosen, None), EMPTY)
+    if reference is not None:
+        chosen = chosen.append_column("reference", reference)
+    name = None if reference is None else "reference"
+    write_marks(folder, marks_table(found, found.kept(), chosen, name), EMPTY)
     repeated = {"key": pa.array([13, 19], pa.uint64()), "first_row": [0, 2], "n_documents": [2, 2]}
     pq.write_table(pa.table(repeated), f"{folder.uri.removeprefix('file://')}/{REPEATED_FILE}")
     pq.write_table(pa.table({"row": [0, 2], "id": ["0", "2"]}), f"{folder.uri.removeprefix('file://')}/{FIRST_FILE}")
@@ -172,6 +191,8 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "LabelRows": labels,
     "ExactKeys": exact_keys,
     "UnitKeys": unit_keys,
+    "MinHashKeys": minhash_keys,
+    "MinHashMarks": minhash_marks,
     "ExactMarks": exact_marks,
     "UnitMarks": unit_marks,
 }
@@ -200,7 +221,7 @@ def table_for(op: Any, texts: list[str | None] = TEXTS) -> pa.Table:
             table = table.append_column(name, pa.array(range(n), pa.int64()))
         elif name in LISTS:
             lists = [None if text is None else [len(text)] * 2 for text in texts]
-            table = table.append_column(name, pa.array(lists, pa.list_(LISTS[name])))
+            table = table.append_column(name, pa.array(lists, LISTS[name]))
         elif name not in table.column_names:
             table = table.append_column(name, pa.array([float(len(text or "")) for text in texts], pa.float32()))
     return table.select(["id", "text_hash", *op.reads, REASON])

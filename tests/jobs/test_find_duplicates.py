@@ -99,6 +99,25 @@ def test_lines_of_earlier_documents_are_counted_and_their_first_document_named(
 
 
 @pytest.mark.usefixtures("here")
+def test_near_copies_are_marked_with_their_similarity(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = " ".join(f"w{number}" for number in range(60))
+    others = [" ".join(f"x{row}y{number}" for number in range(40)) for row in range(12)]
+    texts = [*others, words, f"{words} and more", "...", words.replace("w30 ", "other "), "...", None]
+    write(tmp_path / "corpus", texts)
+    assert find(tmp_path, by="minhash", ngram=2, bands=40, rows_per_band=4) == 0
+    assert marks(tmp_path, "minhash_duplicates") == {"r13": "r12", "r15": "r12"}
+    rows = output(tmp_path, "minhash_duplicates").to_pylist()
+    assert rows[13]["similarity"] == pytest.approx(59 / 61, abs=0.06)
+    assert rows[15]["similarity"] == pytest.approx(57 / 61, abs=0.08)
+    assert [rows[at]["is_duplicate"] for at in (14, 16, 17)] == [False, False, None]
+    said = capsys.readouterr().out
+    assert "40 bands of 4 hashes; chance to find two texts of Jaccard 0.4: 64.6 %, 0.5: 92.4 %" in said
+    assert "18 rows, 1 of them skipped; 2 are duplicates, in 1 clusters, the largest of 3 rows" in said
+    assert find(tmp_path, by="minhash", ngram=2, bands=1, rows_per_band=64) == 0  # near copies alone aren't enough
+    assert marks(tmp_path, "minhash_duplicates") == {}
+
+
+@pytest.mark.usefixtures("here")
 def test_a_changed_file_changes_the_marks_and_what_is_unchanged_is_left(tmp_path: Path) -> None:
     write(tmp_path / "corpus", [*PLAIN, PLAIN[3]])
     find(tmp_path, by="exact")
@@ -133,6 +152,9 @@ def test_the_highest_of_a_column_stays(tmp_path: Path) -> None:
     [
         ({"by": "exact", "min_chars": 3}, "--min-chars has no effect with --by exact"),
         ({"by": "lines", "stays": "highest", "stays_by": "a.b"}, "--stays, --stays-by have no effect here"),
+        ({"by": "exact", "bands": 3, "seed": 1}, "--bands, --seed have no effect with --by exact"),
+        ({"by": "minhash", "bands": 0}, "bands and rows_per_band must be at least 1"),
+        ({"by": "minhash", "ngram": 0}, "ngram must be at least 1, got 0"),
         ({"by": "exact", "stays": "highest"}, "stays_by must name a column where stays is highest or lowest"),
         ({"by": "exact", "stays": "highest", "stays_by": "scores.loss"}, "has no stage 'scores'"),
         ({"by": "exact", "memory_gb": 0.0}, "memory_gb must be above 0, got 0.0"),

@@ -51,7 +51,7 @@ class ExactKeys(ReaderOp):
 
     def prepare(self, table: pa.Table) -> pa.Table:
         """All of the work: texts -> keys + reason, same rows and order."""
-        keys = [None if text is None else [text_key(normalised(text))] for text in _texts(table)]
+        keys = [None if text is None else [text_key(normalised(text))] for text in texts_of(table)]
         return pa.table({KEYS: pa.array(keys, KEY_LISTS), REASON: table[REASON]})
 
     def cost(self, prepared: pa.Table) -> int:
@@ -77,7 +77,7 @@ class UnitKeys(ReaderOp):
         """All of the work: texts -> keys, their lengths + reason, same rows and order."""
         keys: list[list[int] | None] = []
         n_chars: list[list[int] | None] = []
-        for text in _texts(table):
+        for text in texts_of(table):
             units = [] if text is None else list(self._units(text))
             keys.append(None if text is None else [text_key(unit) for unit in units])
             n_chars.append(None if text is None else [len(unit) for unit in units])
@@ -93,7 +93,7 @@ class UnitKeys(ReaderOp):
         return _count_keys(prepared)
 
 
-def _texts(table: pa.Table) -> Sequence[str | None]:
+def texts_of(table: pa.Table) -> Sequence[str | None]:
     """The texts, None where a row has a reason."""
     is_skipped = pc.is_valid(table[REASON]).to_numpy()
     texts: list[str | None] = table[TEXT].to_pylist()
