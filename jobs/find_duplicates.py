@@ -6,7 +6,7 @@ its place, which, the cluster of both, and how alike they are. Nothing is droppe
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from raypipe.contracts.op import Op
 from raypipe.corpus import plan_shards
@@ -24,12 +24,14 @@ from .parts import settings
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .parts.duplicates import FOLDED, KEYS, LINKS, MARKED, Search, Stays
 from .parts.idle import refuse_idle
+from .parts.semantic_duplicates import CENTRES, RECALL, SAMPLE, SIZES, Near, find_near
 
-By = Literal["exact", "minhash", "lines", "paragraphs"]
+By = Literal["exact", "minhash", "semantic", "lines", "paragraphs"]
 UNITS: dict[str, Literal["line", "paragraph"]] = {"lines": "line", "paragraphs": "paragraph"}
 OF = {
     **dict.fromkeys(UNITS, ("min_chars", "min_documents", "min_share")),
     "minhash": ("ngram", "bands", "rows_per_band", "seed"),
+    "semantic": ("vectors", "min_cosine", "clusters", "margin", "sample_rows", "check_rows", "seed"),
 }
 """Settings that are for some searches only."""
 
@@ -39,8 +41,8 @@ class Config(CorpusSettings, RunSettings):
     """Settings of find_duplicates."""
 
     by: By
-    """exact: the same text but for case and white space. minhash: many of its runs of words are the same. lines,
-    paragraphs: most of it stands in earlier documents."""
+    """exact: the same text but for case and white space. minhash: many of its runs of words are the same. semantic: its
+    embedding is near. lines, paragraphs: most of it stands in earlier documents."""
     stays: Keep = "first"
     """Which row of a cluster stays: the first in the order of the corpus, or that of the highest or lowest value."""
     stays_by: str | None = None
@@ -51,8 +53,20 @@ class Config(CorpusSettings, RunSettings):
     """minhash: bands of a signature; two texts are linked if they agree in all hashes of one."""
     rows_per_band: int = 8
     """minhash: hashes of a band."""
+    vectors: str = "embeddings.embedding"
+    """semantic: column of vectors, STAGE.COLUMN."""
+    min_cosine: float = 0.95
+    """semantic: of two vectors that are near."""
+    clusters: int | None = None
+    """semantic: clusters that rows are compared in; None: the square root of the rows."""
+    margin: float = 0.05
+    """semantic: a row is also sought in clusters whose centroid is at most so much less similar than its own."""
+    sample_rows: int = 50_000
+    """semantic: rows that clusters are made of."""
+    check_rows: int = 256
+    """semantic: rows of the sample whose pairs are also found by brute force, to say what share of them is seen."""
     seed: int = 0
-    """minhash: of the hashes."""
+    """minhash: of the hashes. semantic: of the sample and the first centroids."""
     min_chars: int = 20
     """lines, paragraphs: shorter ones don't count."""
     min_documents: int = 2
@@ -83,6 +97,12 @@ class Config(CorpusSettings, RunSettings):
             refuse_unless(0 < self.min_share <= 1, "min_share", "above 0 and at most 1", self.min_share)
             refuse_unless(self.min_documents >= 2, "min_documents", "at least 2", self.min_documents)
             refuse_unless(self.min_chars >= 1, "min_chars", "at least 1", self.min_chars)
+        if self.by == "semantic":
+            refuse_unless(0 < self.min_cosine < 1, "min_cosine", "above 0 and below 1", self.min_cosine)
+            refuse_unless(0 <= self.margin <= 2, "margin", "from 0 to 2", self.margin)
+            refuse_unless(self.clusters is None or self.clusters >= 1, "clusters", "at least 1", self.clusters)
+            refuse_unless(self.sample_rows >= 1, "sample_rows", "at least 1", self.sample_rows)
+            refuse_unless(self.check_rows >= 0, "check_rows", "at least 0", self.check_rows)
         refuse_unless(self.memory_gb > 0, "memory_gb", "above 0", self.memory_gb)
         if (self.stays == "first") != (self.stays_by is None):
             raise ValueError(
@@ -94,15 +114,16 @@ class Config(CorpusSettings, RunSettings):
 def main(config: Config) -> int:
     """Mark what isn't marked yet; status 1 if a shard had to be set aside."""
     config.check()
-    keys_of = _keys_of(config)
 
     def name_of(what: str) -> str:
         """The folder of a stage of this search."""
         return stage_name(f"{config.by}_{what}", config)
 
-    with life_of(config, "find_duplicates", stages=[name_of(what) for what in FOLDED], has_shards=True) as life:
-        beside = stages_of([config.stays_by]) if config.stays_by else ()
-        resolve(life.run, [config.stays_by] if config.stays_by else [], stages=beside)  # wrong names end here
+    whats = (SAMPLE, CENTRES, SIZES, RECALL, *FOLDED) if config.by == "semantic" else FOLDED
+    with life_of(config, "find_duplicates", stages=[name_of(what) for what in whats], has_shards=True) as life:
+        read = [*([config.vectors] if config.by == "semantic" else []), *([config.stays_by] if config.stays_by else [])]
+        beside = stages_of(read)
+        resolve(life.run, read, stages=beside)  # wrong names end here, before any worker
         if beside:
             refuse_idle(config, ["shard_bytes", "part_rows"], because="beside a stage, which is cut already")
         sizes = sizes_of(life.run, beside[0]) if beside else Sizes(config.shard_bytes, config.part_rows)
@@ -110,11 +131,28 @@ def main(config: Config) -> int:
         plan_shards(corpus, **asdict(sizes))  # and wrong paths here
         life.begin()
         search = Search(config.by, life, corpus, sizes, config, name_of, config.memory_gb * 1e9, config.max_workers)
-        card = search.annotate(keys_of, KEYS, ())
-        if card["status"] == "finished":
-            card = _of_units(config, search, card) if config.by in UNITS else _of_texts(config, search, card)
+        card = _of_vectors(config, search) if config.by == "semantic" else _of_keys(config, search)
         life.conclude(why_incomplete(card))
     return life.status
+
+
+def _of_vectors(config: Config, search: Search) -> Json:
+    """Mark rows whose vectors are near."""
+    near = Near(
+        config.vectors, config.min_cosine, config.clusters, config.margin, config.sample_rows, config.check_rows,
+        config.seed,
+    )  # fmt: skip
+    card, said = find_near(near, search, Stays(config.stays, config.stays_by))
+    print(said or "", end="\n" if said else "")
+    return card
+
+
+def _of_keys(config: Config, search: Search) -> Json:
+    """Give rows keys, and mark by these."""
+    card = search.annotate(_keys_of(config), KEYS, ())
+    if card["status"] != "finished":
+        return card
+    return _of_units(config, search, card) if config.by in UNITS else _of_texts(config, search, card)
 
 
 def _keys_of(config: Config) -> Op:
@@ -137,7 +175,7 @@ def _of_texts(config: Config, search: Search, keyed: Json) -> Json:
     if config.by == "minhash":
         print(Bands(config.bands, config.rows_per_band).said())
     card = search.annotate(op, MARKED, (keys,), {"marks": op.digest})
-    print(_said(card, clusters["counts"], search))
+    print(search.said(card, clusters["counts"]))
     return card
 
 
@@ -155,15 +193,6 @@ def _of_units(config: Config, search: Search, keyed: Json) -> Json:
         f"{search.life.run.uri}/{search.name_of(MARKED)}"
     )
     return card
-
-
-def _said(card: Json, found: dict[str, Any], search: Search) -> str:
-    counts = card["counts"]
-    return (
-        f"{counts['rows']:,} rows, {counts['rows'] - counts['scored']:,} of them skipped; {found['duplicates']:,} are "
-        f"duplicates, in {found['clusters']:,} clusters, the largest of {found['largest']:,} rows; marked in "
-        f"{search.life.run.uri}/{search.name_of(MARKED)}"
-    )
 
 
 if __name__ == "__main__":

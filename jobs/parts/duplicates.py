@@ -95,6 +95,15 @@ class Search:
                     tables.append(pq.read_table(file))
         return pa.concat_tables([table for table in tables if table.num_columns]) if tables else pa.table({})
 
+    def said(self, card: Json, found: Json) -> str:
+        """How many rows are marked, for a terminal."""
+        n, skipped = card["counts"]["rows"], card["counts"]["rows"] - card["counts"]["scored"]
+        return (
+            f"{n:,} rows, {skipped:,} of them skipped; {found['duplicates']:,} are duplicates, in "
+            f"{found['clusters']:,} clusters, the largest of {found['largest']:,} rows; marked in "
+            f"{self.life.run.uri}/{self.name_of(MARKED)}"
+        )
+
     def n_marked(self) -> int:
         """Rows that are marked as duplicates."""
         folder, n = self.life.run / self.name_of(MARKED), 0

@@ -37,11 +37,27 @@ def vote_summary() -> Any:
     return VoteSummary("votes", ("a", "b", "c"), {str(row): row % 2 for row in range(0, 60, 5)})
 
 
+def cell_sizes() -> Any:
+    from raypipe.select.dedup.cells import CellSizes
+
+    return CellSizes("cells")
+
+
+def pair_recall() -> Any:
+    from raypipe.select.dedup.pair_recall import PairRecall
+
+    asked = np.array([[1.0, 0.0], [0.6, 0.8]], np.float32)
+    return PairRecall("embeddings.embedding", "cells", asked, np.eye(2, dtype=np.float32), 0.1, 0.7, "")
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ColumnQuantiles": column_quantiles, "ColumnSample": column_sample, "VoteSummary": vote_summary,
+    "CellSizes": cell_sizes, "PairRecall": pair_recall,
 }  # fmt: skip
 LISTS: dict[str, Callable[[int], list[Any]]] = {
     "votes.votes": lambda row: [row % 3 - 1, row % 2, -1 if row % 4 else 1],
+    "cells.keys": lambda row: [row % 2, 1 - row % 2] if row % 3 else [row % 2],
+    "embeddings.embedding": lambda row: [row % 5, 1 + row % 7],
     "votes.failed": lambda row: [2] if row % 4 else [],
     "votes.failures": lambda row: [f"no number in {row % 7}"] if row % 4 else [],
 }

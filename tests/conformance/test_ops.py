@@ -26,6 +26,7 @@ LISTS = {
     "keys.keys": pa.list_(pa.uint64()),
     "keys.n_chars": pa.list_(pa.int32()),
     "keys.signature": pa.list_(pa.uint16(), 2),
+    "embeddings.embedding": pa.list_(pa.float32(), 2),
 }
 TEXTS = ["one two three", None, "four five six seven", "eight " * 30, "nine ten", None, "eleven twelve"]
 
@@ -178,6 +179,21 @@ def unit_marks() -> Any:
     return UnitMarks("keys", marks_folder(), "b")
 
 
+def cells() -> Any:
+    from raypipe.select.dedup.cells import CENTROIDS, Cells, centroids_file
+
+    folder = Folder(mkdtemp())
+    folder.write(CENTROIDS, centroids_file(np.eye(2)))
+    return Cells("embeddings.embedding", folder, "d")
+
+
+def semantic_marks() -> Any:
+    from raypipe.select.dedup.semantic_marks import SemanticMarks
+
+    reference = pa.array([[0.6, 0.8]], pa.list_(pa.float32(), 2))
+    return SemanticMarks("keys", marks_folder(reference), "e", "embeddings.embedding")
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ForwardPass": forward_pass,
     "Tokenise": tokenise,
@@ -192,6 +208,8 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "ExactKeys": exact_keys,
     "UnitKeys": unit_keys,
     "MinHashKeys": minhash_keys,
+    "Cells": cells,
+    "SemanticMarks": semantic_marks,
     "MinHashMarks": minhash_marks,
     "ExactMarks": exact_marks,
     "UnitMarks": unit_marks,

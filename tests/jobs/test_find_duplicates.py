@@ -1,14 +1,25 @@
 """Duplicates of small corpora, marked in this process; one search through Ray."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from jobs.find_duplicates import Config, main
+from raypipe.corpus import Corpus
+from raypipe.embed.formats import fields_of, stored
+from raypipe.run.cluster import Wanted
+from raypipe.run.event_loop import StageFailed
+from raypipe.run.inputs import Sizes
+from raypipe.run.stage import Annotate
+from raypipe.select.dedup.reader_op import ReaderOp
+from raypipe.settings.identity import identity_of
+from raypipe.storage.folder import Folder
 from tests.run.in_process import use_this_process
 
 PLAIN = [f"document {row} is about matter {row * 7} and no other, in words of its own" for row in range(12)]
@@ -154,6 +165,11 @@ def test_the_highest_of_a_column_stays(tmp_path: Path) -> None:
         ({"by": "lines", "stays": "highest", "stays_by": "a.b"}, "--stays, --stays-by have no effect here"),
         ({"by": "exact", "bands": 3, "seed": 1}, "--bands, --seed have no effect with --by exact"),
         ({"by": "minhash", "bands": 0}, "bands and rows_per_band must be at least 1"),
+        ({"by": "semantic", "min_cosine": 1.0}, "min_cosine must be above 0 and below 1, got 1.0"),
+        ({"by": "semantic", "margin": -0.1}, "margin must be from 0 to 2, got -0.1"),
+        ({"by": "semantic", "clusters": 0}, "clusters must be at least 1, got 0"),
+        ({"by": "semantic", "sample_rows": 0}, "sample_rows must be at least 1, got 0"),
+        ({"by": "minhash", "margin": 0.1}, "--margin has no effect with --by minhash"),
         ({"by": "minhash", "ngram": 0}, "ngram must be at least 1, got 0"),
         ({"by": "exact", "stays": "highest"}, "stays_by must name a column where stays is highest or lowest"),
         ({"by": "exact", "stays": "highest", "stays_by": "scores.loss"}, "has no stage 'scores'"),
@@ -170,3 +186,95 @@ def test_wrong_settings_are_refused_before_anything_is_written(
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         find(tmp_path, **changes)
     assert not list((tmp_path / "run").glob("*/*.parquet"))
+
+
+def commit_embeddings(root: Path, X: np.ndarray, *, number_format: str = "float32") -> None:
+    """Vectors of the rows of a corpus, committed as embed_corpus does; those of empty texts are skipped."""
+
+    @dataclass
+    class Given(ReaderOp):
+        reads: ClassVar[tuple[str, ...]] = ("text",)
+        adds: ClassVar[pa.Schema] = fields_of(number_format, X.shape[1])  # type: ignore[arg-type]
+        version: ClassVar[int] = 1
+        unit: ClassVar[str] = "rows"
+
+        def prepare(self, table: pa.Table) -> pa.Table:
+            return pa.table({**stored(X[numbers_of(table)], number_format), "reason": table["reason"]})  # type: ignore[arg-type]
+
+        def cost(self, prepared: pa.Table) -> int:
+            return len(prepared)
+
+    corpus, sizes = Corpus((str(root / "corpus"),), id_column="name"), Sizes(300, 100_000)
+    run, op = Folder(str(root / "run")), Given()
+    identity = identity_of(corpus, sizes, op="given", vectors=float(np.abs(X[np.isfinite(X)]).sum()))
+    Annotate(run, "embeddings", op, corpus, Wanted(1, 1), sizes, identity, redo=True)()
+
+
+def numbers_of(table: pa.Table) -> np.ndarray:
+    """The numbers of a shard's rows by their names."""
+    return np.array([int(name[1:]) for name in table["id"].to_pylist()])
+
+
+def near_vectors(n: int, copies: dict[int, int]) -> np.ndarray:
+    X = np.random.default_rng(0).normal(size=(n, 16))
+    for row, of in copies.items():
+        X[row] = X[of] + 0.05 * X[row]
+    return X
+
+
+@pytest.mark.usefixtures("here")
+def test_rows_of_near_vectors_are_marked_and_what_is_seen_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [f"{text} again" for _ in range(5) for text in PLAIN]
+    texts[9] = ""
+    write(tmp_path / "corpus", texts)
+    X = near_vectors(60, {20: 3, 41: 20, 55: 30})
+    X[7, 2], X[8] = np.nan, 0.0
+    commit_embeddings(tmp_path, X)
+    given = {"by": "semantic", "min_cosine": 0.99, "shard_bytes": 64 << 20}
+    assert find(tmp_path, **given) == 0
+    assert marks(tmp_path, "semantic_duplicates") == {"r20": "r3", "r41": "r3", "r55": "r30"}
+    rows = output(tmp_path, "semantic_duplicates").to_pylist()
+    assert [rows[at]["reason"] for at in (7, 8, 9)] == [
+        "a vector with numbers that aren't finite", "a vector of length 0", "empty",
+    ]  # fmt: skip
+    assert rows[7]["is_duplicate"] is None
+    cosine = X[20] @ X[3] / np.linalg.norm(X[20]) / np.linalg.norm(X[3])
+    assert rows[20]["similarity"] == pytest.approx(cosine, abs=1e-5)
+    said = capsys.readouterr().out
+    assert "60 rows, 3 of them skipped; 3 are duplicates, in 2 clusters, the largest of 3 rows" in said
+    assert "8 clusters, the largest of" in said
+    assert "seen: 100.00 %" in said
+    before = output(tmp_path, "semantic_duplicates")
+    assert find(tmp_path, **given, memory_gb=1.2e-6) == 0  # 45 bytes a row
+    assert output(tmp_path, "semantic_duplicates").equals(before)
+    assert "passes" in capsys.readouterr().out
+    commit_embeddings(tmp_path, near_vectors(60, {20: 3}))
+    assert find(tmp_path, **given) == 0
+    assert marks(tmp_path, "semantic_duplicates") == {"r20": "r3"}
+
+
+@pytest.mark.usefixtures("here")
+def test_vectors_that_cant_be_used_are_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path / "corpus", PLAIN * 2)
+    given = {"by": "semantic", "shard_bytes": 64 << 20}
+    with pytest.raises(FileNotFoundError, match="has no stage 'embeddings'"):
+        find(tmp_path, **given)
+    commit_embeddings(tmp_path, np.random.default_rng(0).normal(size=(24, 8)), number_format="binary")
+    with pytest.raises((ValueError, StageFailed), match="vectors must be of numbers, got bits"):
+        find(tmp_path, **given)
+    commit_embeddings(tmp_path, np.full((24, 8), np.nan))
+    with pytest.raises(ValueError, match=r"embeddings.embedding must hold vectors of finite numbers .* got none"):
+        find(tmp_path, **given)
+    commit_embeddings(tmp_path, np.random.default_rng(0).normal(size=(24, 8)))
+    with pytest.raises(ValueError, match=r"sample_rows must be at least clusters \(30\), got 24 rows"):
+        find(tmp_path, **given, clusters=30)
+    with pytest.raises(ValueError, match=r"memory_gb must hold the largest cluster, .* rows of 29 bytes"):
+        find(tmp_path, **given, memory_gb=4e-8)
+    with pytest.raises(KeyError, match=r"no column 'embeddings.embeding'.*did you mean 'embeddings.embedding'"):
+        find(tmp_path, **given, vectors="embeddings.embeding")
+    path = tmp_path / "corpus/1.jsonl"
+    path.write_text(path.read_text().replace(PLAIN[3], PLAIN[3] + " more"))
+    with pytest.raises(ValueError, match=r"stage 'embeddings' was made before 1.jsonl changed"):
+        find(tmp_path, **given)
