@@ -22,7 +22,7 @@ from raypipe.select.refuse import refuse_unless
 
 from .parts import settings
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
-from .parts.duplicates import FOLDED, KEYS, LINKS, MARKED, Search, Stays
+from .parts.duplicates import FOLDED, KEYS, LINKS, MARKED, DuplicateSearch, Stays
 from .parts.idle import refuse_idle
 from .parts.semantic_duplicates import CENTRES, RECALL, SAMPLE, SIZES, Near, find_near
 
@@ -130,13 +130,15 @@ def main(config: Config) -> int:
         corpus = config.to_corpus()
         plan_shards(corpus, **asdict(sizes))  # and wrong paths here
         life.begin()
-        search = Search(config.by, life, corpus, sizes, config, name_of, config.memory_gb * 1e9, config.max_workers)
+        search = DuplicateSearch(
+            config.by, life, corpus, sizes, config, name_of, config.memory_gb * 1e9, config.max_workers
+        )
         card = _of_vectors(config, search) if config.by == "semantic" else _of_keys(config, search)
         life.conclude(why_incomplete(card))
     return life.status
 
 
-def _of_vectors(config: Config, search: Search) -> Json:
+def _of_vectors(config: Config, search: DuplicateSearch) -> Json:
     """Mark rows whose vectors are near."""
     near = Near(
         config.vectors, config.min_cosine, config.clusters, config.margin, config.sample_rows, config.check_rows,
@@ -147,7 +149,7 @@ def _of_vectors(config: Config, search: Search) -> Json:
     return card
 
 
-def _of_keys(config: Config, search: Search) -> Json:
+def _of_keys(config: Config, search: DuplicateSearch) -> Json:
     """Give rows keys, and mark by these."""
     card = search.annotate(_keys_of(config), KEYS, ())
     if card["status"] != "finished":
@@ -164,7 +166,7 @@ def _keys_of(config: Config) -> Op:
     return ExactKeys()
 
 
-def _of_texts(config: Config, search: Search, keyed: Json) -> Json:
+def _of_texts(config: Config, search: DuplicateSearch, keyed: Json) -> Json:
     """Link rows that share a key, and mark all but one of each cluster."""
     keys, n_bytes = search.name_of(KEYS), BYTES_A_KEY * keyed["counts"]["cost"]
     search.links(SharedKeys(keys), LINKS, (keys,), n_bytes=n_bytes)
@@ -179,7 +181,7 @@ def _of_texts(config: Config, search: Search, keyed: Json) -> Json:
     return card
 
 
-def _of_units(config: Config, search: Search, keyed: Json) -> Json:
+def _of_units(config: Config, search: DuplicateSearch, keyed: Json) -> Json:
     """Find the repeated lines or paragraphs, and mark documents most of which they are."""
     keys, n_bytes = search.name_of(KEYS), BYTES_A_KEY * keyed["counts"]["cost"]
     search.links(RepeatedKeys(keys, config.min_documents), LINKS, (keys,), n_bytes=n_bytes)

@@ -48,7 +48,7 @@ class Stays:
 
 
 @dataclass
-class Search:
+class DuplicateSearch:
     """One search for duplicates in a run: its stages, one after another; what is there and unchanged stays."""
 
     by: str

@@ -10,14 +10,14 @@ from raypipe.contracts.gather import Gather
 from raypipe.run.inputs import stages_of
 from raypipe.runs.card import Json, identity_hash, read_card
 from raypipe.runs.stage import at_work
-from raypipe.select.dedup.cells import CENTROIDS, Cells, CellSizes, centroids_file, groups_of
+from raypipe.select.dedup.cells import CENTROIDS, CellSizes, VectorCells, centroids_file, groups_of
 from raypipe.select.dedup.near_vectors import NearVectors, row_bytes
 from raypipe.select.dedup.pair_recall import PairRecall
 from raypipe.select.dedup.semantic_marks import SemanticMarks
 from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 
-from .duplicates import KEYS, LINKS, MARKED, Search, Stays
+from .duplicates import KEYS, LINKS, MARKED, DuplicateSearch, Stays
 
 if TYPE_CHECKING:
     from raypipe.fitting.sample import ColumnSample
@@ -41,12 +41,12 @@ class Near:
     seed: int
 
 
-def find_near(near: Near, search: Search, stays: Stays) -> tuple[Json, str | None]:
+def find_near(near: Near, search: DuplicateSearch, stays: Stays) -> tuple[Json, str | None]:
     """Mark the near vectors of a run; the card of the marks, or of the stage that isn't whole, and what to print."""
     stage = stages_of([near.vectors])[0]
     sample = _gathered(search, _sample_of(near), SAMPLE, (stage,))
     folder, centroids, digest = _centroids(near, search, sample)
-    op = Cells(near.vectors, folder, digest, near.margin)
+    op = VectorCells(near.vectors, folder, digest, near.margin)
     made = {"column": near.vectors, "centroids": digest, "margin": near.margin}
     card = search.annotate(op, KEYS, (stage,), made)
     if card["status"] != "finished":
@@ -71,7 +71,7 @@ def _sample_of(near: Near) -> "ColumnSample":
     return ColumnSample((near.vectors,), near.sample_rows, near.seed)
 
 
-def _gathered(search: Search, asked: G, what: str, stages: tuple[str, ...]) -> G:
+def _gathered(search: DuplicateSearch, asked: G, what: str, stages: tuple[str, ...]) -> G:
     from raypipe.run.gather import GatherStage  # loads Ray
 
     return GatherStage(
@@ -80,7 +80,7 @@ def _gathered(search: Search, asked: G, what: str, stages: tuple[str, ...]) -> G
     )()  # fmt: skip
 
 
-def _centroids(near: Near, search: Search, sample: "ColumnSample") -> tuple[Folder, np.ndarray, str]:
+def _centroids(near: Near, search: DuplicateSearch, sample: "ColumnSample") -> tuple[Folder, np.ndarray, str]:
     """Centroids of the sample, in a folder; those that are there and of the same sample stay.
 
     Raises
@@ -120,7 +120,12 @@ def _unit(X: np.ndarray) -> np.ndarray:
 
 
 def _recall(
-    near: Near, search: Search, sample: "ColumnSample", centroids: np.ndarray, digest: str, stages: tuple[str, ...]
+    near: Near,
+    search: DuplicateSearch,
+    sample: "ColumnSample",
+    centroids: np.ndarray,
+    digest: str,
+    stages: tuple[str, ...],
 ) -> PairRecall:
     asked = _unit(sample.X[: near.check_rows])
     of = identity_hash({"centroids": digest, "sample": sample.result()["digest"], "rows": len(asked)})

@@ -180,11 +180,11 @@ def unit_marks() -> Any:
 
 
 def cells() -> Any:
-    from raypipe.select.dedup.cells import CENTROIDS, Cells, centroids_file
+    from raypipe.select.dedup.cells import CENTROIDS, VectorCells, centroids_file
 
     folder = Folder(mkdtemp())
     folder.write(CENTROIDS, centroids_file(np.eye(2)))
-    return Cells("embeddings.embedding", folder, "d")
+    return VectorCells("embeddings.embedding", folder, "d")
 
 
 def semantic_marks() -> Any:
@@ -208,7 +208,7 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "ExactKeys": exact_keys,
     "UnitKeys": unit_keys,
     "MinHashKeys": minhash_keys,
-    "Cells": cells,
+    "VectorCells": cells,
     "SemanticMarks": semantic_marks,
     "MinHashMarks": minhash_marks,
     "ExactMarks": exact_marks,

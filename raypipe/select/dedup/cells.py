@@ -53,7 +53,7 @@ def cells_of(X: np.ndarray, centroids: np.ndarray, margin: float) -> tuple[np.nd
 
 
 @dataclass
-class Cells(ReaderOp):
+class VectorCells(ReaderOp):
     """The Op that gives each vector its cells."""
 
     column: str

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from raypipe.arrays.spherical_kmeans import spherical_kmeans
-from raypipe.select.dedup.cells import CENTROIDS, Cells, CellSizes, cells_of, centroids_file, groups_of
+from raypipe.select.dedup.cells import CENTROIDS, CellSizes, VectorCells, cells_of, centroids_file, groups_of
 from raypipe.select.dedup.clusters import clusters_of
 from raypipe.select.dedup.near_vectors import NearVectors
 from raypipe.select.dedup.pair_recall import PairRecall
@@ -47,7 +47,7 @@ def looked_through(X, tmp_path, *, margin=0.15, least=0.9, n_groups=1, k=9, at_o
     folder = Folder(str(tmp_path))
     centroids = spherical_kmeans(unit(X), k, seed=0)
     folder.write(CENTROIDS, centroids_file(centroids))
-    op = Cells("embeddings.embedding", folder, str(k), margin)
+    op = VectorCells("embeddings.embedding", folder, str(k), margin)
     cells = op.prepare(table_of(X))["keys"]
     group_of = np.arange(len(centroids)) % n_groups
     found = []
@@ -134,12 +134,12 @@ def test_what_is_no_vector_has_a_reason(tmp_path):
     folder = Folder(str(tmp_path))
     folder.write(CENTROIDS, centroids_file(unit(X)[:1]))
     reasons = [None, None, None, "empty"]
-    table = Cells("embeddings.embedding", folder, "d").prepare(table_of(X, reasons=reasons))
+    table = VectorCells("embeddings.embedding", folder, "d").prepare(table_of(X, reasons=reasons))
     assert table["keys"].to_pylist() == [[0], None, None, None]
     assert table["reason"].to_pylist() == [None, "a vector with numbers that aren't finite", ZERO, "empty"]
     assert np.isfinite(unit(np.array([[1e30, 2e38], [1e-38, 0]]))).all()
     with pytest.raises(ValueError, match="vectors must be of 24 numbers, as before, got 5"):
-        Cells("embeddings.embedding", folder, "d").prepare(table_of(np.ones((2, 5))))
+        VectorCells("embeddings.embedding", folder, "d").prepare(table_of(np.ones((2, 5))))
     with pytest.raises(ValueError, match="vectors must be of numbers, got bits"):
         unit_vectors(pa.chunked_array([pa.array([[1, 2]], pa.list_(pa.uint8(), 2))]))
 
