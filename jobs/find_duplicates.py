@@ -130,9 +130,7 @@ def main(config: Config) -> int:
         corpus = config.to_corpus()
         plan_shards(corpus, **asdict(sizes))  # and wrong paths here
         life.begin()
-        search = DuplicateSearch(
-            config.by, life, corpus, sizes, config, name_of, config.memory_gb * 1e9, config.max_workers
-        )
+        search = DuplicateSearch(life, corpus, sizes, config, name_of, config.memory_gb * 1e9, config.max_workers)
         card = _of_vectors(config, search) if config.by == "semantic" else _of_keys(config, search)
         life.conclude(why_incomplete(card))
     return life.status

@@ -51,7 +51,6 @@ class Stays:
 class DuplicateSearch:
     """One search for duplicates in a run: its stages, one after another; what is there and unchanged stays."""
 
-    by: str
     life: Life
     corpus: Corpus
     sizes: Sizes
