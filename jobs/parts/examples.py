@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Literal
 
 from raypipe.contracts.rows import Document
+from raypipe.corpus.soft_labels import read_soft_labels
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.report.escape import terminal_text
 from raypipe.settings.identity import BY_CONTENT
@@ -38,6 +39,8 @@ class ExampleSettings:
     learn: Literal["answers", "class", "number", "choices"] = "answers"
     """answers: next token, with a loss on answers only; class, number: a head on the state of the last token;
     choices: many classification tasks at once, answered with the letter of a choice, and evaluated."""
+    soft_labels: str | None = field(default=None, metadata=BY_CONTENT)
+    """With --learn class: RUN/labels of label_corpus, whose class probabilities of the rows' ids are learnt."""
     length: int = 2048
     """Tokens; longer examples are left out. Of choices the text is cut to fit."""
     heldout_share: float = 0.05
@@ -54,7 +57,10 @@ class ExampleSettings:
         ValueError
             With their names.
         """
-        idle = [name for name in names_of(ExampleColumns) if name not in USED[self.learn]]
+        used = (*USED[self.learn], *(["id_column"] if self.soft_labels else []))
+        idle = [name for name in names_of(ExampleColumns) if name not in used]
+        if self.learn != "class":
+            refuse_idle(self, ["soft_labels"], because=f"with --learn {self.learn}")
         refuse_idle(self.columns, idle, because=f"with --learn {self.learn}")
         if self.learn != "choices":
             for part in (self.questions, self.choices):
@@ -73,6 +79,7 @@ class ExampleSettings:
             length=self.length,
             heldout_share=self.heldout_share,
             where=self.where,
+            soft=read_soft_labels(self.soft_labels) if self.soft_labels else None,
         )
 
     def load_choices(self, *, model: str, seed: int) -> Prepared:
@@ -99,6 +106,8 @@ def digest_of(documents: Sequence[Document]) -> str:
     for document in documents:
         marked = b"" if document.has_loss is None else document.has_loss.tobytes()
         digest.update(document.ids.tobytes() + marked + f"{document.label} {document.domain}".encode())
+        if document.soft_label is not None:
+            digest.update(document.soft_label.tobytes())
     return digest.hexdigest()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from raypipe.contracts.rows import Document
 from raypipe.contracts.task import Task
 from raypipe.corpus.sources import split_source
+from raypipe.losses.soft_labels import CrossEntropy
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.models.tokenizer import open_vocabulary
@@ -137,6 +138,8 @@ class FinetuneSettings:
         self._check_lora()
         self.batches.check(workers=self.training.workers)
         self.taking.check(learn=self.examples.learn)
+        if self.examples.soft_labels is not None and self.taking.best_by == "auroc":
+            raise ValueError("--best-by auroc isn't measured with --soft-labels; take accuracy or loss.")
         if self.examples.heldout_share == 0 and self.taking.take == "last":
             refuse_idle(self.training, ["heldout_every"], because="with --heldout-share 0")
 
@@ -196,16 +199,17 @@ def make(
         learner, found = task_of(config, []), config.examples.load_choices(model=config.model, seed=seed)
         return learner, ExampleLoader(found.train, found.validation, layout, seed, learner.count, found.order)
     examples = config.examples.load(model=config.model)
-    task = task_of(config, examples.labels)
+    task = task_of(config, examples.labels, n_steps=config.batches.n_steps(len(examples.train)))
     return task, ExampleLoader(examples.train, examples.heldout, layout, seed, task.count)
 
 
-def task_of(config: FinetuneSettings, labels: list[str]) -> "NextToken | ClassificationHead":
-    """The model under the task; the same settings give the same new weights, of a head and of adapters."""
+def task_of(config: FinetuneSettings, labels: list[str], *, n_steps: int = 1) -> "NextToken | ClassificationHead":
+    """The model under the task, of so many steps; the same settings give the same weights, of a head and adapters."""
     import torch
 
     from raypipe.train.tasks.classification import ClassificationHead, new_classifier
     from raypipe.train.tasks.next_token import NextToken
+    from raypipe.train.tasks.soft_labels import SoftLabelHead
 
     lora, precision = config.lora, config.training.precision
     with torch.random.fork_rng(devices=[]):
@@ -216,6 +220,8 @@ def task_of(config: FinetuneSettings, labels: list[str]) -> "NextToken | Classif
             return NextToken(lora.apply(causal))
         classifier = new_classifier(open_model(config.model), labels or ["value"])
         precision.apply(classifier)
+        if config.examples.soft_labels is not None:
+            return SoftLabelHead(lora.apply(classifier, head="score"), CrossEntropy(), n_steps=n_steps)
         return ClassificationHead(lora.apply(classifier, head="score"))
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from jobs import label_corpus
 from jobs.finetune import Config, main
 from jobs.parts.finetuning import plan_finetuning, task_of
 from raypipe.models.presets import config_of, new_model
@@ -14,6 +16,7 @@ from raypipe.models.tokenizer import open_vocabulary, train_tokenizer
 from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from raypipe.train.loop.journal import read_journal
+from tests.run.in_process import use_this_process
 
 COLOURS = ["red", "green", "blue"]
 
@@ -237,3 +240,35 @@ def test_compressed_rows_of_a_condition_are_learnt(config, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "classes: 0 = blue (20), 1 = green (20)" in said
     assert "left out: 20 rows: filtered (data.jsonl.gz:0, data.jsonl.gz:3" in said
+
+
+@pytest.mark.learns
+def test_class_probabilities_are_learnt_in_place_of_labels(config, tmp_path, monkeypatch, capsys):
+    """Labels in the rows judge the held-out ones only: of those that are learnt they are wrong here."""
+    use_this_process(monkeypatch)
+    rows = [{"id": f"n{n}{c}", "prompt": f"{c} {n}: ", "label": c} for n in range(20) for c in COLOURS]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    functions = {"classes": COLOURS, "functions": [
+        {"kind": "keywords", "name": f"{c}{n}", "vote": c, "words": [c]} for c in COLOURS for n in (1, 2)]}  # fmt: skip
+    (tmp_path / "functions.yaml").write_text(yaml.safe_dump(functions))
+    asked = label_corpus.Config(
+        corpus=(str(data),), text_column="prompt", id_column="id", functions=f"{tmp_path}/functions.yaml",
+        output=f"{tmp_path}/run", label_model="majority-vote",
+    )  # fmt: skip
+    assert label_corpus.main(asked) == 0
+    soft = changed(
+        config, data=(str(data),), learn="class", steps=30, heldout_share=0.2, soft_labels=f"{tmp_path}/run/labels"
+    )
+    examples = soft.examples.load(model=soft.model)
+    data.write_text("".join(json.dumps(row | {"label": "red"}) + "\n" for row in rows))
+    assert {one.label for one in soft.examples.load(model=soft.model).heldout} == {COLOURS.index("red")}
+    assert examples.labels == COLOURS
+    assert all(one.soft_label.argmax() == one.label for one in [*examples.train, *examples.heldout])
+    data.write_text("".join(json.dumps({name: row[name] for name in ("id", "prompt")}) + "\n" for row in rows))
+    assert main(soft) == 0
+    assert evaluation(soft)["mean_over_tasks"]["accuracy"]["finetuned"]["mean"] == 1.0
+    with pytest.raises(ValueError, match="--soft-labels has no effect with --learn number"):
+        main(changed(soft, learn="number"))
+    with pytest.raises(ValueError, match="--best-by auroc isn't measured with --soft-labels"):
+        main(changed(soft, take="best", best_by="auroc"))

@@ -15,6 +15,7 @@ import pyarrow as pa
 from raypipe.columns import require
 from raypipe.contracts.rows import Document
 from raypipe.corpus.records import Record, read_records
+from raypipe.corpus.soft_labels import SoftLabels
 from raypipe.models.boundary import continued
 from raypipe.models.tokenizer import Vocabulary
 from raypipe.train.data.conversation import conversation
@@ -39,6 +40,8 @@ class ExampleColumns:
     """Class (any text or number) or number, for a head."""
     domain_column: str | None = None
     """Column of the domain, by which losses are shown."""
+    id_column: str = "id"
+    """With soft labels: of the id that they are known by."""
 
 
 @dataclass
@@ -73,8 +76,12 @@ def read_examples(
     length: int,
     heldout_share: float,
     where: str | None = None,
+    soft: SoftLabels | None = None,
 ) -> ExampleSets:
     """All examples, in memory; those that can't be used are counted by reason.
+
+    With `soft` a row's class is learned as the probabilities of its id, and its label, where it has one, only judges it
+    when it is held out; a held-out row without one is judged by its likeliest class.
 
     Raises
     ------
@@ -87,21 +94,26 @@ def read_examples(
     left_out, keys = LeftOut(), dict[str, None]()
     for record in read_records(uris, where=where):
         keys.update(dict.fromkeys(record.values))
-        made = record.reason or _made(record, columns, vocabulary, learn)
+        made = record.reason or _made(record, columns, vocabulary, learn, soft)
         if not isinstance(made, str) and len(made.document.ids) > length:
             made = f"longer than {length} tokens"
         if isinstance(made, str):
             left_out.add(made, path=record.path, row=record.row)
         else:
             found.append(made)
-    _check_columns(columns, list(keys), learn, is_empty=not found)
+    _check_columns(columns, list(keys), learn, is_empty=not found, is_soft=soft is not None)
     if not found:
         raise ValueError(f"no example in {', '.join(uris)} can be learnt from: {dict(left_out.counts)}.")
-    labels, found = _numbered(found) if learn == "class" else ([], found)
+    if soft is not None:
+        labels = list(soft.classes)
+    else:
+        labels, found = _numbered(found) if learn == "class" else ([], found)
     if learn != "answers":
         _check_labels(found, labels, columns.label_column)
     is_heldout = uniform(np.arange(len(found)), 0, 0, "heldout examples") < heldout_share
     train, heldout = ([one for one, out in zip(found, is_heldout, strict=True) if out == held] for held in (0, 1))
+    if soft is not None:
+        heldout = _judged(heldout, soft)
     return ExampleSets(
         train=[one.document for one in train],
         heldout=[one.document for one in heldout],
@@ -135,7 +147,9 @@ def answer_of(
     return both.ids + end, np.append(both.is_second, np.ones(len(end), bool))
 
 
-def _made(record: Record, columns: ExampleColumns, vocabulary: Vocabulary, learn: Learn) -> _Made | str:
+def _made(
+    record: Record, columns: ExampleColumns, vocabulary: Vocabulary, learn: Learn, soft: SoftLabels | None = None
+) -> _Made | str:
     """The example of a row, or why it is none."""
     domain = _domain(record, columns)
     if learn == "answers":
@@ -153,10 +167,31 @@ def _made(record: Record, columns: ExampleColumns, vocabulary: Vocabulary, learn
         return "no text"
     own = vocabulary.backend.encode(text, add_special_tokens=True).ids
     document = Document(np.array(own, np.int32), domain, record.path, record.row)
+    if soft is not None:
+        return _soft(document, text, class_name(value), str(record.values.get(columns.id_column)), soft)
     name, number = (class_name(value), None) if learn == "class" else ("", _number(value))
     if name is None or (learn == "number" and number is None):
         return "no label" if value is None else f"label isn't {'text or a number' if learn == 'class' else 'a number'}"
     return _Made(replace(document, label=number), text, name)
+
+
+def _soft(document: Document, text: str, truth: str | None, name: str, soft: SoftLabels) -> _Made | str:
+    """A document with the probabilities of its id, the likeliest class as its label; or why it is none."""
+    if name not in soft.covered:
+        return "no soft label"
+    if truth is not None and truth not in soft.classes:
+        return "label is no class of the soft labels"
+    shares = soft.probability[name]
+    made = replace(document, label=float(shares.argmax()), soft_label=shares.astype(np.float32))
+    return _Made(made, text, truth or "")
+
+
+def _judged(heldout: list[_Made], soft: SoftLabels) -> list[_Made]:
+    """Held-out examples, those whose truth is known with it for a label."""
+    return [
+        replace(one, document=replace(one.document, label=float(soft.classes.index(one.name)))) if one.name else one
+        for one in heldout
+    ]
 
 
 def _domain(record: Record, columns: ExampleColumns) -> str:
@@ -197,7 +232,7 @@ def _check_labels(found: list[_Made], labels: list[str], column: str) -> None:
         )
 
 
-def _check_columns(columns: ExampleColumns, keys: list[str], learn: Learn, *, is_empty: bool) -> None:
+def _check_columns(columns: ExampleColumns, keys: list[str], learn: Learn, *, is_empty: bool, is_soft: bool) -> None:
     """Refuse names that no row has: of columns that are needed, and of others that somebody asked for."""
     if not keys:
         return
@@ -205,7 +240,7 @@ def _check_columns(columns: ExampleColumns, keys: list[str], learn: Learn, *, is
     if columns.messages_column != ExampleColumns.messages_column and learn == "answers":
         wanted.append(columns.messages_column)
     elif learn != "answers":
-        wanted += [columns.prompt_column, columns.label_column]
+        wanted += [columns.prompt_column, columns.id_column if is_soft else columns.label_column]
     elif is_empty and columns.messages_column not in keys:
         wanted += [columns.prompt_column, columns.answer_column]
     require(pa.schema([(name, pa.null()) for name in keys]), wanted, where="an example")
