@@ -78,7 +78,7 @@ def _columns_of(folder: Folder) -> tuple[str, ...]:
         If there can be none.
     """
     about, _ = stored_input(folder)
-    if about["name"] in ("words", "counts"):
+    if about["name"] in ("words", "counts", "sentences"):
         return (TEXT,)
     if not about["columns"] or any("." not in name for name in about["columns"]):
         said = ", ".join(about["columns"]) or "no column"

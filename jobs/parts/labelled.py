@@ -1,4 +1,4 @@
-"""Labelled rows of files as a table: columns of texts, numbers, categories or vectors, and a class for each row."""
+"""Labelled rows of files as a table: columns of texts, numbers, categories, vectors or sets of these, and a class."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -117,7 +117,7 @@ def read_softly_labelled(
 
 
 def column_of(name: str, values: list[Any]) -> pa.Array:
-    """Python's values as a column of numbers, of vectors, or else of strings; null where a value is missing.
+    """Python's values as a column of numbers, of vectors, of lists of vectors, or else of strings; null where missing.
 
     Raises
     ------
@@ -130,7 +130,8 @@ def column_of(name: str, values: list[Any]) -> pa.Array:
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
     if kinds == {"vector"}:
         try:
-            return pa.array(values, pa.list_(pa.float64()))
+            of_vectors = any(_kind(one) == "vector" for value in there for one in value)
+            return pa.array(values, pa.list_(pa.list_(pa.float64())) if of_vectors else pa.list_(pa.float64()))
         except (pa.ArrowException, TypeError) as error:
             raise ValueError(f"column {name!r} must have lists of numbers, {error}.") from error
     if kinds & {"vector", "object"}:

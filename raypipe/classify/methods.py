@@ -4,7 +4,8 @@ What a class must have is `raypipe.contracts.estimator.Estimator`; `tests/confor
 that. Its settings are the annotated, keyword-only arguments of `__init__`, which jobs take as `--set NAME=VALUE`
 (`raypipe.settings.estimators`). What else it has, the jobs find and use:
 
-- `takes = "counts"` or `"table"` (a class variable; without it `"vectors"`): what X is, see `contracts.estimator`;
+- `takes = "counts"`, `"table"` or `"sets"` (a class variable; without it `"vectors"`): what X is, see
+  `contracts.estimator`;
 - `score_samples(X)`: how familiar rows are, higher is more -> column `familiarity`, and AUROC and OSCR for unknowns;
 - `explain(X, names)`: a sentence a row -> column `explanation`;
 - `takes_names = True` (a class variable): `fit(X, y, names=...)` takes a vector of each label's name, made by what
@@ -24,6 +25,7 @@ METHODS = {
     "pooled-naive-bayes": "pooled_naive_bayes:PooledNaiveBayes",
     "singular-kernel": "singular_kernel:SingularKernel",
     "rbf-prototypes": "rbf_prototypes:RBFPrototypes",
+    "st-protopnet": "st_protopnet:STProtoPNet",
     "teen": "teen:TEEN",
     "smote": "smote:SMOTE",
     "rcal": "rcal:RCAL",

@@ -1,6 +1,7 @@
 """What is fitted on a matrix in memory: scikit-learn's contract to the letter, and a state that is stored safely."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -8,12 +9,23 @@ import numpy as np
 State = dict[str, np.ndarray]
 """What was learned, as arrays of numbers or booleans; names of classes as UTF-8 bytes."""
 
-Taken = Literal["vectors", "counts", "table"]
+Taken = Literal["vectors", "counts", "table", "sets"]
 """What X is, as a class says by `takes`; without it, vectors.
 
 vectors: float64 [n, d], dense. counts: how often each of d words stands in a text, float64 [n, d], dense or scipy's
-CSR. table: object [n, d], numbers as floats, categories as texts, None where a cell is empty.
+CSR. table: object [n, d], numbers as floats, categories as texts, None where a cell is empty. sets: object [n], each
+a VectorSet, such as a text of sentences.
 """
+
+
+@dataclass(frozen=True, eq=False)
+class VectorSet:
+    """A row that is a set of vectors, at least one."""
+
+    vectors: np.ndarray
+    """[l, d]"""
+    names: tuple[str, ...] = ()
+    """What each stands for, to be shown to a reader [l]; (): nothing."""
 
 
 def taken_by(kind: "type[Estimator]") -> Taken:

@@ -1,6 +1,7 @@
 """From columns of a table to an estimator's X, learned on the labelled rows and stored beside what it feeds.
 
-Three ways in a closed table: words of a text as vectors, words as counts, columns of numbers, vectors and categories.
+The ways in a closed table: words of a text as vectors, words as counts, columns of numbers, vectors and categories, and
+sets of vectors, which are those of a text's sentences or of a column.
 What an Input has learned goes into the fitted folder with the estimator, so that a corpus is read as the labelled rows
 were.
 """
@@ -21,6 +22,9 @@ INPUTS = {
     "counts": "words:WordCounts",
     "columns": "table:ColumnVectors",
     "cells": "table:TableCells",
+    "sentences": "sets:Sentences",
+    "sets": "sets:SetVectors",
+    "pooled": "sets:PooledSets",
 }
 """Name -> module of this package:class."""
 
@@ -65,10 +69,11 @@ class Input(Protocol):
 
 
 def input_for(takes: Taken, table: pa.Table, columns: tuple[str, ...], *, n_dimensions: int) -> Input:
-    """How these columns of labelled rows feed an estimator of vectors, counts or tables; not fitted yet.
+    """How these columns of labelled rows feed an estimator of vectors, counts, tables or sets; not fitted yet.
 
-    One column of texts is read as words; where the estimator takes tables, only if most of the texts differ: else they
-    are categories. Any other columns are read as they are.
+    One column of texts is read as words, or as a set of sentences; where the estimator takes tables, only if most of
+    the texts differ: else they are categories. Of a column of lists of vectors an estimator of vectors gets the means.
+    Any other columns are read as they are, for an estimator of sets as one vector each.
 
     Raises
     ------
@@ -84,6 +89,12 @@ def input_for(takes: Taken, table: pa.Table, columns: tuple[str, ...], *, n_dime
         raise ValueError(f"a method of word counts must have one column of texts, got {', '.join(columns)}.")
     if takes == "counts":
         return _kind("counts")(columns)
+    if takes == "sets" and is_text:
+        return _kind("sentences")(columns, n_dimensions=n_dimensions)
+    if nested := [name for name in columns if is_of_sets(table.schema.field(name).type)]:
+        if len(columns) > 1 or takes == "table":
+            raise ValueError(f"a column of lists of vectors must be the only one, and of no table, got {nested[0]!r}.")
+        return _kind("sets" if takes == "sets" else "pooled")(columns)
     if is_text and (takes == "vectors" or not _repeats(table[columns[0]])):
         return _kind("words")(columns, n_dimensions=n_dimensions)
     return _kind("cells" if takes == "table" else "columns")(columns)
@@ -100,6 +111,15 @@ def open_input(about: Json, state: State) -> Input:
     settings = dict(about)
     made = _kind(settings.pop("name", ""))(tuple(settings.pop("columns", ())), **settings)
     return made.from_state(state)
+
+
+def is_of_sets(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists of vectors."""
+    return _is_list(kind) and _is_list(kind.value_type)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _repeats(texts: pa.ChunkedArray) -> bool:

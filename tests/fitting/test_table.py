@@ -96,7 +96,7 @@ def test_what_cannot_feed_is_refused() -> None:
         input_for("counts", TABLE, ("size",), n_dimensions=2)
     with pytest.raises(ValueError, match="column 'vector' must be of numbers or categories"):
         TableCells(("vector",)).fit(TABLE)
-    with pytest.raises(ValueError, match="an input must be one of words, counts, columns, cells, got 'os'"):
+    with pytest.raises(ValueError, match="one of words, counts, columns, cells, sentences, sets, pooled, got 'os'"):
         open_input({"name": "os", "columns": []}, {})
 
 
