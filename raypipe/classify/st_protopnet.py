@@ -27,7 +27,7 @@ from raypipe.fitting.classes import classes_of, classes_state
 from raypipe.fitting.prototypes import (
     SUPPORT,
     TRIVIAL,
-    Adam,
+    AdamByName,
     Branch,
     Sets,
     Terms,
@@ -128,7 +128,7 @@ class STProtoPNet(ClassifierMixin, BaseEstimator):
         rng, k = check_random_state(self.random_state), len(self.classes_)
         sizes = {"n_prototypes": self.n_prototypes, "hidden": self.hidden, "n_dimensions": self.n_dimensions}
         branches = [begun(sets, at, k=k, rng=rng, **sizes) for _ in self.terms]
-        adams, order = [Adam(self.learning_rate) for _ in self.terms], np.empty(0, np.int64)
+        adams, order = [AdamByName(self.learning_rate) for _ in self.terms], np.empty(0, np.int64)
         for step in range(max(MIN_STEPS, self.n_epochs * -(-len(at) // self.batch))):
             if not len(order):
                 order = rng.permutation(len(at))

@@ -170,7 +170,7 @@ def refitted(branch: Branch, near: np.ndarray, at: np.ndarray, *, scale: float, 
     """The last layer anew for these similarities [n, m]: cross-entropy, and L1 on weights of other classes."""
     k, m = branch["weights"].shape
     other, rows = np.arange(m) // (m // k) != np.arange(k)[:, None], np.arange(len(at))
-    weights, adam = {"weights": branch["weights"].copy()}, Adam(1e-2)
+    weights, adam = {"weights": branch["weights"].copy()}, AdamByName(1e-2)
     for _ in range(n_steps):
         slope = softmax(scale * near @ weights["weights"].T, axis=1)
         slope[rows, at] -= 1
@@ -178,7 +178,7 @@ def refitted(branch: Branch, near: np.ndarray, at: np.ndarray, *, scale: float, 
     return {**branch, **weights}
 
 
-class Adam:
+class AdamByName:
     """Steps against a gradient, each weight by its own size: D. Kingma and J. Ba, Adam, ICLR 2015, algorithm 1."""
 
     def __init__(self, learning_rate: float) -> None:

@@ -117,6 +117,32 @@ def test_columns_of_stages_are_learned_from_and_classified(config, tmp_path, mon
     assert right == pytest.approx(evaluation(own)["contenders"]["nearest-centroid"]["accuracy"]["mean"], abs=0.25)
 
 
+def test_texts_of_sentences_and_lists_of_vectors_are_learned_from_as_sets(config, tmp_path, monkeypatch):
+    use_this_process(monkeypatch)
+    own = replace(config, method="st-protopnet", set=("n_prototypes=2", "n_epochs=2"), folds=2)
+    assert fit_classifier.main(own) == 0
+    corpus = tmp_path / "corpus.jsonl"
+    texts = ["Here it is. row4 has pears by the tree of4.", ""]
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    assert classify_corpus.main(classify_corpus.Config(corpus=(str(corpus),), output=own.output)) == 0
+    [path] = Path(f"{own.output}/classes").glob("*.parquet")
+    found, empty = pq.read_table(path).to_pylist()
+    assert found["label"] == "pear"
+    assert "'row4 has pears by the tree of4.' is " in found["explanation"]
+    assert "(pear, " in found["explanation"]
+    assert empty["label"] is None
+    rng, y = np.random.default_rng(0), np.arange(40) % 2
+    sets = [rng.normal([3.0 * of, 0], 0.1, (1 + at % 3, 2)).tolist() for at, of in enumerate(y)]
+    rows = [{"parts": of, "label": f"c{label}"} for of, label in zip([*sets, []], [*y, 0], strict=True)]
+    (tmp_path / "sets.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = replace(own, rows=(f"{tmp_path}/sets.jsonl",), columns=("parts",), unknown=None)
+    assert fit_classifier.main(own) == 0
+    judged = evaluation(own)
+    assert judged["left_out"] == {"no set of vectors": 1}
+    assert judged["contenders"]["st-protopnet"]["accuracy"]["mean"] > 0.9
+    assert judged["contenders"]["logistic-regression"]["accuracy"]["mean"] > 0.9  # of the means
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
