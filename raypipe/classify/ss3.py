@@ -7,13 +7,14 @@ seen once are noise, the median is the lower one, of two classes median and spre
 that never saw a word has significance 0. `significance="guarded"` and `confidence="normalised"` are that package's
 defaults.
 Departures: probabilities are shares of the summed confidences; without any, shares of the words learnt.
-Cost: counts [k, d] are all there is to learn; predicting takes O(k d) once and O(k) a word.
+Cost: counts [k, d] are all there is to learn; predicting takes O(k d) once after learning and O(k) a word.
 """
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
@@ -33,6 +34,8 @@ class SS3(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     counts_: np.ndarray
     n_features_in_: int
+    _said: dict[tuple[object, ...], np.ndarray]
+    """Settings -> the confidences that they give; forgotten when more is learned."""
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class SS3(ClassifierMixin, BaseEstimator):
         if len(before):
             total[np.searchsorted(every, before)] += self.counts_
         total[np.searchsorted(every, names)] += counts
-        self.classes_, self.counts_ = every, total
+        self.classes_, self.counts_, self._said = every, total, {}
 
     def local_values(self) -> np.ndarray:
         """How much a class uses each word, by its commonest: [k, d] in [0, 1]; 0 for words seen at most once."""
@@ -145,12 +148,22 @@ class SS3(ClassifierMixin, BaseEstimator):
         return found
 
     def confidences(self) -> np.ndarray:
-        """What each word says for each class: [d, k]; a text's is the sum over its words."""
+        """What each word says for each class: [d, k], not to be written to; a text's is the sum over its words."""
+        check_is_fitted(self)
+        settings = tuple(self.get_params().values())
+        if settings not in self._said:
+            self._said.clear()  # one copy is enough
+            self._said[settings] = self._confidences()
+        return self._said[settings]
+
+    def _confidences(self) -> np.ndarray:
         values = self.global_values()
         if self.confidence == "normalised":
             top = values.max(axis=1, keepdims=True)
             values = np.divide(values, top, out=np.zeros_like(values), where=top > 0)
-        return np.ascontiguousarray(np.where(values > self.cut, values, 0.0).T)
+        found = np.ascontiguousarray(np.where(values > self.cut, values, 0.0).T)
+        found.flags.writeable = False
+        return found
 
     def summed(self, X: Any) -> np.ndarray:
         """What all words of a text say: [n, d] -> [n, k]; that of a text is the sum of its parts'."""
@@ -175,13 +188,13 @@ class SS3(ClassifierMixin, BaseEstimator):
 
     def explain(self, X: Any, names: Sequence[str], *, n_words: int = 5) -> list[str]:
         """For each row the words that say most for its class, with what they say."""
-        best = self.predict_proba(X).argmax(axis=1)
-        X, confidences, found = validate_data(self, X, accept_sparse="csr", reset=False), self.confidences(), []
+        best, confidences, found = self.predict_proba(X).argmax(axis=1), self.confidences(), []
+        X = csr_array(validate_data(self, X, accept_sparse="csr", reset=False))
         for row, of in enumerate(best):
-            counts = np.asarray(X[[row]].todense()).ravel() if hasattr(X, "todense") else X[row]
-            said = counts * confidences[:, of]
-            words = [at for at in np.argsort(-said, kind="stable")[:n_words] if said[at] > 0]
-            why = ", ".join(f"{names[at]} {said[at]:.3f}" for at in words)
+            own = slice(X.indptr[row], X.indptr[row + 1])
+            words, said = X.indices[own], X.data[own] * confidences[X.indices[own], of]
+            top = [at for at in np.lexsort((words, -said))[:n_words] if said[at] > 0]
+            why = ", ".join(f"{names[words[at]]} {said[at]:.3f}" for at in top)
             found.append(f"{self.classes_[of]}: {why or 'no word says anything'}")
         return found
 
@@ -193,7 +206,7 @@ class SS3(ClassifierMixin, BaseEstimator):
     def from_state(self, state: State) -> Self:
         """One of the same settings that has learned this."""
         made = type(self)(**self.get_params())
-        made.classes_, made.counts_ = classes_of(state), state["counts"]
+        made.classes_, made.counts_, made._said = classes_of(state), state["counts"], {}
         made.n_features_in_ = state["counts"].shape[1]
         return made
 

@@ -125,3 +125,16 @@ def test_bad_input_is_refused() -> None:
         SS3(sanction_level=-1).fit([[1.0, 2.0]], [0])
     with pytest.raises(NotFittedError):
         SS3().confidences()
+
+
+def test_confidences_are_kept_until_more_is_learnt_or_another_setting_holds(topics) -> None:
+    X, y = topics
+    model = SS3().fit(X[:100], y[:100])
+    before = model.confidences()
+    assert model.confidences() is before
+    model.partial_fit(X[100:], y[100:])
+    np.testing.assert_array_equal(model.confidences(), SS3().fit(X, y).confidences())
+    model.set_params(sanction_level=2.0)
+    np.testing.assert_array_equal(model.confidences(), SS3(sanction_level=2.0).fit(X, y).confidences())
+    with pytest.raises(ValueError, match="read-only"):
+        model.confidences()[0] = 1
