@@ -13,9 +13,12 @@ from raypipe.classify.bits import WORD_BITS, Words, packed, random_words
 class Automata:
     """An automaton for each literal of each clause; in the upper half of its states the literal is included."""
 
-    def __init__(self, n_clauses: int, n_literals: int, *, state_bits: int, s: float, max_literals: int | None) -> None:
+    def __init__(
+        self, n_clauses: int, n_literals: int, *, state_bits: int, s: float, max_literals: int | None,
+        boost: bool = True,
+    ) -> None:  # fmt: skip
         """All begin in the highest state that excludes."""
-        self.s, self.max_literals = s, max_literals
+        self.s, self.max_literals, self.boost = s, max_literals, boost
         n_words = -(-n_literals // WORD_BITS)
         self.real = packed(np.ones((1, n_literals), bool))[0]  # the last word may hold fewer
         self.planes = np.empty((state_bits, n_clauses, n_words), np.uint64)
@@ -33,7 +36,7 @@ class Automata:
     ) -> None:
         """Teach a row of literals [w]: type I to the clauses `first`, which `fired` or not, type II to `second`."""
         drawn = random_words(rng, (len(first), len(row)), 1 / self.s)
-        up, down = steps(row, fired, drawn, self.include[second])
+        up, down = steps(row, fired, drawn, self.include[second], boost=self.boost)
         clauses = np.concatenate([first, second])
         self.step(clauses, up & self.real, down & self.real, rng)
 
@@ -64,13 +67,16 @@ class Automata:
         return found
 
 
-def steps(row: Words, fired: np.ndarray, drawn: Words, included: Words) -> tuple[Words, Words]:
+def steps(
+    row: Words, fired: np.ndarray, drawn: Words, included: Words, *, boost: bool = True
+) -> tuple[Words, Words]:  # fmt: skip
     """Which automata go up, [f + g, w], and down, [f, w], of f clauses with type I and g with type II feedback.
 
-    Type I: where the clause fired, literals that are 1 go up, and of those that are 0 the drawn ones down; where it
-    didn't, the drawn ones of all go down. Type II, of clauses that fired: literals that are 0 and excluded go up.
+    Type I: where the clause fired, literals that are 1 go up, without `boost` but for the drawn ones, and of those that
+    are 0 the drawn ones down; where it didn't, the drawn ones of all go down. Type II, of clauses that fired: literals
+    that are 0 and excluded go up.
     """
     fires = fired[:, None]
-    up = np.where(fires, row, np.uint64(0))
+    up = np.where(fires, row if boost else row & ~drawn, np.uint64(0))
     down = np.where(fires, drawn & ~row, drawn)
     return np.concatenate([up, ~row & ~included]), down

@@ -2,7 +2,8 @@
 
 Source: O.-C. Granmo, The Tsetlin machine, arXiv 1804.01508, and G. Berge et al., IEEE Access 2019 (arXiv 1809.04547),
 section 3: one machine a class, half of its clauses for and half against it; for each row the class's own machine and
-that of one other class drawn at random are taught. A true positive is always rewarded, as in the authors' program.
+that of one other class drawn at random are taught. With `boost` a true positive is always
+rewarded, as in the authors' program.
 Departures: columns of numbers become bits by thresholds, chi-square keeps the best of them, both learnt in `fit`; a
 clause that has `max_literals` takes no more of them in; 1/s is met to 12 binary digits. Probabilities are ours: the
 softmax of the votes over T.
@@ -44,13 +45,15 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
         max_bits: int = 10,
         max_features: int | None = None,
         max_literals: int | None = None,
+        boost: bool = True,
         state_bits: int = 8,
         random_state: int | None = None,
     ) -> None:
         """`n_clauses`: of each class, half for and half against; `T`: votes at which clauses stop learning.
 
         `s`: the greater, the longer clauses are. `max_bits`: thresholds a column, at most. `max_features`: bits that
-        are kept, by chi-square. `max_literals`: literals a clause, at most. `state_bits`: digits of an automaton.
+        are kept, by chi-square. `max_literals`: literals a clause, at most. `boost`: reward a true positive always; if
+        not, (s - 1)/s of times, which bears wrong labels better. `state_bits`: digits of an automaton.
         """
         self.n_clauses = n_clauses
         self.T = T
@@ -59,6 +62,7 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
         self.max_bits = max_bits
         self.max_features = max_features
         self.max_literals = max_literals
+        self.boost = boost
         self.state_bits = state_bits
         self.random_state = random_state
 
@@ -98,7 +102,9 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
     ) -> tuple[Words, np.ndarray]:
         """Literals that the clauses include, words [k, n_clauses, w], and which share of clauses an epoch teaches."""
         k, n = len(self.classes_), self.n_clauses
-        automata = Automata(k * n, n_literals, state_bits=self.state_bits, s=self.s, max_literals=self.max_literals)
+        automata = Automata(
+            k * n, n_literals, state_bits=self.state_bits, s=self.s, max_literals=self.max_literals, boost=self.boost
+        )
         is_for = np.arange(n) % 2 == 0
         shares = []
         for _ in range(self.n_epochs):
