@@ -11,7 +11,7 @@ Cost: a row takes some 50 operations on words of 64 literals for each clause tha
 clauses at once, rows one after the other. State: state_bits x clauses x literals bits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -22,8 +22,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from raypipe.classify.automata import Automata
 from raypipe.classify.bits import Thresholds, Words, fires, packed, unpacked
+from raypipe.classify.rules import DefaultRule, sql
+from raypipe.classify.tables import CellTest, Op
 from raypipe.contracts.estimator import State
 from raypipe.fitting.classes import classes_of, classes_state
+
+_IS_ABOVE: tuple[Op, Callable[[float, float], float]] = (">", max)
+_IS_NOT: tuple[Op, Callable[[float, float], float]] = ("<=", min)
+"""What a bit and its negation say of a column, and which of two such bounds is the tighter."""
 
 
 class TsetlinMachine(ClassifierMixin, BaseEstimator):
@@ -158,8 +164,9 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
     def clauses(self, X: np.ndarray, y: np.ndarray, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The clauses that hold for a row of these [n, d], y [n], most precise first; give held-out rows.
 
-        Each is its text, its class, whether it is for or against it, its support (share of rows where it holds) and
-        its precision: which share of those is of the class, or of another one where it is against.
+        Each is its text, the same as SQL on columns of a run (of which `names` are the names), its class, whether it is
+        for or against it, its support (share of rows where it holds) and its precision: which share of those is of the
+        class, or of another one where it is against.
         """
         check_is_fitted(self)
         X, y = validate_data(self, X, y, dtype=np.float64, reset=False)
@@ -172,7 +179,8 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
                 side, text = ("for", "against")[number % 2], self._text(clause, names)
                 is_right = (y[holds] == self.classes_[of]) == (side == "for")
                 figures = {"support": float(holds.mean()), "precision": float(is_right.mean())}
-                found[of, side, text] = {"clause": text, "class": self.classes_[of], "side": side, **figures}
+                about = {"clause": text, "sql": self._sql(clause, names), "class": self.classes_[of], "side": side}
+                found[of, side, text] = {**about, **figures}
         return sorted(found.values(), key=lambda one: (-one["precision"], -one["support"], one["clause"]))
 
     def explain(self, X: np.ndarray, names: Sequence[str] | None = None) -> list[str]:
@@ -189,14 +197,22 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
         return found
 
     def _text(self, clause: Words, names: Sequence[str]) -> str:
+        """A clause in words."""
+        return " and ".join(f"{names[one.column]} {one.op} {one.value:g}" for one in self._bounds(clause))
+
+    def _sql(self, clause: Words, names: Sequence[str]) -> str:
+        """A clause as a condition that is true or false, never null."""
+        return sql(DefaultRule(self._bounds(clause)), names, is_number=[True] * self.n_features_in_)
+
+    def _bounds(self, clause: Words) -> tuple[CellTest, ...]:
         """A clause as conditions on the columns, of several bounds of a column the tightest."""
         n_bits = len(self.thresholds_.column)
-        literals, bounds = unpacked(clause, 2 * n_bits), dict[tuple[int, str], float]()
+        literals, bounds = unpacked(clause, 2 * n_bits), dict[tuple[int, Op], float]()
         for at in np.flatnonzero(literals):
             column, value = int(self.thresholds_.column[at % n_bits]), float(self.thresholds_.value[at % n_bits])
-            op, tighter = (">", max) if at < n_bits else ("<=", min)
+            op, tighter = _IS_ABOVE if at < n_bits else _IS_NOT
             bounds[column, op] = tighter(bounds.get((column, op), value), value)
-        return " and ".join(f"{names[column]} {op} {value:g}" for (column, op), value in sorted(bounds.items()))
+        return tuple(CellTest(column, op, value) for (column, op), value in sorted(bounds.items()))
 
     def _names(self, names: Sequence[str] | None) -> Sequence[str]:
         if names is not None and len(names) != self.n_features_in_:
