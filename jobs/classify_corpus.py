@@ -1,8 +1,9 @@
 """Classify a corpus: python -m jobs.classify_corpus --corpus DATA --output RUN [--fitted FOLDER].
 
 Takes a classifier that fit_classifier has fitted over a corpus. RUN/classes holds, beside each row, label and
-probability, and where the classifier has them familiarity (higher is more; low is novel) and explanation. With --keep
-rows of other labels are skipped rows, and `select_corpus --leave-out classes` selects none of them.
+probability, and where the classifier has them familiarity (higher is more; low is novel) and explanation; with --edges,
+label_beyond, which may be a label that had no labelled row. With --keep rows of other labels are skipped rows, and
+`select_corpus --leave-out classes` selects none of them.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
 from raypipe.storage.folder import Folder
 
 from .parts import settings
-from .parts.classifiers import classify
+from .parts.classifiers import classify, read_reach
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
 from .parts.idle import refuse_idle
 
@@ -36,6 +37,9 @@ class Config(CorpusSettings, RunSettings):
     """Labels whose rows come through; the others are skipped rows, with their label as the reason. Repeatable."""
     min_familiarity: float | None = None
     """Less familiar rows are skipped rows too; fit_classifier says which threshold keeps 95 % of known rows."""
+    edges: str | None = None
+    """Parquet or JSON file of rows with `label` and `parent`, or any two labels that are next to each other: of all its
+    labels, label_beyond is that of the least expected squared distance in steps (method loki); it may have no row."""
     shard_bytes: int = 64 << 20
     """Bytes of text a shard, where no stage is read."""
     part_rows: int = 100_000
@@ -50,7 +54,7 @@ def main(config: Config) -> int:
     folder = Folder(config.fitted or f"{config.output}/{CLASSIFIER}")
     op = Classify(
         method_of_class(read_settings(folder)["class"]), folder, config.columns or _columns_of(folder), config.keep,
-        config.min_familiarity,
+        config.min_familiarity, read_reach(config.edges) if config.edges else None,
     )  # fmt: skip
     op.identity()  # a folder that holds no such classifier ends here
     of_stages = tuple(name for name in op.columns if name != TEXT)

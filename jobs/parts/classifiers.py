@@ -20,6 +20,7 @@ from raypipe.train.data.labels import class_name, renamed_truths
 from .common import RunSettings, row_workers
 
 if TYPE_CHECKING:
+    from raypipe.classify.label_reach import LabelReach
     from raypipe.run.classify import Classify
     from raypipe.run.predict import Predict
 
@@ -49,6 +50,29 @@ def read_labels(uri: str) -> dict[str, str]:
     if len(set(found.values())) < 2:
         raise ValueError(f"{uri} must hold rows with `id` and `label` of two labels at least, got {len(found)} rows.")
     return {name: truths.get(label, label) for name, label in found.items()}
+
+
+def read_reach(uri: str) -> "LabelReach":
+    """The labels of a file of rows with `label` and `parent`, apart by steps.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file isn't there.
+    ValueError
+        If a row lacks one of the two, or there is no row.
+    """
+    from raypipe.classify.label_reach import LabelReach
+
+    edges = []
+    for record in read_records((uri,)):
+        if record.reason is not None:
+            continue
+        both = [class_name(record.values.get(name)) for name in ("label", "parent")]
+        if both[0] is None or both[1] is None:
+            raise ValueError(f"{record.path}, row {record.row}: an edge must have `label` and `parent`, got {both}.")
+        edges.append((both[0], both[1]))
+    return LabelReach(tuple(edges))
 
 
 def gathered(

@@ -25,20 +25,19 @@ def asymmetric_loss(
     the power gamma_negative. Where `counted` [n, C] is false both are 0: what is masked is the loss, not the logit.
     """
     p = expit(logits)
-    miss = np.logaddexp(0.0, -logits)  # -log p
-    of_positive = (1 - p) ** gamma_positive * miss
-    to_positive = -((1 - p) ** gamma_positive) * (gamma_positive * p * miss + 1 - p)
-    shifted = np.maximum(p - margin, 0.0)
-    hit = -np.logaddexp(0.0, logits) if margin == 0 else np.log(1 - shifted)  # log(1 - p) that can't be log 0
-    power = shifted**gamma_negative
-    slope = power * (p if margin == 0 else p * (1 - p) / (1 - shifted))
+    weighed = np.ones_like(targets) if counted is None else counted
+    loss, slope = np.zeros_like(p), np.zeros_like(p)
+    own, hard = targets & weighed, ~targets & weighed & (p > margin)  # what is neither has 0 of both
+    miss, q = np.logaddexp(0.0, -logits[own]), 1 - p[own]  # -log p
+    loss[own] = q**gamma_positive * miss
+    slope[own] = -(q**gamma_positive) * (gamma_positive * p[own] * miss + q)
+    p, shifted = p[hard], p[hard] - margin
+    hit = -np.logaddexp(0.0, logits[hard]) if margin == 0 else np.log(1 - shifted)  # log(1 - p) that can't be log 0
+    loss[hard] = -(shifted**gamma_negative) * hit
+    slope[hard] = shifted**gamma_negative * (p if margin == 0 else p * (1 - p) / (1 - shifted))
     if gamma_negative:
-        slope = slope - gamma_negative * shifted ** (gamma_negative - 1) * hit * p * (1 - p)
-    slope = np.where(p > margin, slope, 0.0)
-    loss, slope = np.where(targets, of_positive, -power * hit), np.where(targets, to_positive, slope)
-    if counted is None:
-        return loss, slope
-    return np.where(counted, loss, 0.0), np.where(counted, slope, 0.0)
+        slope[hard] -= gamma_negative * shifted ** (gamma_negative - 1) * hit * p * (1 - p)
+    return loss, slope
 
 
 def gradient_ratio(slope: np.ndarray, targets: np.ndarray) -> float:

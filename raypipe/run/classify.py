@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,24 @@ CLASSIFIED, UNFAMILIAR = "classified as ", "unfamiliar"
 
 
 Stamp = tuple[tuple[str, int, int], ...]
+BEYOND = "label_beyond"
+"""Of a label that may have no labelled row."""
+
+
+class Reach(Protocol):
+    """Answers labels that a classifier has no class for, from the probabilities of those that it has."""
+
+    def identity(self) -> Json:
+        """What the answers follow from beside the probabilities."""
+        ...
+
+    def check(self, classes: list[str]) -> None:
+        """Refuse classes that it can't place."""
+        ...
+
+    def labels_of(self, probability: np.ndarray, classes: list[str]) -> list[str]:
+        """The label of each row of probabilities [n, k] of these classes [k]."""
+        ...
 
 
 @lru_cache(maxsize=1)
@@ -71,6 +89,8 @@ class Classify:
     """Labels whose rows come through; the others are skipped rows. (): all."""
     min_familiarity: float | None = None
     """Less familiar rows are skipped rows too."""
+    reach: Reach | None = None
+    """What answers labels beyond the classifier's, in a column of their own."""
     _seen: Stamp = field(default=(), init=False, repr=False, compare=False)
     """Of the folder when it was last identified: what workers open, without a listing for every part."""
 
@@ -85,9 +105,10 @@ class Classify:
 
     @property
     def adds(self) -> pa.Schema:
-        """Label, as a string; its probability; familiarity and explanation where the estimator has them."""
+        """Label and its probability; familiarity and explanation where the estimator has them; label_beyond."""
         more = [("score_samples", "familiarity", pa.float32()), ("explain", "explanation", pa.string())]
         found = [(name, kind) for method, name, kind in more if hasattr(self.estimator, method)]
+        found += [(BEYOND, pa.string())] if self.reach is not None else []
         return pa.schema([("label", pa.string()), ("probability", pa.float32()), *found])
 
     def identity(self) -> Json:
@@ -111,7 +132,11 @@ class Classify:
                 f"columns must stand for the {len(feed.columns)} that the classifier was fitted on "
                 f"({', '.join(feed.columns)}), got {', '.join(self.columns)}."
             )
-        chosen = {"columns": list(self.columns), "keep": list(self.keep), "min_familiarity": self.min_familiarity}
+        chosen: Json = {"columns": list(self.columns), "keep": list(self.keep)}
+        chosen["min_familiarity"] = self.min_familiarity
+        if self.reach is not None:
+            self.reach.check(labels)
+            chosen["reach"] = self.reach.identity()
         return {"op": "classify", "version": self.version, **chosen} | fitted_identity(self.fitted)
 
     def prepare(self, table: pa.Table) -> pa.Table:
@@ -133,14 +158,18 @@ class Classify:
     def _answers(self, table: pa.Table, model: Estimator, feed: Input) -> tuple[pa.Table, list[str | None]]:
         """The columns of some rows, null where the input can't use one, and why rows aren't to come through."""
         X, reasons = feed.encode(table.rename_columns(list(feed.columns)))
+        probability = model.predict_proba(X)
         found: dict[str, Any] = {
             "label": [str(label) for label in model.predict(X)],
-            "probability": model.predict_proba(X).max(axis=1),
+            "probability": probability.max(axis=1),
         }
         if isinstance(model, Familiar):
             found["familiarity"] = model.score_samples(X)
         if isinstance(model, Explains):
             found["explanation"] = model.explain(X, feed.feature_names)
+        if self.reach is not None:
+            classes = [str(label) for label in model.classes_]  # type: ignore[attr-defined]
+            found[BEYOND] = self.reach.labels_of(probability, classes)
         is_usable = np.array([reason is None for reason in reasons], bool)
         place = pa.array(np.arange(len(table)), mask=~is_usable)
         columns = [pa.array(found[one.name]).cast(one.type).take(place) for one in self.adds]

@@ -81,6 +81,32 @@ def test_texts_are_fitted_judged_beside_rivals_and_taken_over_a_corpus(config, t
     assert left_out.tolist() == [rows[2]["text_hash"]]
 
 
+def test_names_of_the_classes_are_learned_from_and_labels_without_a_row_are_answered(
+    config, tmp_path, monkeypatch, capsys
+):
+    use_this_process(monkeypatch)
+    own = replace(config, method="category-queries", set=("n_steps=1", "start=1"), unknown=None, dimensions=16)
+    assert fit_classifier.main(own) == 0
+    assert evaluation(own)["contenders"]["category-queries"]["accuracy"]["mean"] > 0.9
+    edges, corpus = tmp_path / "edges.jsonl", tmp_path / "corpus.jsonl"
+    pairs = [("apple", "pome"), ("pear", "pome"), ("pome", "fruit"), ("plum", "fruit"), ("oos", "fruit")]
+    edges.write_text("".join(json.dumps({"label": a, "parent": b}) + "\n" for a, b in pairs))
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in [text_of(0), ""]))
+    asked = classify_corpus.Config(corpus=(str(corpus),), output=config.output, edges=str(edges))
+    assert classify_corpus.main(asked) == 0
+    [path] = Path(f"{config.output}/classes").glob("*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    assert rows[0]["label"] == "apple"
+    assert [row["label_beyond"] for row in rows] == ["pome", None]  # after one step all labels are about as likely
+    capsys.readouterr()
+    said = replace(config, method="loki", set=("edges=" + ";".join(f"{a}>{b}" for a, b in pairs),))
+    assert fit_classifier.main(replace(said, output=f"{tmp_path}/loki")) == 0
+    assert "5 of 6 labels can be answered; next, collect rows of oos" in capsys.readouterr().out
+    edges.write_text(json.dumps({"label": "apple"}) + "\n")
+    with pytest.raises(ValueError, match=r"row 0: an edge must have `label` and `parent`"):
+        classify_corpus.main(asked)
+
+
 def test_mixed_tables_and_given_vectors_are_learned_from(config, tmp_path):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 60)

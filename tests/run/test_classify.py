@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from raypipe.classify.label_reach import LabelReach
 from raypipe.classify.logistic_regression import LogisticRegression
 from raypipe.classify.nearest_centroid import NearestCentroid
 from raypipe.contracts.parts import apply
@@ -61,6 +62,21 @@ def test_an_explanation_is_in_words_of_the_text(tmp_path: Path) -> None:
     assert found["explanation"].to_pylist() == ["beer, red", "", None]
     assert found["label"].to_pylist()[0] == "drink"
     assert found["reason"].to_pylist() == [None, None, "no text"]
+
+
+def test_a_label_beyond_the_classes_is_a_column_of_its_own(tmp_path: Path) -> None:
+    table, folder = pa.table({"text": TEXTS}), Folder(str(tmp_path))
+    feed = WordVectors(("text",), n_dimensions=4).fit(table)
+    save_fitted(LogisticRegression(C=1e-6).fit(feed.encode(table)[0], Y), folder, feed=feed)
+    op = Classify(LogisticRegression, folder, ("text",), reach=LabelReach((("fruit", "food"), ("drink", "food"))))
+    found = through(op, pa.table({"text": ["red beer", None]}))
+    assert op.adds.names == ["label", "probability", "label_beyond"]
+    assert found["label_beyond"].to_pylist() == ["food", None]
+    assert found["label"].to_pylist()[0] in ("fruit", "drink")
+    plain = Classify(LogisticRegression, folder, ("text",)).identity()
+    assert op.identity() == plain | {"reach": op.reach.identity()}
+    with pytest.raises(ValueError, match="'drink' is in none"):
+        Classify(LogisticRegression, folder, ("text",), reach=LabelReach((("fruit", "food"),))).identity()
 
 
 def test_columns_of_a_stage_stand_for_those_of_the_labelled_rows(tmp_path: Path) -> None:
