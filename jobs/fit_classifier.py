@@ -3,7 +3,9 @@
 One column of texts is read as words; columns of numbers, categories and vectors are read as they are (--columns);
 STAGE.COLUMN are columns of the run's stages, for rows with an id. The method is cross-validated beside logistic
 regression, nearest centroid and the majority, then fitted on all rows: RUN/classifier holds estimator.json,
-state.safetensors and evaluation.json, and `classify_corpus` takes it over a corpus.
+state.safetensors and evaluation.json, and `classify_corpus` takes it over a corpus. Of `ss3` there is in_colour.html,
+texts with the words and sentences tinted that spoke for their class; of `fold-se` and `tsetlin` on columns
+functions.yaml, their rules as labelling functions for `label_corpus`.
 """
 
 from dataclasses import dataclass

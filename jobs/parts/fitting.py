@@ -30,7 +30,8 @@ from .labelled import LabelledRows, read_labelled, read_softly_labelled
 if TYPE_CHECKING:
     from raypipe.evaluate.soft_cross_validation import SoftRows
 
-LABELLED, EVALUATION = "labelled", "evaluation.json"
+LABELLED, EVALUATION, IN_COLOUR = "labelled", "evaluation.json", "in_colour.html"
+LEARNT = "functions.yaml"
 RIVALS = ("logistic-regression", "nearest-centroid")
 MAJORITY = "majority"
 Json = dict[str, Any]
@@ -248,11 +249,15 @@ def _evaluate_soft(method: str, estimator: Estimator, rows: FittingRows, soft: "
 
 
 def fit_and_save(estimator: Estimator, rows: FittingRows, found: Json, folder: Folder) -> None:
-    """Fit on all rows; the fitted folder with what feeds it, and what the cross-validation has found."""
+    """Fit on all rows; the fitted folder with what feeds it, and what the cross-validation has found.
+
+    Of methods that can show what they have learned, that too.
+    """
     classes = np.array(rows.classes)
     if rows.soft is None:
         X, _ = rows.feed.encode(rows.known)
         fitted = fit_with_names(estimator, rows.feed, X, classes[rows.y])
+        _write_what_it_shows(fitted, rows, X, classes[rows.y], folder)
     else:
         covered = rows.soft.covered
         X, _ = rows.feed.encode(rows.known.filter(pa.array(covered)))
@@ -261,6 +266,26 @@ def fit_and_save(estimator: Estimator, rows: FittingRows, found: Json, folder: F
         found["advice"] = fitted.advice()
     folder.write(EVALUATION, json.dumps(found, indent=1).encode())
     save_fitted(fitted, folder, feed=rows.feed)
+
+
+def _write_what_it_shows(fitted: Estimator, rows: FittingRows, X: np.ndarray, y: np.ndarray, folder: Folder) -> None:
+    """Of SS3 a page of some of the texts in colour; of rules on columns, these as labelling functions."""
+    from raypipe.classify.fold_se import FoldSE  # loads scikit-learn
+    from raypipe.classify.ss3 import SS3
+    from raypipe.classify.tsetlin import TsetlinMachine
+    from raypipe.fitting.words import WordCounts
+
+    from .colours import page_in_colour
+    from .learnt_rules import of_fold_se, of_tsetlin
+
+    columns = rows.feed.feature_names
+    if isinstance(fitted, SS3) and isinstance(rows.feed, WordCounts):
+        texts = rows.known[rows.columns[0]].to_pylist()
+        folder.write(IN_COLOUR, page_in_colour(fitted, rows.feed, texts, y.tolist()).encode())
+    elif isinstance(fitted, FoldSE) and columns == list(rows.columns):
+        folder.write(LEARNT, of_fold_se(fitted, columns).encode())
+    elif isinstance(fitted, TsetlinMachine) and columns == list(rows.columns):
+        folder.write(LEARNT, of_tsetlin(fitted, columns, X, y).encode())
 
 
 def lines_of(found: Json) -> list[str]:

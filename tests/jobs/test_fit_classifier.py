@@ -12,6 +12,7 @@ import pytest
 from jobs import classify_corpus, fit_classifier
 from jobs.parts.classifiers import seeded
 from jobs.parts.labelled import read_labelled
+from jobs.parts.labelling import read_functions
 from raypipe.classify.methods import method_class
 from raypipe.models.fitted import open_fitted
 from raypipe.select.stage import left_out_texts
@@ -105,6 +106,39 @@ def test_names_of_the_classes_are_learned_from_and_labels_without_a_row_are_answ
     edges.write_text(json.dumps({"label": "apple"}) + "\n")
     with pytest.raises(ValueError, match=r"row 0: an edge must have `label` and `parent`"):
         classify_corpus.main(asked)
+
+
+def test_of_ss3_a_page_shows_the_words_that_spoke_in_colour(config):
+    own = replace(config, method="ss3", unknown=None)
+    assert fit_classifier.main(own) == 0
+    page = Path(f"{own.output}/classifier/in_colour.html").read_text()
+    assert page.count("<h2>") == 2 * 4  # two texts of each label, oos among them
+    assert "<h2>apple; labelled apple</h2>" in page
+    [apples, *_] = page.split("<h2>")[1:]
+    assert '0.80)" title="1.000">apples</span>' in apples
+    assert '0.00)" title="0.000">has</span>' in apples  # every class has it
+    assert "default-src 'none'" in page
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "least"), [("fold-se", (), 1.0), ("tsetlin", ("n_clauses=20", "n_epochs=3"), 0.5)]
+)
+def test_rules_on_columns_are_written_as_labelling_functions(config, tmp_path, method, settings, least):
+    rng = np.random.default_rng(0)
+    n_bytes, loss = rng.integers(10, 500, 200), rng.normal(size=200)
+    labels = np.where((n_bytes < 300) & (loss > -0.3), "junk", "fine")
+    pq.write_table(pa.table({"n_bytes": n_bytes, "loss": loss, "label": labels}), tmp_path / "rows.parquet")
+    own = replace(config, rows=(f"{tmp_path}/rows.parquet",), columns=("n_bytes", "loss"), unknown=None, method=method)
+    assert fit_classifier.main(replace(own, set=settings)) == 0
+    path = f"{own.output}/classifier/functions.yaml"
+    found = read_functions(path)
+    assert set(found.classes) == {"junk", "fine"}
+    table = pa.table({"n_bytes": n_bytes, "loss": loss})
+    votes = np.array([function.says(table).to_pylist() for function in found.functions])
+    is_vote = votes != None  # noqa: E711 - of each cell
+    assert is_vote.any(axis=0).mean() >= least  # rules decide every row, clauses need not
+    assert (votes == labels)[is_vote].mean() > 0.8
+    assert Path(path).read_text().startswith("# ")
 
 
 def test_mixed_tables_and_given_vectors_are_learned_from(config, tmp_path):
