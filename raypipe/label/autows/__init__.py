@@ -1,0 +1,1 @@
+"""Automated weak supervision: labelling functions learned from a hundred labelled rows, and affinity coding."""
