@@ -78,6 +78,13 @@ def contrastive() -> tuple[Any, list[Any]]:
     return Contrastive(tiny_model()), [Pair(ids(4), ids(5), "ab"[row % 2], "x", row) for row in range(N)]
 
 
+def hard_contrastive() -> tuple[Any, list[Any]]:
+    from raypipe.train.tasks.contrastive import Contrastive
+
+    rows = [Pair(ids(4), ids(5), "ab"[row % 2], "x", row, (ids(3), ids(6))) for row in range(N)]
+    return Contrastive(tiny_model(), n_negatives=2, gamma=0.5, dimensions={8: 1.0, 4: 0.5}), rows
+
+
 def supervised_contrastive() -> tuple[Any, list[Any]]:
     from raypipe.train.tasks.supervised_contrastive import SupervisedContrastive
 
@@ -92,7 +99,7 @@ EXAMPLES: dict[str, tuple[Make, ...]] = {
     "NextToken": (next_token,),
     "ClassificationHead": (classification, partial(classification, 1), partial(classification, 3)),
     "SoftLabelHead": (soft_labels,),
-    "Contrastive": (contrastive,),
+    "Contrastive": (contrastive, hard_contrastive),
     "SupervisedContrastive": (supervised_contrastive,),
 }
 
