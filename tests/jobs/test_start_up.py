@@ -35,6 +35,7 @@ LIGHT_JOBS = (
     "label_corpus",
     "choose_answers",
     "embed_corpus",
+    "evaluate_retrieval",
 )
 LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu", "benchmark training")
 
