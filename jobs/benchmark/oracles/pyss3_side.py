@@ -2,7 +2,7 @@
 
 ASKED holds sets: name -> counts (classes x words), settings (s, l, p, and its modes sg_m and cv_m), texts to be
 classified as rows of word numbers. ANSWERED gets by name lv, sg, sn, gv and cv of each class and word, the classes of
-the texts, and seconds of learning and of classifying. Imports nothing of raypipe.
+the texts, and seconds of the CPU for learning and for classifying. Imports nothing of raypipe.
 """
 
 import json
@@ -29,20 +29,20 @@ def learnt(counts: list[list[int]], settings: dict[str, Any], texts: list[list[i
     set_verbosity(0)
     model = SS3(**settings)
     documents = [" ".join(f"w{word}" for word, n in enumerate(row) for _ in range(int(n))) for row in counts]
-    start = time.perf_counter()
+    start = time.process_time()
     for of, document in enumerate(documents):
         model.learn(document, f"c{of}", prep=False, update=False)
     model.update_values()
-    learning = time.perf_counter() - start
+    learning = time.process_time() - start
     words = [f"w{word}" for word in range(len(counts[0]))]
     values = {
         name: [[float(getattr(model, name)(word, f"c{of}")) for word in words] for of in range(len(counts))]
         for name in VALUES
     }
     asked = [" ".join(f"w{word}" for word in text) for text in texts]
-    start = time.perf_counter()
+    start = time.process_time()
     said = model.predict(asked, prep=False, leave_pbar=False) if asked else []
-    seconds = {"fit": learning, "predict": time.perf_counter() - start}
+    seconds = {"fit": learning, "predict": time.process_time() - start}
     return {"values": values, "said": [int(name[1:]) for name in said], "seconds": seconds}
 
 
