@@ -22,7 +22,7 @@ from raypipe.select.refuse import refuse_unless
 
 from .parts import settings
 from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_name, why_incomplete
-from .parts.duplicates import FOLDED, KEYS, LINKS, MARKED, DuplicateSearch, Stays
+from .parts.duplicates import FOLDED, KEYS, LINKS, MARKED, MEMBERS, DuplicateSearch, Stays
 from .parts.idle import refuse_idle
 from .parts.semantic_duplicates import CENTRES, RECALL, SAMPLE, SIZES, Near, find_near
 
@@ -119,7 +119,8 @@ def main(config: Config) -> int:
         """The folder of a stage of this search."""
         return stage_name(f"{config.by}_{what}", config)
 
-    whats = (SAMPLE, CENTRES, SIZES, RECALL, *FOLDED) if config.by == "semantic" else FOLDED
+    whats = [what for what in FOLDED if what != MEMBERS or config.stays_by]
+    whats = [SAMPLE, CENTRES, SIZES, RECALL, *whats] if config.by == "semantic" else whats
     with life_of(config, "find_duplicates", stages=[name_of(what) for what in whats], has_shards=True) as life:
         read = [*([config.vectors] if config.by == "semantic" else []), *([config.stays_by] if config.stays_by else [])]
         beside = stages_of(read)

@@ -4,7 +4,7 @@ import importlib
 import signal
 import sys
 
-BENCHMARKS = ("scoring", "workers", "chaos", "training", "evaluation", "embedding", "classifiers", "gpu")
+BENCHMARKS = ("scoring", "workers", "chaos", "training", "evaluation", "embedding", "classifiers", "duplicates", "gpu")
 
 
 def main(arguments: list[str]) -> None:

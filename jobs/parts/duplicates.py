@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from raypipe.run.links import LinkStage
 
 Names = Callable[[str], str]
-MEMBERS, KEPT = "members.npy", "kept.npy"
 KEYS, LINKS, CLUSTERS, MARKED = "keys", "links", "clusters", "duplicates"
-FOLDED = (KEYS, LINKS, "members", "kept", CLUSTERS, MARKED)
+MEMBERS, KEPT = "members", "kept"
+FOLDED = (KEYS, LINKS, MEMBERS, KEPT, CLUSTERS, MARKED)
 """What the stages of a search are called behind what it is by, in their order."""
+CHOSEN_BYTES = 2000.0
+"""Of a row whose id, and number, signature or vector, are looked up."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,11 @@ class DuplicateSearch:
         numbers = values.cast(pa.float64()).fill_null(np.nan).to_numpy()
         return clusters.kept(np.asarray(numbers), keep=stays.which)
 
-    def _chosen(self, rows: np.ndarray, folder: Folder, name: str, columns: tuple[str, ...]) -> pa.Table:
-        """Id and columns of some rows [m], by row."""
-        content = rows_file(rows)
+    def _chosen(self, rows: np.ndarray, folder: Folder, what: str, columns: tuple[str, ...]) -> pa.Table:
+        """Id and columns of some rows [m], by row, by way of a stage of links."""
+        content, name, n_bytes = rows_file(rows), f"{what}.npy", CHOSEN_BYTES * len(rows)
         folder.write(name, content)
         digest = blake2b(content, digest_size=16).hexdigest()
-        what, n_bytes = name.partition(".")[0], 400.0 * len(rows)
         self.links(ChosenRows(columns, folder, name, digest), what, stages_of(columns), n_bytes=n_bytes)
         return self.found(what)
 
