@@ -1,8 +1,9 @@
 """Rows of numbers as bits, packed 64 to a word; and clauses of bits evaluated on them."""
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 
 Words = np.ndarray
 """uint64; bit b of a row is bit b % 64 of its word b // 64."""
@@ -65,9 +66,10 @@ class Thresholds:
             values.append(cuts)
         return cls(np.concatenate(columns), np.concatenate(values))
 
-    def bits(self, X: np.ndarray) -> np.ndarray:
-        """[n, d] -> [n, b] bool."""
-        found: np.ndarray = X[:, self.column] > self.value
+    def bits(self, X: Any) -> np.ndarray:
+        """[n, d], dense or CSR -> [n, b] bool, dense."""
+        columns = X[:, self.column]
+        found: np.ndarray = (columns.toarray() if issparse(columns) else columns) > self.value
         return found
 
     def chosen(self, bits: np.ndarray) -> "Thresholds":

@@ -4,7 +4,7 @@ What a class must have is `raypipe.contracts.estimator.Estimator`; `tests/confor
 that. Its settings are the annotated, keyword-only arguments of `__init__`, which jobs take as `--set NAME=VALUE`
 (`raypipe.settings.estimators`). What else it has, the jobs find and use:
 
-- `takes = "counts"`, `"table"` or `"sets"` (a class variable; without it `"vectors"`): what X is, see
+- `takes = "counts"`, `"words or vectors"`, `"table"` or `"sets"` (a class variable; without it `"vectors"`): see
   `contracts.estimator`;
 - `score_samples(X)`: how familiar rows are, higher is more -> column `familiarity`, and AUROC and OSCR for unknowns;
 - `explain(X, names)`: a sentence a row -> column `explanation`;

@@ -4,19 +4,20 @@ Source: O.-C. Granmo, The Tsetlin machine, arXiv 1804.01508, and G. Berge et al.
 section 3: one machine a class, half of its clauses for and half against it; for each row the class's own machine and
 that of one other class drawn at random are taught. With `boost` a true positive is always
 rewarded, as in the authors' program.
-Departures: columns of numbers become bits by thresholds, chi-square keeps the best of them, both learnt in `fit`; a
-clause that has `max_literals` takes no more of them in; 1/s is met to 12 binary digits. Probabilities are ours: the
-softmax of the votes over T.
+Departures: columns of numbers become bits by thresholds, words by whether they are there; chi-square keeps the best of
+them; all learnt in `fit`. A clause that has `max_literals` takes no more of them in; 1/s is met to 12 binary digits.
+Probabilities are ours: the softmax of the votes over T.
 Cost: a row takes some 50 operations on words of 64 literals for each clause that learns, fewer as votes reach T; all
 clauses at once, rows one after the other. State: state_bits x clauses x literals bits.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -24,17 +25,21 @@ from raypipe.classify.automata import Automata
 from raypipe.classify.bits import Thresholds, Words, fires, packed, unpacked
 from raypipe.classify.rules import DefaultRule, sql
 from raypipe.classify.tables import CellTest, Op
-from raypipe.contracts.estimator import State
+from raypipe.contracts.estimator import State, Taken
 from raypipe.fitting.classes import classes_of, classes_state
 
 _IS_ABOVE: tuple[Op, Callable[[float, float], float]] = (">", max)
 _IS_NOT: tuple[Op, Callable[[float, float], float]] = ("<=", min)
 """What a bit and its negation say of a column, and which of two such bounds is the tighter."""
 
+MAX_WORDS = 5000
+"""Of texts, kept by chi-square where `max_features` says no number; the authors' number."""
+
 
 class TsetlinMachine(ClassifierMixin, BaseEstimator):
     """A classifier by clauses for and against each class."""
 
+    takes: ClassVar[Taken] = "words or vectors"
     classes_: np.ndarray
     thresholds_: Thresholds
     include_: np.ndarray
@@ -72,8 +77,14 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
         self.state_bits = state_bits
         self.random_state = random_state
 
-    def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Learn from rows [n, d] of numbers or booleans and classes [n].
+    def __sklearn_tags__(self) -> Tags:
+        """Takes CSR too."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def fit(self, X: Any, y: np.ndarray) -> Self:
+        """Learn from rows [n, d] of numbers or booleans, or whether words are in CSR counts of them, and classes [n].
 
         Raises
         ------
@@ -81,13 +92,18 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
             If a number isn't finite, or a setting is out of its range.
         """
         self._check_settings()
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse="csr")
         check_classification_targets(y)
         self.classes_, at = np.unique(y, return_inverse=True)
-        thresholds = Thresholds.of(X, max_bits=self.max_bits)
-        bits = thresholds.bits(X)
-        kept = _by_chi_square(bits, at, self.max_features)
-        self.thresholds_, bits = thresholds.chosen(kept), bits[:, kept]
+        if issparse(X):
+            kept = _by_chi_square(X > 0, at, self.max_features or MAX_WORDS)
+            self.thresholds_ = Thresholds(kept, np.zeros(len(kept)))
+            bits = self.thresholds_.bits(X)
+        else:
+            thresholds = Thresholds.of(X, max_bits=self.max_bits)
+            bits = thresholds.bits(X)
+            kept = _by_chi_square(bits, at, self.max_features)
+            self.thresholds_, bits = thresholds.chosen(kept), bits[:, kept]
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         self.include_, self.updated_ = self._learnt(packed(_literals(bits)), at, 2 * bits.shape[1], rng)
         return self
@@ -138,8 +154,9 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
     def votes(self, X: np.ndarray) -> np.ndarray:
         """Clauses for less clauses against each class that hold: [n, d] -> [n, k]; an empty clause doesn't."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        literals, found = packed(_literals(self.thresholds_.bits(X))), np.zeros((len(X), len(self.classes_)), np.int64)
+        X = validate_data(self, X, dtype=np.float64, accept_sparse="csr", reset=False)
+        literals = packed(_literals(self.thresholds_.bits(X)))
+        found = np.zeros((len(literals), len(self.classes_)), np.int64)
         for of, include in enumerate(self.include_):
             used = include.any(axis=1)
             signs = np.where(np.arange(len(include)) % 2 == 0, 1, -1)[used]
@@ -169,7 +186,7 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
         class, or of another one where it is against.
         """
         check_is_fitted(self)
-        X, y = validate_data(self, X, y, dtype=np.float64, reset=False)
+        X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse="csr", reset=False)
         literals, names, found = packed(_literals(self.thresholds_.bits(X))), self._names(names), {}
         for of, include in enumerate(self.include_):
             for number, clause in enumerate(include):
@@ -187,7 +204,7 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
         """For each row [n, d] its class and the clauses for it that hold."""
         check_is_fitted(self)
         best, names = self.votes(X).argmax(axis=1), self._names(names)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = validate_data(self, X, dtype=np.float64, accept_sparse="csr", reset=False)
         literals, found = packed(_literals(self.thresholds_.bits(X))), []
         for row, of in zip(literals, best, strict=True):
             include = self.include_[of, ::2]
@@ -241,7 +258,7 @@ def _literals(bits: np.ndarray) -> np.ndarray:
     return np.concatenate([bits, ~bits], axis=1)
 
 
-def _by_chi_square(bits: np.ndarray, y: np.ndarray, most: int | None) -> np.ndarray:
+def _by_chi_square(bits: Any, y: np.ndarray, most: int | None) -> np.ndarray:
     """Places of the bits that tell most of the class, in order; all where no number is given."""
     if most is None or bits.shape[1] <= most:
         return np.arange(bits.shape[1])

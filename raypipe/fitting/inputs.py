@@ -87,7 +87,7 @@ def input_for(takes: Taken, table: pa.Table, columns: tuple[str, ...], *, n_dime
     is_text = len(columns) == 1 and pa.types.is_string(table.schema.field(columns[0]).type)
     if takes == "counts" and not is_text:
         raise ValueError(f"a method of word counts must have one column of texts, got {', '.join(columns)}.")
-    if takes == "counts":
+    if takes == "counts" or (takes == "words or vectors" and is_text):
         return _kind("counts")(columns)
     if takes == "sets" and is_text:
         return _kind("sentences")(columns, n_dimensions=n_dimensions)

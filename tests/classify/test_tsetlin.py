@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from raypipe.classify.bits import unpacked
@@ -96,6 +97,24 @@ def test_numbers_are_learnt_by_thresholds_and_the_best_bits_are_kept() -> None:
     assert set(model.thresholds_.column) == {2}
     assert model.score(X[300:], y[300:]) > 0.93
     assert model.clauses(X[300:], y[300:], list("abcdef"))[0]["clause"].startswith("c ")
+
+
+def test_words_in_csr_are_learnt_by_whether_they_are_there() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.5, (300, 30))
+    y = ((counts[:, 3] > 0) & (counts[:, 7] == 0)).astype(int)
+    settings = {"n_clauses": 40, "n_epochs": 10, "random_state": 0}
+    of_words = TsetlinMachine(**settings).fit(csr_matrix(counts[:200]), y[:200])
+    of_bits = TsetlinMachine(**settings).fit(counts[:200] > 0, y[:200])
+    assert (of_words.votes(csr_matrix(counts)) == of_bits.votes(counts > 0)).all()
+    assert (of_words.votes(counts) == of_words.votes(csr_matrix(counts))).all()
+    assert of_words.score(csr_matrix(counts[200:]), y[200:]) > 0.9
+    names = [f"w{at}" for at in range(30)]
+    assert of_words.explain(csr_matrix(counts), names) == of_words.explain(counts, names)
+    few = TsetlinMachine(**settings, max_features=2).fit(csr_matrix(counts), y)
+    assert few.thresholds_.column.tolist() == [3, 7]
+    said = {part for one in few.clauses(csr_matrix(counts), y, names) for part in one["clause"].split(" and ")}
+    assert said <= {"w3 > 0", "w3 <= 0", "w7 > 0", "w7 <= 0"}
 
 
 def test_three_classes_are_told_and_one_is_right() -> None:

@@ -75,6 +75,8 @@ def test_more_categories_than_can_be_told_apart_are_refused() -> None:
     [
         ("vectors", ("colour",), "words"),
         ("counts", ("colour",), "counts"),
+        ("words or vectors", ("colour",), "counts"),
+        ("words or vectors", ("size", "colour"), "columns"),
         ("vectors", ("size", "colour"), "columns"),
         ("table", ("size", "colour"), "cells"),
         ("vectors", ("vector",), "columns"),
