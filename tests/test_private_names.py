@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import ROOT
 
 ZERO = "train/engines/zero_handles.py: "
-DOCUMENTED = {"_exit", "_typeshed"}
+DOCUMENTED = {"_exit", "_replace", "_typeshed"}
 """Python's own, whatever they look like."""
 ADMISSION = "run/admission.py: a refusal at once"
 NAMES = [
