@@ -25,3 +25,12 @@ def test_on_wrench_youtube_we_are_within_a_point_of_snorkel() -> None:
         pytest.skip("wrench_youtube isn't here")
     votes, truth = found
     assert np.mean(MomentMatching().fit(votes).predict(votes) == truth) > THEIRS["wrench_youtube"] - 0.01
+
+
+def test_on_wrench_semeval_we_are_within_a_point_of_snorkel() -> None:
+    found = wrench_votes("wrench_semeval")
+    if found is None:
+        pytest.skip("wrench_semeval isn't here")
+    votes, truth = found
+    model = MomentMatching(n_classes=9).fit(votes)
+    assert np.mean(model.predict(votes) == truth) == pytest.approx(THEIRS["wrench_semeval"], abs=0.01)
