@@ -136,6 +136,15 @@ def test_wrong_settings_are_refused_and_nothing_is_written(tmp_path: Path, setti
     assert not (tmp_path / "run/retrieval").exists()
 
 
+def test_words_without_bm25s_are_refused_with_the_way_to_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.parts.retrieval.rank.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'raypipe\[retrieve\]'"):
+        main(config(tmp_path, retrievers=("bm25",)))
+    assert not (tmp_path / "run/retrieval").exists()
+
+
 def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "model", "bert")
     (tmp_path / "model/tokenizer.json").unlink()

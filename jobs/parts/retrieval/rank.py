@@ -4,6 +4,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +75,10 @@ def opened(settings: RetrievalSettings) -> AskedRankings:
     FileNotFoundError, ValueError
         With the setting or the row.
     """
+    if settings.needs("bm25") and find_spec("bm25s") is None:
+        raise ValueError(
+            "bm25s must be installed for BM25: pip install 'raypipe[retrieve]'; or give --retrievers dense."
+        )
     data = read_retrieval_set(settings.data, split=settings.split)
     of, encoder, reranker = settings.vectors, None, settings.reranking.reranker
     if settings.needs("dense") and of.document_vectors is None:
