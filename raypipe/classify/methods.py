@@ -28,6 +28,7 @@ METHODS = {
     "st-protopnet": "st_protopnet:STProtoPNet",
     "teen": "teen:TEEN",
     "smote": "smote:SMOTE",
+    "smote-mixed": "smote_mixed:MixedSMOTE",
     "rcal": "rcal:RCAL",
     "loki": "loki:Loki",
     "category-queries": "category_queries:CategoryQueries",
