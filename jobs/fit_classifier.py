@@ -33,6 +33,8 @@ class Config(fitting.FitSettings, RunSettings):
 
 def main(config: Config) -> int:
     """Cross-validate and fit; a second start does both again."""
+    from raypipe.report import write_report
+
     stage = stage_name(STAGE, config)
     estimator = seeded(made_with(method_class(config.method), config.set), config.seed)
     fitting.check(config)
@@ -46,6 +48,8 @@ def main(config: Config) -> int:
             own["counts"] = {"rows": len(rows.y), "unknown": len(rows.unknown), "left_out": rows.left_out}
         print("\n".join(fitting.lines_of(found)))
         print(f"Classifier: {folder.uri}")
+        life.conclude()  # before the report, which says so
+        print(f"Report: {write_report(life.run).removeprefix('file://')}")
     return life.status
 
 

@@ -103,6 +103,10 @@ def test_names_of_the_classes_are_learned_from_and_labels_without_a_row_are_answ
     said = replace(config, method="loki", set=("edges=" + ";".join(f"{a}>{b}" for a, b in pairs),))
     assert fit_classifier.main(replace(said, output=f"{tmp_path}/loki")) == 0
     assert "5 of 6 labels can be answered; next, collect rows of oos" in capsys.readouterr().out
+    page = Path(f"{tmp_path}/loki/report.html").read_text()
+    assert "5 of 6 labels can be answered; next, collect rows of oos." in page
+    assert "Recall by class, %" in page
+    assert 'aria-label="loki minus each other, in points"' in page
     edges.write_text(json.dumps({"label": "apple"}) + "\n")
     with pytest.raises(ValueError, match=r"row 0: an edge must have `label` and `parent`"):
         classify_corpus.main(asked)

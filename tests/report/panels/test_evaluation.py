@@ -89,3 +89,20 @@ def test_hostile_names_stay_text(run, text):
     assert balance.open == []
     assert not {"script", "img", "iframe", "link"} & balance.names
     assert not {"\x1b", "\x07", "\x00", "\u202e"} & set(page)
+
+
+def test_a_classifier_stands_beside_its_rivals_with_rare_classes_first(run):
+    recall = {"common": {"n": 90, **ENDS}, "rare<script>alert(1)</script>": {"n": 4, **ENDS}}
+    own = {"accuracy": ENDS, "balanced_accuracy": ENDS, "calibration_error": ENDS, "recall": recall}
+    found = {
+        "ours": "rcal", "n": 94, "n_unknown": 0, "folds": 5, "contenders": {"rcal": own, "majority": own},
+        "rcal minus": {"majority": {"balanced_accuracy": ENDS}}, "left_out": {"no label": 3}, "advice": "label more",
+    }  # fmt: skip
+    run.write("classifier/evaluation.json", json.dumps(found).encode())
+    page = report(run)
+    assert "94 rows in 5 folds; in %" in page
+    assert page.index(">rare") < page.index(">common<")
+    assert 'aria-label="rcal minus each other, in points"' in page
+    assert "label more." in page
+    assert "Left out: 3 rows, no label." in page
+    assert "<script>" not in page
