@@ -162,7 +162,7 @@ STUDY = Study(
             metric="last_between", of=BOTH, over=PLAIN_TWO, at_least=0.3,
         ),
         Claim(
-            sentence="Prototypes of a class are orthonormal in the trivial branch: mean |P P' - 1| below .05",
+            sentence="Prototypes of a class are orthonormal in the trivial branch: mean gap of P P' to 1 below .05",
             metric="first_within", of=BOTH, over=BOTH, over_metric="twentieth", lower_is_better=True,
         ),
         Claim(

@@ -25,6 +25,7 @@ METHODS = {
     "pooled-naive-bayes": "pooled_naive_bayes:PooledNaiveBayes",
     "singular-kernel": "singular_kernel:SingularKernel",
     "rbf-prototypes": "rbf_prototypes:RBFPrototypes",
+    "diffusion-classifier": "diffusion_classifier:DiffusionClassifier",
     "st-protopnet": "st_protopnet:STProtoPNet",
     "teen": "teen:TEEN",
     "smote": "smote:SMOTE",
