@@ -21,6 +21,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from raypipe.classify.methods import method_class
+from raypipe.contracts.estimator import taken_by
+
 from .processes import apart
 
 SIDES = Path(__file__).parent / "oracles"
@@ -33,8 +36,8 @@ class Config:
 
     scale: float = 1.0
     """Of the rows of every comparison; below 1 for a quick look."""
-    apply: tuple[str, ...] = ("logistic-regression=1000000", "fold-se=1000000", "tsetlin=100000")
-    """METHOD=ROWS: fitted classifiers that are taken over so many vectors. Repeatable."""
+    apply: tuple[str, ...] = ("logistic-regression=1000000", "tsetlin=20000")
+    """METHOD=ROWS: fitted classifiers of vectors, not of tables, that are taken over so many of them. Repeatable."""
     dimensions: int = 384
     """Of those vectors."""
     oracle: str = sys.executable
@@ -49,6 +52,9 @@ class Config:
 
 def main(config: Config) -> int:
     """Print the tables and return 0 if the bars are met, else 1; a missing package is no bar."""
+    methods = {name: int(rows) for name, _, rows in (one.partition("=") for one in config.apply)}
+    if wrong := [name for name in methods if taken_by(method_class(name)) not in ("vectors", "words or vectors")]:
+        raise ValueError(f"apply must be of methods that take vectors, got {wrong[0]!r}.")
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     compared, versions = dict[str, Json](), dict[str, str]()
     for name, (side, asked, ours) in comparisons(config.scale).items():
@@ -56,10 +62,7 @@ def main(config: Config) -> int:
         mine = apart(ours, asked)
         versions |= theirs.get("versions", {})
         compared[name] = {"ours": mine["seconds"], "says": mine["says"], **told(theirs, mine)}
-    applied = {
-        name: apart(taken_over, name, int(rows), config.dimensions)
-        for name, _, rows in (one.partition("=") for one in config.apply)
-    }
+    applied = {name: apart(taken_over, name, rows, config.dimensions) for name, rows in methods.items()}
     result: Json = {"compared": compared, "applied": applied, "versions": versions}
     result["bars"] = bars(compared, applied, config)
     show(result)
@@ -220,9 +223,7 @@ def taken_over(method: str, n_rows: int, d: int) -> Json:
 
     import pyarrow as pa
 
-    from raypipe.classify.methods import method_class
     from raypipe.columns import REASON
-    from raypipe.contracts.estimator import taken_by
     from raypipe.fitting.inputs import input_for
     from raypipe.models.fitted import save_fitted
     from raypipe.run.classify import BATCH_ROWS, Classify

@@ -20,6 +20,11 @@ def test_a_missing_package_is_said_and_is_no_bar(monkeypatch: pytest.MonkeyPatch
     assert "met: logistic-regression: MiB that 3,000 vectors add, at most" in said
 
 
+def test_methods_of_tables_are_not_taken_over_vectors() -> None:
+    with pytest.raises(ValueError, match="apply must be of methods that take vectors, got 'fold-se'"):
+        classifiers.main(Config(apply=("fold-se=10",)))
+
+
 def test_our_side_answers_what_both_are_asked() -> None:
     for name, (_, asked, ours) in comparisons(0.01).items():
         found = ours(asked)
