@@ -19,6 +19,7 @@ JOBS = (
     "gather",
     "label_corpus",
     "choose_answers",
+    "describe_corpus",
     "decontaminate",
     "find_duplicates",
     "pretrain",

@@ -194,6 +194,12 @@ def semantic_marks() -> Any:
     return SemanticMarks("keys", marks_folder(reference), "e", "embeddings.embedding")
 
 
+def describe() -> Any:
+    from raypipe.describe.describe import PART_NAMES, Describe, parts_of
+
+    return Describe(parts_of(PART_NAMES))
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ForwardPass": forward_pass,
     "Tokenise": tokenise,
@@ -213,6 +219,7 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "MinHashMarks": minhash_marks,
     "ExactMarks": exact_marks,
     "UnitMarks": unit_marks,
+    "Describe": describe,
 }
 
 

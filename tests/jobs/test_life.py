@@ -201,6 +201,10 @@ CASES = [
         "find_duplicates", annotated, {"corpus": SCORED["corpus"], "by": "exact", "shard_bytes": 400},
         "exact_duplicates",
     ),
+    Case(
+        "describe_corpus", annotated,
+        {"corpus": SCORED["corpus"], "parts": ("fineweb",), "shard_bytes": 400}, "columns",
+    ),
     Case("select_corpus", selected, {}, None, run="run"),
     Case("find_heads", found, {"corpus": SCORED["corpus"], "model": "{inputs}/model"}, None),
     Case(

@@ -36,6 +36,7 @@ LIGHT_JOBS = (
     "choose_answers",
     "embed_corpus",
     "evaluate_retrieval",
+    "describe_corpus",
 )
 LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu", "benchmark training")
 

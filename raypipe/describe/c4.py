@@ -1,0 +1,90 @@
+"""Statistics of the rules of C4: what is left of a page once lines that aren't sentences are passed over.
+
+Source: C. Raffel et al., Exploring the Limits of Transfer Learning, JMLR 21 (2020), section 2.2, and what the released
+code passes over beside: lines with a word of more than 1000 characters, and those that speak of cookies, privacy or
+terms of use. Kept there: pages of 5 sentences or more, without "lorem ipsum" and without a curly bracket.
+Departures: sentences are ended by their marks (see `sentences`); bracketed numbers of citations are taken out of a line
+first; the list of bad words isn't used. A page is judged by the lines that are left, but its text stays whole.
+Cost: O(characters).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from raypipe.describe.texts import CutTexts, Words, words_in
+
+MAX_WORD, MIN_WORDS = 1000, 3
+_ENDS, _ELLIPSIS = (".", "?", "!", '"', "'"), "..."
+_CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
+_POLICY = re.compile("terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
+
+
+@dataclass(frozen=True)
+class C4:
+    """What the lines of a page that are sentences hold."""
+
+    adds: ClassVar[pa.Schema] = pa.schema(
+        [("c4_sentences", pa.int32()), ("c4_lorem_ipsum", pa.bool_()), ("c4_curly_bracket", pa.bool_())]
+    )
+
+    def __call__(self, texts: CutTexts) -> dict[str, np.ndarray]:
+        """Columns [n]: sentences of lines that are left, and whether one of those lines has what no page should."""
+        n = len(texts)
+        lorem, curly = np.zeros(n, bool), np.zeros(n, bool)
+        left, kept, changed = list[int](), list[int](), list[tuple[int, str]]()
+        for number, text, line, is_changed in _candidates(texts):
+            lowered = line.lower()
+            lorem[text] |= "lorem ipsum" in lowered
+            if "javascript" in lowered:
+                continue
+            curly[text] |= "{" in line
+            if _POLICY.search(lowered):
+                continue
+            if is_changed:
+                changed.append((text, line))
+            else:
+                left.append(number)
+                kept.append(text)
+        counts = sentences(texts.of_lines)[left]
+        found = np.bincount(np.array(kept, np.int64), weights=counts, minlength=n)
+        more = sentences(words_in(line for _, line in changed))
+        found += np.bincount(np.array([text for text, _ in changed], np.int64), weights=more, minlength=n)
+        return {"c4_sentences": found.astype(np.int64), "c4_lorem_ipsum": lorem, "c4_curly_bracket": curly}
+
+
+def _candidates(texts: CutTexts) -> Iterator[tuple[int, int, str, bool]]:
+    """Lines that end as a sentence does and have words enough: number of all, text, line, and if a citation is out."""
+    number = -1
+    for text, lines in enumerate(texts.lines):
+        for whole in lines:
+            number += 1
+            line = whole.strip()
+            if len(line) > MAX_WORD and any(len(word) > MAX_WORD for word in line.split()):
+                continue
+            cut = _CITATION.sub("", line) if "[" in line else line
+            if not cut.endswith(_ENDS) or cut.endswith(_ELLIPSIS) or len(line.split(None, MIN_WORDS)) < MIN_WORDS:
+                continue
+            yield number, text, cut, cut != line
+
+
+def sentences(words: Words) -> np.ndarray:
+    """Sentences of each text [n]: one begins with each word behind a mark that ends one; quotes belong to the old one.
+
+    Source: the rules of spaCy's sentencizer (spacy.io/api/sentencizer), by which the released filters count.
+    """
+    if not len(words.number):
+        return np.zeros(len(words.n), np.int64)
+    plain = np.flatnonzero(~(words.is_punctuation | words.ends_sentence))
+    ends = np.concatenate([[0], np.cumsum(words.ends_sentence)])
+    text = np.repeat(np.arange(len(words.n)), words.n)[plain]
+    before = np.concatenate([[0], ends[plain][:-1]])  # marks up to the word before
+    is_first = np.ones(len(plain), bool)
+    is_first[1:] = text[1:] != text[:-1]
+    before = np.where(is_first, ends[words.starts[:-1][text]], before)
+    begun = np.bincount(text[ends[plain] > before], minlength=len(words.n))
+    return np.where(words.n > 0, 1 + begun, 0)
