@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from raypipe.report import terminal
+from raypipe.report.escape import terminal_text
+from raypipe.runs.card import finished_card
 from raypipe.runs.life import Life
 from raypipe.select.export.export import Export, export
+from raypipe.select.rules.ruling import STAGE as RULES
+from raypipe.select.rules.ruling import lines_of
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
 from raypipe.settings.nested import flat
@@ -42,6 +46,8 @@ def main(config: Config) -> int:
                 export(life.run, written)
         life.conclude()
         console = Console()
+        if selection.rules or selection.keep:
+            print("\n".join(map(terminal_text, lines_of(finished_card(life.run, RULES)["rules"]))))
         console.print(terminal.status(life.run), terminal.summary(life.run))
     return life.status
 
@@ -59,7 +65,7 @@ def check_selecting(selection: Selection, written: Export) -> None:
     if selection.weighing.mix != "upsample":
         refuse_idle(selection.weighing, ["extra_copies"], because="without --mix upsample")
     if written.corpus_format == "none":
-        refuse_idle(written, ["file_size", "repeat", "export_arm"], because="without --corpus-format")
+        refuse_idle(written, ["file_size", "repeat", "redact", "export_arm"], because="without --corpus-format")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,18 @@ import importlib
 import signal
 import sys
 
-BENCHMARKS = ("scoring", "workers", "chaos", "training", "evaluation", "embedding", "classifiers", "duplicates", "gpu")
+BENCHMARKS = (
+    "scoring",
+    "workers",
+    "chaos",
+    "training",
+    "evaluation",
+    "embedding",
+    "curation",
+    "classifiers",
+    "duplicates",
+    "gpu",
+)
 
 
 def main(arguments: list[str]) -> None:

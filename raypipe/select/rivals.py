@@ -21,8 +21,17 @@ from raypipe.select.ranking.arms import Pick, pick_share, pick_tokens
 from raypipe.select.ranking.groups import Eligible, adjust, rank_groups
 from raypipe.select.ranking.orders import AtRandom, Middle, Order, by_score, longest, lowest_loss
 from raypipe.select.rows import Regressor, Rows, Scores
+from raypipe.select.rules.ruling import Ruling, ruled
 from raypipe.select.selection import Selection
-from raypipe.select.stage import identity_of, is_done, kept_rows, left_out_texts, read_eligible, require_count
+from raypipe.select.stage import (
+    identity_of,
+    is_done,
+    kept_rows,
+    left_out_texts,
+    read_eligible,
+    require_count,
+    ruling_of,
+)
 from raypipe.select.summary import totals
 from raypipe.storage.folder import Entry, Folder
 
@@ -43,7 +52,7 @@ def token_fractions(run: Folder, settings: Selection) -> dict[str, float]:
     """By ranking group, the part of the eligible tokens that is in the best share by the score; raises as `rival`."""
     settings, card, files = opened(run, replace(settings, adjust=(), arms=()))
     left_out, kept = left_out_texts(run, settings.leave_out), kept_rows(run, settings, files)
-    eligible = _eligible(run, settings, files, card, left_out, kept)
+    eligible = _eligible(run, settings, files, card, left_out, kept, ruling_of(run, settings))
     pick = pick_share(eligible, settings.choosing)
 
     def add(sums: np.ndarray, group: str, rows: Rows) -> None:
@@ -75,11 +84,12 @@ def rival(
     """
     settings, scores_card, files = opened(run, settings_of(selector, settings))
     left_out, kept = left_out_texts(run, settings.leave_out), kept_rows(run, settings, files)
-    identity = identity_of(settings, scores_card, files, left_out, kept, arm=selector)
+    ruling = ruling_of(run, settings)
+    identity = identity_of(settings, scores_card, files, left_out, kept, arm=selector, ruling=ruling)
     identity |= json.loads(json.dumps({"draw": draw, "fractions": {} if selector == "full" else dict(fractions)}))
     if is_done(folder, identity, names=[file.path for file in files]):
         return read_card(folder) or {}
-    eligible = _eligible(run, settings, files, scores_card, left_out, kept)
+    eligible = _eligible(run, settings, files, scores_card, left_out, kept, ruling)
     with at_work(folder, {"stage": "selection", "kind": "annotate", "op": "Selection", "identity": identity}) as card:
         folder.sweep()
         for file in tables(folder):
@@ -101,7 +111,13 @@ def opened(run: Folder, settings: Selection) -> tuple[Selection, Json, list[Entr
 
 
 def _eligible(
-    run: Folder, settings: Selection, files: list[Entry], card: Json, left_out: np.ndarray, kept: KeptRows | None
+    run: Folder,
+    settings: Selection,
+    files: list[Entry],
+    card: Json,
+    left_out: np.ndarray,
+    kept: KeptRows | None,
+    ruling: Ruling | None,
 ) -> Eligible:
     source = run / settings.scores
     n_rows = count_rows(source, files)
@@ -109,7 +125,8 @@ def _eligible(
     scores = Scores(
         source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out, kept=kept
     )
-    return read_eligible(scores, n_rows=n_rows)
+    eligible = read_eligible(scores, n_rows=n_rows)
+    return eligible if ruling is None else read_eligible(scores.without(ruled(ruling, eligible).dropped), n_rows=n_rows)
 
 
 def _pick(

@@ -1,7 +1,7 @@
 """What a selection needs to know of the rows of a scores folder, as compact arrays, a file at a time."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -70,19 +70,24 @@ def score_columns(eligibility: Eligibility) -> list[str]:
     return list(dict.fromkeys([eligibility.column, *(RISE if eligibility.min_loss > 0 else ())]))
 
 
-def columns_read(eligibility: Eligibility, further: Sequence[str] = ()) -> list[str]:
-    """The columns of scores/ that rows are made of."""
-    names = ["text_hash", "domain", "n_tokens", "n_tokens_total", "status", *score_columns(eligibility)]
+def size_columns(names: Sequence[str]) -> tuple[str, str]:
+    """Columns of scored tokens and of all, among a stage's; of a description its words, for it knows no tokens."""
+    return ("n_words", "n_words") if "n_words" in names and "n_tokens" not in names else ("n_tokens", "n_tokens_total")
+
+
+def columns_read(eligibility: Eligibility, further: Sequence[str] = (), *, there: Sequence[str] = ()) -> list[str]:
+    """The columns of scores/ that rows are made of, among those that are `there`."""
+    names = ["text_hash", "domain", *size_columns(there), "status", *score_columns(eligibility)]
     return list(dict.fromkeys([*names, *further]))
 
 
 def rows_of(
     table: pa.Table, eligibility: Eligibility, *, seed: int, further: Sequence[str] = (),
-    left_out: np.ndarray = NO_TEXTS,
+    left_out: np.ndarray = NO_TEXTS, dropped: np.ndarray | None = None,
 ) -> Rows:  # fmt: skip
     """The rows of a scores table under these settings, in order, with `further` columns.
 
-    `seed` decides the held-out ones; texts with hashes in `left_out` [m] aren't scored.
+    `seed` decides the held-out ones; texts with hashes in `left_out` [m], and rows `dropped` [n] bool, aren't scored.
     """
     text_hash = table["text_hash"]
     hashes = _numbers(text_hash, np.int64)
@@ -90,17 +95,20 @@ def rows_of(
     score = signed_score(table, eligibility)
     more = {name: _numbers(table[name], np.float32) for name in further}
     names, domain = _domains(table["domain"])
+    scored_size, whole_size = size_columns(table.column_names)
     is_heldout = has_text & (uniform(hashes, seed=seed, purpose="holdout") < eligibility.holdout)
     is_scored = has_text & pc.fill_null(pc.equal(table["status"], columns.SCORED), False).to_numpy()
     is_scored &= ~np.isin(hashes, left_out)
+    if dropped is not None:
+        is_scored &= ~dropped
     usable = np.logical_and.reduce([np.isfinite(column) for column in (score, *more.values())])
-    is_long = _numbers(table["n_tokens"], np.int64) >= eligibility.min_tokens
+    is_long = _numbers(table[scored_size], np.int64) >= eligibility.min_tokens
     return Rows(
         index=np.arange(table.num_rows),
         domains=names,
         domain=domain,
         text_hash=hashes,
-        n_tokens_total=_numbers(table["n_tokens_total"], np.int64),
+        n_tokens_total=_numbers(table[whole_size], np.int64),
         score=score,
         further=more,
         is_heldout=is_heldout,
@@ -155,9 +163,10 @@ class Scores:
     def __init__(
         self, folder: Folder, files: list[Entry], eligibility: Eligibility, *, seed: int,
         further: Sequence[str] = (), left_out: np.ndarray = NO_TEXTS, kept: Kept | None = None,
+        dropped: Mapping[str, np.ndarray] | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.files, self.eligibility, self.seed = folder, files, eligibility, seed
-        self._further, self._left_out, self._kept = further, left_out, kept
+        self._further, self._left_out, self._kept, self._dropped = further, left_out, kept, dropped or {}
         self._remembered: list[Rows] | None = None
 
     def rows(self) -> Iterator[Rows]:
@@ -183,14 +192,24 @@ class Scores:
         self._remembered = kept if n_rows <= self.eligibility.exact_rows else None
 
     def _read(self, file: Entry) -> Rows:
-        names = columns_read(self.eligibility, self._further)
         with self.folder.open(file.path) as source:
             parquet = pq.ParquetFile(source)
+            names = columns_read(self.eligibility, self._further, there=parquet.schema_arrow.names)
             columns.require(parquet.schema_arrow, names, where=f"{self.folder.uri}/{file.path}")
             _require_number(parquet.schema_arrow, self.eligibility.column)
-            table = parquet.read(names)
-        rows = rows_of(table, self.eligibility, seed=self.seed, further=self._further, left_out=self._left_out)
+            table, bits = parquet.read(names), self._dropped.get(file.path)
+        dropped = None if bits is None else np.unpackbits(bits, count=len(table)).astype(bool)
+        rows = rows_of(
+            table, self.eligibility, seed=self.seed, further=self._further, left_out=self._left_out, dropped=dropped
+        )
         return rows if self._kept is None else rows.only(self._kept(file.path, table["text_hash"]))
+
+    def without(self, dropped: Mapping[str, np.ndarray]) -> "Scores":
+        """The same files; by file, these rows (packed bits) aren't scored."""
+        return Scores(
+            self.folder, self.files, self.eligibility, seed=self.seed, further=self._further, left_out=self._left_out,
+            kept=self._kept, dropped=dropped,
+        )  # fmt: skip
 
 
 def skipped_texts(stage: Folder, files: list[Entry]) -> np.ndarray:

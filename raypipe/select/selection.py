@@ -8,6 +8,7 @@ from raypipe.select.eligibility import Eligibility
 from raypipe.select.ranking.arms import Arm, Choosing, Weighing
 from raypipe.select.refuse import refuse_unless_some
 from raypipe.select.rows import REGRESSORS, Regressor
+from raypipe.select.rules.published import RULE_SETS, RuleSet
 from raypipe.settings.identity import counts_as
 from raypipe.settings.nested import built, settings_of
 
@@ -42,8 +43,11 @@ class Selection:
     """Controls written beside the selection, each with its number of tokens in every domain."""
     leave_out: str | None = field(default=None, metadata=counts_as(_if_left_out))
     """Stage of the run whose skipped rows are never seen, as decontamination; they are known by their text."""
+    rules: tuple[RuleSet, ...] = field(default=(), metadata=counts_as(lambda sets: {"rules": sets} if sets else {}))
+    """Published rules that a row must keep to be seen at all, over the columns of describe_corpus. Repeatable."""
     keep: str | None = field(default=None, metadata=counts_as(_if_kept))
-    """SQL condition on STAGE.COLUMN of the run, `not exact_duplicates.is_duplicate`; other rows are never seen."""
+    """SQL condition on columns of any stage (STAGE.COLUMN where several have one of that name), `duplicate`, and `rank`
+    or SCORE_rank (1: the best of its domain); other rows are never seen."""
     seed: int = 0
     """Decides the held-out rows, ties, the random arm and the draws of `--sampling temperature`."""
 
@@ -70,6 +74,7 @@ class Selection:
         self.weighing.check()
         refuse_unless_some(self.arms, "arms", get_args(Arm))
         refuse_unless_some(self.adjust, "adjust", get_args(Regressor))
+        refuse_unless_some(self.rules, "rules", RULE_SETS)
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> "Selection":

@@ -31,6 +31,8 @@ from raypipe.select.ranking.groups import Eligible, find_copies, pool_small
 from raypipe.select.ranking.orders import Adjusted
 from raypipe.select.ranking.ranks import Ranks
 from raypipe.select.rows import NO_TEXTS, Scores, skipped_texts
+from raypipe.select.rules.conditions import has_bare_names
+from raypipe.select.rules.ruling import Ruling, rules_of, write_rules
 from raypipe.select.selection import STAGE, Selection, arm_stage
 from raypipe.select.summary import Overlap, by_arm, by_group, totals, warnings
 from raypipe.settings import identity
@@ -71,8 +73,10 @@ def select(run: str | Folder, settings: Selection) -> Json:
     scores_card, files = finished_card(folder, settings.scores), tables(source)
     settings = settings.of_scores(scores_card, column_names(source, files))
     arms, left_out = (STAGE, *settings.arms), left_out_texts(folder, settings.leave_out)
-    kept = kept_rows(folder, settings, files)
-    identities = {arm: identity_of(settings, scores_card, files, left_out, kept, arm=arm) for arm in arms}
+    kept, ruling = kept_rows(folder, settings, files), ruling_of(folder, settings)
+    identities = {
+        arm: identity_of(settings, scores_card, files, left_out, kept, arm=arm, ruling=ruling) for arm in arms
+    }
     if all(is_done(folder / arm_stage(arm), identities[arm], names=[file.path for file in files]) for arm in arms):
         return finished_card(folder, STAGE)
 
@@ -82,18 +86,34 @@ def select(run: str | Folder, settings: Selection) -> Json:
         source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out, kept=kept
     )
     eligible = read_eligible(scores, n_rows=n_rows)
+    if ruling is not None:
+        found = write_rules(ruling, eligible, identities[STAGE])
+        eligible = read_eligible(scores.without(found.dropped), n_rows=n_rows)
     with ExitStack() as work:  # not entered before the scores have proved readable
         cards = {arm: work.enter_context(at_work(folder / arm_stage(arm), _card(arm, identities[arm]))) for arm in arms}
         clear(folder, arms, names={file.path for file in files})
-        found = describe(eligible, write_arms(folder, eligible, settings, identities))
+        said = describe(eligible, write_arms(folder, eligible, settings, identities))
         for arm in arms:
             own = folder / arm_stage(arm)
             n_written = count_rows(own, files)
             assert n_written == n_rows, f"{arm_stage(arm)}: {n_rows} rows read, {n_written} written"
             times = {"started": started.isoformat(timespec="seconds"), "wall_s": round(time.monotonic() - clock_s, 3)}
-            cards[arm] |= found[arm] | {"inputs": _inputs(files), "listing": listing_digest(tables(own))}
+            cards[arm] |= said[arm] | {"inputs": _inputs(files), "listing": listing_digest(tables(own))}
             cards[arm]["times"] |= times
     return cards[STAGE]  # the selection's card was put last: where it is finished, all is
+
+
+def ruling_of(run: Folder, settings: Selection) -> Ruling | None:
+    """The rules of a selection, for scores whose column is known; None without any.
+
+    Raises
+    ------
+    KeyError, ValueError, FileNotFoundError
+        If what a rule names isn't there, or a rule isn't one.
+    """
+    own = settings.keep if settings.keep is not None and has_bare_names(settings.keep) else None
+    rules = rules_of(settings.rules, own)
+    return Ruling(run, rules, settings.eligibility.column) if rules else None
 
 
 def left_out_texts(run: Folder, stage: str | None) -> np.ndarray:
@@ -114,12 +134,14 @@ def left_out_texts(run: Folder, stage: str | None) -> np.ndarray:
 
 def kept_rows(run: Folder, settings: Selection, files: list[Entry]) -> KeptRows | None:
     """Which rows of the scores' files may be seen, None where all may; raises as `KeptRows.of`."""
-    return None if settings.keep is None else KeptRows.of(run, settings.keep, run / settings.scores, files)
+    if settings.keep is None or has_bare_names(settings.keep):
+        return None  # its names are found by the ruling
+    return KeptRows.of(run, settings.keep, run / settings.scores, files)
 
 
 def identity_of(
     settings: Selection, scores_card: Json, files: list[Entry], left_out: np.ndarray = NO_TEXTS,
-    kept: KeptRows | None = None, *, arm: str,
+    kept: KeptRows | None = None, *, arm: str, ruling: Ruling | None = None,
 ) -> Json:  # fmt: skip
     """Whatever can change a byte of an arm: settings, the scores' own identity and files, what isn't seen of them."""
     listing = json.dumps([[file.path, file.size_bytes] for file in files])
@@ -129,6 +151,7 @@ def identity_of(
         inputs["left_out_texts"] = hashlib.sha256(left_out.tobytes()).hexdigest()
     if kept is not None:
         inputs["kept_by"] = kept.digest()
+    inputs |= ruling.identity() if ruling is not None else {}
     return identity.identity_of(settings, **inputs, arm=arm, version=VERSION)
 
 

@@ -19,12 +19,14 @@ import pyarrow.parquet as pq
 import zstandard
 
 from raypipe.corpus import Corpus
+from raypipe.corpus.personal import KINDS, Kind, replaced
 from raypipe.runs.card import CARD, Json, finished_card, read_card, tables
 from raypipe.runs.stage import at_work
 from raypipe.select.export.join import Joiner, Part, find_parts
+from raypipe.select.refuse import refuse_unless_some
 from raypipe.select.rows import ahead
 from raypipe.select.selection import Selection, arm_stage
-from raypipe.settings.identity import BY_CONTENT, identity_of
+from raypipe.settings.identity import BY_CONTENT, counts_as, identity_of
 from raypipe.storage.folder import Folder
 
 VERSION = 1
@@ -46,6 +48,12 @@ class Export:
     repeat: bool = False
     """Write a row as often as it weighs, instead of once with its weight beside it."""
 
+    redact: tuple[Kind, ...] = field(
+        default=(), metadata=counts_as(lambda kinds: {"redact": sorted(kinds)} if kinds else {})
+    )
+    """Replace these in the text by addresses and numbers that are nobody's: emails, ips (public ones), phones.
+    Repeatable."""
+
     export_arm: ExportedArm = field(default="selection", metadata=BY_CONTENT)
     """Whose rows; a control arm's go to RUN/corpus-ARM."""
 
@@ -61,6 +69,8 @@ class Export:
             raise ValueError(f"file_size must be at least 1 byte, got {self.file_size!r}.")
         if self.corpus_format not in ("none", "parquet", "jsonl.zst"):
             raise ValueError(f"corpus_format must be none, parquet or jsonl.zst, got {self.corpus_format!r}.")
+
+        refuse_unless_some(self.redact, "redact", KINDS)
 
     @property
     def stage(self) -> str:
@@ -154,9 +164,18 @@ def _write_group(output: Folder, joiner: Joiner, number: int, group: list[Part],
     repeated = (_repeat(table) for table in found) if settings.repeat else found
     for place, table in pieces(repeated, n_bytes=_n_bytes(group), n_pieces=len(names)):
         n_rows += len(table)
-        output.write(names[place], encode(table, settings.corpus_format))
+        output.write(names[place], encode(redacted(table, settings.redact), settings.corpus_format))
     expected = sum(part.n_written for part in group)
     assert n_rows == expected, f"{names[0]}: {n_rows} rows written, {expected} have a weight"
+
+
+def redacted(table: pa.Table, kinds: tuple[Kind, ...]) -> pa.Table:
+    """The rows with what is personal in their text replaced."""
+    if not kinds:
+        return table
+    place = table.schema.get_field_index("text")
+    texts = pa.array([replaced(text, kinds) for text in table["text"].to_pylist()], table.schema.field(place).type)
+    return table.set_column(place, "text", texts)
 
 
 def _repeat(table: pa.Table) -> pa.Table:

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
-from raypipe.select.export.export import Export, export, pieces
+from raypipe.select.export.export import Export, export, pieces, redacted
 from raypipe.select.export.join import MIX
 from raypipe.select.selection import Selection
 from raypipe.select.stage import select
@@ -204,6 +204,18 @@ def test_fractions_of_a_copy_cannot_be_repeated(run):
     select(run, built(Selection, extra_copies=0.5))
     with pytest.raises(ValueError, match=r"repeat needs whole weights, but extra_copies is 0\.5"):
         export(run, Export(corpus_format="parquet", repeat=True))
+
+
+def test_what_is_personal_is_replaced_where_it_is_asked_for(run):
+    table = pa.table({"text": pa.array(["mail a@b.org from 8.8.8.8", "none"], pa.large_string()), "weight": [1.0, 1.0]})
+    assert redacted(table, ("emails",))["text"].to_pylist() == ["mail email@example.com from 8.8.8.8", "none"]
+    assert redacted(table, ()) is table
+    plain = export(run, Export(corpus_format="parquet"))
+    card = export(run, Export(corpus_format="parquet", redact=("ips", "emails")))
+    assert card["identity"]["redact"] == ["emails", "ips"]
+    assert plain["identity"].keys() == card["identity"].keys() - {"redact"}
+    with pytest.raises(ValueError, match="redact must be some of"):
+        export(run, Export(corpus_format="parquet", redact=("names",)))
 
 
 def test_pieces_keep_every_row_in_order_and_end_with_the_last_number():
