@@ -56,7 +56,7 @@ def test_phrases_are_queries_to_the_model_of_the_texts(model: str, run: Path, tm
     op = phrase_embedder(asked.functions[0], card)
     assert (card["template"], op.template) == ("passage: {text}", "query: {text}")
     assert (op.dtype, op.max_tokens, op.pooling) == (card["dtype"], card["max_tokens"], card["pooling"])
-    found = placed(asked, Folder(str(run))).functions[0].vectors
+    found = placed(asked, Folder(str(run)), answers="answers").functions[0].vectors
     op.setup(n_threads=1)
     [ids] = op._cutter(TEXTS[1:2])
     expected = op.vectors([ids.ids])[0]

@@ -1,8 +1,8 @@
 """Learned labelling functions of two classes, and several classes by one against the rest.
 
-Source: N. Roberts et al., AutoWS-Bench-101, NeurIPS 2022, section 3: binary methods are run once for each class.
-Departures: the votes of each run are weighed by its own label model (`weighted_vote`), and the classes' marginals are
-compared, instead of one label model over all runs' votes; so an abstention stays one.
+Source: N. Roberts et al., AutoWS-Bench-101, NeurIPS 2022, section 3: binary methods are run once for each class; where
+a run's functions vote for the rest they abstain, and one label model weighs the votes of all runs.
+Departures: the label model is `weighted_vote`.
 Cost: k times that of a method.
 """
 
@@ -68,6 +68,9 @@ def one_against_rest(learn: Learner, X: np.ndarray, y: np.ndarray, pool: np.ndar
     if n_classes == 2:
         one, covered = marginals(learn(X, y, pool), pool, pool)
         return PoolLabels(np.column_stack([1 - one, one]), covered)
-    found = [marginals(learn(X, (y == label).astype(int), pool), pool, pool) for label in range(n_classes)]
-    share = np.column_stack([one for one, _ in found]) + 1e-9
-    return PoolLabels(share / share.sum(axis=1, keepdims=True), np.logical_or.reduce([covered for _, covered in found]))
+    runs = [learn(X, (y == label).astype(int), pool) for label in range(n_classes)]
+    votes = np.column_stack([np.where(run.votes(pool) == 1, label, ABSTAIN) for label, run in enumerate(runs)])
+    covered = (votes != ABSTAIN).any(axis=1)
+    if not covered.any():
+        return PoolLabels(np.full((len(pool), n_classes), 1 / n_classes), covered)
+    return PoolLabels(WeightedVote(n_classes=n_classes).fit(votes).predict_proba(votes), covered)

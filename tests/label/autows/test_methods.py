@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from raypipe.label.autows.goggles import goggles
 from raypipe.label.autows.iws import iws
@@ -35,6 +36,17 @@ def test_rows_get_their_classes(name: str, k: int) -> None:
     assert right(found, Y[~KNOWN & rows])[found.covered].mean() > 1 / k + 0.25
     assert found.covered.mean() > 0.5
     np.testing.assert_allclose(found.probability.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("name", ["snuba", "iws"])
+def test_votes_for_the_rest_are_no_votes_for_a_class(name: str) -> None:
+    digits, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    known, rest = order[:100], order[100:900]
+    found = METHODS[name](digits[known], y[known], digits[rest], 10)
+    assert found.covered.mean() < 0.8  # a run without a good rule for its class says nothing
+    assert right(found, y[rest])[found.covered].mean() > 0.3
+    np.testing.assert_allclose(found.probability[~found.covered], 0.1)
 
 
 @pytest.mark.parametrize("name", METHODS)
