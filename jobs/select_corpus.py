@@ -12,7 +12,7 @@ from raypipe.select.export.export import Export, export
 from raypipe.select.rules.ruling import STAGE as RULES
 from raypipe.select.rules.ruling import lines_of
 from raypipe.select.selection import Selection, arm_stage
-from raypipe.select.stage import select
+from raypipe.select.stage import is_ruled, select
 from raypipe.settings.nested import flat
 from raypipe.storage.folder import Folder
 
@@ -46,7 +46,7 @@ def main(config: Config) -> int:
                 export(life.run, written)
         life.conclude()
         console = Console()
-        if selection.rules or selection.keep:
+        if is_ruled(selection):
             print("\n".join(map(terminal_text, lines_of(finished_card(life.run, RULES)["rules"]))))
         console.print(terminal.status(life.run), terminal.summary(life.run))
     return life.status

@@ -111,9 +111,15 @@ def ruling_of(run: Folder, settings: Selection) -> Ruling | None:
     KeyError, ValueError, FileNotFoundError
         If what a rule names isn't there, or a rule isn't one.
     """
+    if not is_ruled(settings):
+        return None
     own = settings.keep if settings.keep is not None and has_bare_names(settings.keep) else None
-    rules = rules_of(settings.rules, own)
-    return Ruling(run, rules, settings.eligibility.column) if rules else None
+    return Ruling(run, rules_of(settings.rules, own), settings.eligibility.column)
+
+
+def is_ruled(settings: Selection) -> bool:
+    """Whether a selection has rules, whose reasons RUN/rules keeps; a condition on STAGE.COLUMN alone is none."""
+    return bool(settings.rules) or (settings.keep is not None and has_bare_names(settings.keep))
 
 
 def left_out_texts(run: Folder, stage: str | None) -> np.ndarray:
