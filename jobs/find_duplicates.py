@@ -183,7 +183,7 @@ def _of_texts(config: Config, search: DuplicateSearch, keyed: Json) -> Json:
 def _of_units(config: Config, search: DuplicateSearch, keyed: Json) -> Json:
     """Find the repeated lines or paragraphs, and mark documents most of which they are."""
     keys, n_bytes = search.name_of(KEYS), BYTES_A_KEY * keyed["counts"]["cost"]
-    search.links(RepeatedKeys(keys, config.min_documents), LINKS, (keys,), n_bytes=n_bytes)
+    search.links(RepeatedKeys(keys, min_documents=config.min_documents), LINKS, (keys,), n_bytes=n_bytes)
     folder, found = search.units(LINKS, keys)
     op = UnitMarks(keys, folder, found["digest"], config.min_share)
     card = search.annotate(op, MARKED, (keys,), {"marks": op.digest, "min_share": op.min_share})

@@ -62,8 +62,8 @@ def _starts(keys: np.ndarray) -> np.ndarray:
 
 
 @dataclass
-class SharedKeys:
-    """Linker: each row that shares a key with an earlier one, and the first that has it."""
+class KeyLinker:
+    """What linkers of keys share: the keys of one group, gathered."""
 
     stage: str
     """Whose column `keys` is read."""
@@ -84,11 +84,20 @@ class SharedKeys:
             self._found = KeyedRows(self.group, self.n_groups)
         self._found.update(_usable(table, self.reads[0]), first_row)
 
-    def result(self) -> pa.Table:
-        """LINKS, each once, by row."""
+    def grouped(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Keys and rows, sorted; where each key begins, and how many rows have it."""
         keys, rows = (self._found or KeyedRows(0, 1)).sorted()
         starts = _starts(keys)
-        sizes = np.diff(np.append(starts, len(keys)))
+        return keys, rows, starts, np.diff(np.append(starts, len(keys)))
+
+
+@dataclass
+class SharedKeys(KeyLinker):
+    """Linker: each row that shares a key with an earlier one, and the first that has it."""
+
+    def result(self) -> pa.Table:
+        """LINKS, each once, by row."""
+        _, rows, starts, sizes = self.grouped()
         others = np.repeat(rows[starts], sizes)
         is_later = np.ones(len(rows), bool)
         is_later[starts] = False
@@ -97,35 +106,15 @@ class SharedKeys:
 
 
 @dataclass
-class RepeatedKeys:
+class RepeatedKeys(KeyLinker):
     """Linker: the keys that several documents have."""
 
-    stage: str
-    """Whose column `keys` is read."""
     min_documents: int = 2
     """Documents that a key must be in."""
-    group: int = 0
-    n_groups: int = 1
-    _found: KeyedRows | None = field(default=None, init=False, repr=False, compare=False)
-
-    version: ClassVar[int] = 1
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The keys."""
-        return (f"{self.stage}.{KEYS}",)
-
-    def update(self, table: pa.Table, first_row: int) -> None:
-        """Take in the keys of rows."""
-        if self._found is None:
-            self._found = KeyedRows(self.group, self.n_groups)
-        self._found.update(_usable(table, self.reads[0]), first_row)
 
     def result(self) -> pa.Table:
         """REPEATED, by key."""
-        keys, rows = (self._found or KeyedRows(0, 1)).sorted()
-        starts = _starts(keys)
-        sizes = np.diff(np.append(starts, len(keys)))
+        keys, rows, starts, sizes = self.grouped()
         many = sizes >= self.min_documents
         columns = [keys[starts[many]], rows[starts[many]], sizes[many].astype(np.int64)]
         return pa.table([pa.array(column) for column in columns], schema=REPEATED)

@@ -42,7 +42,7 @@ def test_each_row_is_linked_to_the_first_that_has_its_key_in_any_number_of_group
 def test_repeated_keys_are_those_of_so_many_documents(rows, n_groups, least):
     owners = {key: [row for row, keys in enumerate(rows) if keys and key in keys] for key in range(7)}
     wanted = {(key, of[0], len(of)) for key, of in owners.items() if len(of) >= least}
-    tables = [look(RepeatedKeys("keys", least, group, n_groups), rows) for group in range(n_groups)]
+    tables = [look(RepeatedKeys("keys", group, n_groups, least), rows) for group in range(n_groups)]
     assert {tuple(row.values()) for table in tables for row in table.to_pylist()} == wanted
 
 
