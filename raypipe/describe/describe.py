@@ -9,9 +9,8 @@ from typing import ClassVar, Literal, Protocol, get_args
 import numpy as np
 import pyarrow as pa
 
-from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import DOMAIN, TEXT
-from raypipe.contracts.op import ROWS
+from raypipe.contracts.row_op import RowOp
 from raypipe.describe.c4 import C4
 from raypipe.describe.fineweb import FineWeb
 from raypipe.describe.gopher_quality import GopherQuality
@@ -59,40 +58,20 @@ def parts_of(names: tuple[PartName, ...]) -> tuple[TextStatistic, ...]:
 
 
 @dataclass
-class Describe:
+class Describe(RowOp):
     """Every part's columns of each row, with its domain and size."""
 
     parts: tuple[TextStatistic, ...]
 
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN, "n_bytes")
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = ROWS
-    padding: ClassVar[int] = 0
+    batch_rows: ClassVar[int] = BATCH_ROWS
 
     @property
     def adds(self) -> pa.Schema:
         """Domain and bytes, and the columns of the parts."""
         of_parts = [field for part in self.parts for field in part.adds]
         return pa.schema([(DOMAIN, pa.string()), ("n_bytes", pa.int64()), *of_parts])
-
-    def prepare(self, table: pa.Table) -> pa.Table:
-        """The columns as they are: workers do the work."""
-        return table
-
-    def setup(self, *, n_threads: int) -> None:
-        """Nothing is loaded but what a part needs, when it needs it."""
-
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows in order, so many at a time."""
-        return row_batches(prepared, BATCH_ROWS)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Rows."""
-        return len(prepared)
-
-    def limits(self) -> dict[str, int]:
-        """None: batches are of so many rows."""
-        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """What the parts say of a batch."""

@@ -12,9 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import REASON
-from raypipe.contracts.op import ROWS
+from raypipe.contracts.row_op import RowOp
 from raypipe.fitting.vectors import matrix
 from raypipe.label.votes import ABSTAIN
 from raypipe.models.fitted import fitted_identity, open_fitted
@@ -32,7 +31,7 @@ LABELS = pa.schema([
 
 
 @dataclass
-class LabelRows:
+class LabelRows(RowOp):
     """Opens a label model and answers for every row of votes."""
 
     model: "type[LabelModel]"
@@ -47,8 +46,7 @@ class LabelRows:
 
     adds: ClassVar[pa.Schema] = LABELS
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = ROWS
-    padding: ClassVar[int] = 0
+    batch_rows: ClassVar[int] = BATCH_ROWS
     _model: "LabelModel | None" = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -68,18 +66,6 @@ class LabelRows:
     def setup(self, *, n_threads: int) -> None:
         """Open the label model."""
         self._model = open_fitted(self.model, self.fitted)
-
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows in order, so many at a time."""
-        return row_batches(prepared, BATCH_ROWS)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Rows."""
-        return len(prepared)
-
-    def limits(self) -> dict[str, int]:
-        """None: batches are of so many rows."""
-        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The labels of a batch."""

@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import REASON
 from raypipe.contracts.estimator import Estimator, Explains, Familiar, State
-from raypipe.contracts.op import ROWS
+from raypipe.contracts.row_op import ReaderOp
 from raypipe.fitting.inputs import Input, open_input
 from raypipe.models.fitted import fitted_identity, open_fitted, read_input
 from raypipe.runs.card import Json
@@ -76,7 +75,7 @@ def _stamp(folder: Folder) -> Stamp:
 
 
 @dataclass
-class Classify:
+class Classify(ReaderOp):
     """Takes columns of the corpus or of stages through an estimator and the input that was stored with it."""
 
     estimator: type[Estimator]
@@ -95,8 +94,7 @@ class Classify:
     """Of the folder when it was last identified: what workers open, without a listing for every part."""
 
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = ROWS
-    padding: int = field(default=0, init=False, repr=False)
+    batch_rows: ClassVar[int] = BATCH_ROWS
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -175,25 +173,6 @@ class Classify:
         columns = [pa.array(found[one.name]).cast(one.type).take(place) for one in self.adds]
         reasons = [reason or self._why_not(found, at) for at, reason in enumerate(reasons)]
         return pa.table(columns, schema=self.adds), reasons
-
-    def setup(self, *, n_threads: int) -> None:
-        """Nothing is loaded: readers do the work."""
-
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows in order, so many at a time."""
-        return row_batches(prepared, BATCH_ROWS)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Rows."""
-        return len(prepared)
-
-    def limits(self) -> dict[str, int]:
-        """None: batches are of so many rows, whatever the settings."""
-        return {}
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """The columns, which are there already."""
-        return batch.select(self.adds.names)
 
     def _why_not(self, found: dict[str, Any], at: int) -> str | None:
         """Why a row isn't to come through; None if it is."""

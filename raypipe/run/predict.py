@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import REASON
 from raypipe.contracts.estimator import Estimator
-from raypipe.contracts.op import ROWS
+from raypipe.contracts.row_op import RowOp
 from raypipe.fitting.vectors import matrix
 from raypipe.models.fitted import fitted_identity, open_fitted
 from raypipe.runs.card import Json
@@ -20,7 +19,7 @@ BATCH_ROWS = 8192
 
 
 @dataclass
-class Predict:
+class Predict(RowOp):
     """Takes columns of stages through a fitted estimator: columns of numbers, or one of vectors, in the order named."""
 
     estimator: type[Estimator]
@@ -30,8 +29,7 @@ class Predict:
     """`stage.column` each."""
 
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = ROWS
-    padding: int = field(default=0, init=False, repr=False)
+    batch_rows: ClassVar[int] = BATCH_ROWS
     _model: Estimator | None = field(default=None, init=False, repr=False)
 
     @property
@@ -72,18 +70,6 @@ class Predict:
     def setup(self, *, n_threads: int) -> None:
         """Open the estimator."""
         self._model = open_fitted(self.estimator, self.fitted)
-
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows in order, so many at a time."""
-        return row_batches(prepared, BATCH_ROWS)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Rows."""
-        return len(prepared)
-
-    def limits(self) -> dict[str, int]:
-        """None: batches are of so many rows, whatever the settings."""
-        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The classes of a batch."""

@@ -5,15 +5,14 @@ for each row, so that kills, documents that fail and resuming are as for any oth
 file is written. A row of which nothing came has no row there, and is counted with its reason.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from raypipe.arrays.row_batches import row_batches
-from raypipe.contracts.op import ROWS
 from raypipe.contracts.rewrite import ROW, Rewrite
+from raypipe.contracts.row_op import RowOp
 from raypipe.run.pieces import PIECES
 from raypipe.run.stage import Annotate
 
@@ -21,14 +20,13 @@ BATCH_ROWS = 256
 
 
 @dataclass
-class RewriteOp:
+class RewriteOp(RowOp):
     """A Rewrite as an Op: a list of its rows for each row."""
 
     rewrite: Rewrite
 
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = ROWS
-    padding: int = field(default=0, init=False, repr=False)
+    batch_rows: ClassVar[int] = BATCH_ROWS
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -40,25 +38,9 @@ class RewriteOp:
         """One column, of lists of rows."""
         return pa.schema([(PIECES, pa.large_list(pa.struct(list(self.rewrite.adds))))])
 
-    def prepare(self, table: pa.Table) -> pa.Table:
-        """The rows as they are."""
-        return table
-
     def setup(self, *, n_threads: int) -> None:
         """The Rewrite's."""
         self.rewrite.setup(n_threads=n_threads)
-
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows in order, so many at a time."""
-        return row_batches(prepared, BATCH_ROWS)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Rows."""
-        return len(prepared)
-
-    def limits(self) -> dict[str, int]:
-        """None: batches are of so many rows, whatever the settings."""
-        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The lists of a batch.

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.find_duplicates import Config, main
+from raypipe.contracts.row_op import ReaderOp
 from raypipe.corpus import Corpus
 from raypipe.embed.formats import fields_of, stored
 from raypipe.run.cluster import Wanted
 from raypipe.run.event_loop import StageFailed
 from raypipe.run.inputs import Sizes
 from raypipe.run.stage import Annotate
-from raypipe.select.dedup.reader_op import ReaderOp
 from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 from tests.run.in_process import use_this_process

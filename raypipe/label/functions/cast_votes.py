@@ -12,8 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from raypipe.arrays.row_batches import row_batches
-from raypipe.contracts.op import ROWS
+from raypipe.contracts.row_op import RowOp
 from raypipe.label.functions.function import LabellingFunction, Said, said
 from raypipe.label.votes import ABSTAIN
 
@@ -25,7 +24,7 @@ VOTES = pa.schema(
 
 
 @dataclass
-class CastVotes:
+class CastVotes(RowOp):
     """Asks every function about every row."""
 
     functions: tuple[LabellingFunction, ...]
@@ -34,32 +33,12 @@ class CastVotes:
 
     adds: ClassVar[pa.Schema] = VOTES
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = ROWS
-    padding: ClassVar[int] = 0
+    batch_rows: ClassVar[int] = BATCH_ROWS
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The columns of all functions."""
         return tuple(dict.fromkeys(name for function in self.functions for name in function.reads))
-
-    def prepare(self, table: pa.Table) -> pa.Table:
-        """The columns as they are: workers do the work."""
-        return table
-
-    def setup(self, *, n_threads: int) -> None:
-        """Nothing is loaded."""
-
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows in order, so many at a time."""
-        return row_batches(prepared, BATCH_ROWS)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Rows."""
-        return len(prepared)
-
-    def limits(self) -> dict[str, int]:
-        """None: batches are of so many rows."""
-        return {}
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The votes of a batch, a list for each row, and what failed."""

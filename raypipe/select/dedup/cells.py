@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from raypipe.arrays.spherical_kmeans import BLOCK
 from raypipe.columns import REASON
-from raypipe.select.dedup.reader_op import KEYS_UNIT, ReaderOp
-from raypipe.select.dedup.text_keys import KEYS
+from raypipe.contracts.row_op import ReaderOp
+from raypipe.select.dedup.text_keys import KEYS, KEYS_UNIT
 from raypipe.select.dedup.unit_vectors import unit_vectors
 from raypipe.storage.folder import Folder
 

@@ -12,13 +12,11 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from raypipe.arrays.ngrams import MIN_WORDS, N, NGrams
-from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import DOMAIN, REASON, TEXT
-from raypipe.contracts.op import ROWS
+from raypipe.contracts.row_op import ReaderOp
 from raypipe.corpus.records import read_records
 from raypipe.corpus.sources import split_source
 
@@ -89,7 +87,7 @@ def _texts_of(value: Any) -> Iterator[str]:
 
 
 @dataclass
-class Decontaminate:
+class Decontaminate(ReaderOp):
     """The Op behind decontamination/: a row with a benchmark's run of words is skipped, with the first such run."""
 
     benchmarks: tuple[str, ...]
@@ -102,8 +100,7 @@ class Decontaminate:
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
     adds: ClassVar[pa.Schema] = MATCHED
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = ROWS
-    padding: ClassVar[int] = 0
+    batch_rows: ClassVar[int] = BATCH_ROWS
 
     def prepare(self, table: pa.Table) -> pa.Table:
         """All of the work, on a CPU: columns.SOURCE -> MATCHED + reason, same rows and order."""
@@ -122,22 +119,3 @@ class Decontaminate:
         added = [pa.array([one.get(field.name) for one in found], field.type) for field in list(MATCHED)[1:]]
         schema = MATCHED.append(pa.field(REASON, pa.string()))
         return pa.table([table[DOMAIN], *added, pa.array(reasons, pa.string())], schema=schema)
-
-    def setup(self, *, n_threads: int) -> None:
-        """Nothing is loaded: readers do the work."""
-
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows in order, so many at a time."""
-        return row_batches(prepared, BATCH_ROWS)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Rows."""
-        return len(prepared)
-
-    def limits(self) -> dict[str, int]:
-        """None: batches only copy."""
-        return {}
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """The columns as they were prepared."""
-        return batch.select(MATCHED.names)

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from raypipe.columns import ID, PART, PART_ROW, REASON
 from raypipe.contracts.op import ROWS
+from raypipe.contracts.row_op import ReaderOp
 from raypipe.select.dedup.clusters import Clusters
-from raypipe.select.dedup.reader_op import ReaderOp
 from raypipe.select.dedup.text_keys import KEYS
 from raypipe.storage.folder import Folder
 

@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 from raypipe.arrays.hashing import GOLDEN, mix64, splitmix64
 from raypipe.arrays.ngrams import words_of
 from raypipe.columns import REASON, TEXT
+from raypipe.contracts.row_op import ReaderOp
 from raypipe.select.dedup.marks import ExactMarks
-from raypipe.select.dedup.reader_op import KEYS_UNIT, ReaderOp
-from raypipe.select.dedup.text_keys import KEY_LISTS, KEYS, text_key, texts_of
+from raypipe.select.dedup.text_keys import KEY_LISTS, KEYS, KEYS_UNIT, text_key, texts_of
 
 SIGNATURE = "signature"
 CHUNK = 32_768

@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import REASON, TEXT
-from raypipe.select.dedup.reader_op import KEYS_UNIT, ReaderOp
+from raypipe.contracts.row_op import ReaderOp
 
 KEYS, N_CHARS = "keys", "n_chars"
+KEYS_UNIT = "keys"
+"""Unit of cost of Ops that give rows keys to be found by."""
 KEY_LISTS = pa.list_(pa.uint64())
 Unit = Literal["line", "paragraph"]
 _CUTS = {"line": re.compile(r"\n"), "paragraph": re.compile(r"\n\s*\n")}

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from raypipe.columns import ID, PART, PART_ROW, REASON
 from raypipe.contracts.op import ROWS
+from raypipe.contracts.row_op import ReaderOp
 from raypipe.select.dedup.marks import MARKED, own_rows
-from raypipe.select.dedup.reader_op import ReaderOp
 from raypipe.select.dedup.text_keys import KEYS, N_CHARS
 from raypipe.storage.folder import Folder
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.arrays.row_batches import row_batches
 from raypipe.columns import DOMAIN, REASON, TEXT
 from raypipe.contracts import op
+from raypipe.contracts.row_op import ReaderOp
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.settings.identity import counts_as
 
@@ -31,7 +31,7 @@ def _digest(ref: str) -> Mapping[str, Any]:
 
 
 @dataclass
-class Tokenise:
+class Tokenise(ReaderOp):
     """The Op behind tokens/: one row for each source row, its ids whole; null where the row is skipped."""
 
     tokenizer: str = field(metadata=counts_as(_digest))
@@ -42,8 +42,8 @@ class Tokenise:
 
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN)
     version: ClassVar[int] = 2
+    batch_rows: ClassVar[int] = BATCH_ROWS
     unit: ClassVar[str] = op.TOKENS
-    padding: ClassVar[int] = 0
 
     @property
     def adds(self) -> pa.Schema:
@@ -72,21 +72,6 @@ class Tokenise:
         ]
         return pa.table(columns, schema=TOKENS.append(pa.field(REASON, pa.string())))
 
-    def setup(self, *, n_threads: int) -> None:
-        """Nothing is loaded: readers have done the work."""
-
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows in order, so many at a time."""
-        return row_batches(prepared, BATCH_ROWS)
-
     def cost(self, prepared: pa.Table) -> int:
         """Tokens of these rows."""
         return int(pc.sum(prepared["n_tokens"]).as_py() or 0)
-
-    def limits(self) -> dict[str, int]:
-        """None: batches only copy."""
-        return {}
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """The columns as they were prepared."""
-        return batch.select(TOKENS.names)
