@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import REASON, TEXT
-from raypipe.contracts.op import TOKENS
 from raypipe.embed.formats import NumberFormat, fields_of, stored
 from raypipe.embed.pieces import Cutter
 from raypipe.embed.template import PLAIN
 from raypipe.lm.device_errors import device_errors
 from raypipe.lm.host_memory import keep_freed_memory
 from raypipe.lm.plan import plan_batches
+from raypipe.lm.token_op import TokenOp
 from raypipe.models.encoder import Encoder, open_encoder
 from raypipe.models.sentence_files import Pooling
 from raypipe.settings.identity import counts_as
@@ -42,7 +42,7 @@ _BY_ENCODER = counts_as(lambda _: {})
 
 
 @dataclass
-class Embed:
+class Embed(TokenOp):
     """The Op: texts to token ids ahead of the device, token ids to vectors on it."""
 
     model: str = field(metadata=_BY_ENCODER)
@@ -70,7 +70,6 @@ class Embed:
 
     reads: ClassVar[tuple[str, ...]] = (TEXT,)
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = TOKENS
     padding: int = field(default=0, init=False, repr=False, compare=False)
     _encoder: Encoder | None = field(default=None, init=False, repr=False, compare=False)
     _states: "States | None" = field(default=None, init=False, repr=False, compare=False)
@@ -158,19 +157,10 @@ class Embed:
         weights = self.encoder.weights(dtype=self.dtype, device=self._device)
         self._states = states_of(weights, max_tokens=self.encoder.max_tokens, is_causal=self.encoder.is_causal)
 
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows that go through the model together; rows with a reason are in none."""
-        lengths = pc.fill_null(prepared["n_tokens"], 0).to_numpy().copy()
-        lengths[pc.is_valid(prepared[REASON]).to_numpy()] = 0
-        return plan_batches(np.minimum(lengths, self.token_budget), budget=self.token_budget)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Tokens of these rows that the model reads."""
-        return int(pc.sum(prepared["n_tokens"]).as_py() or 0)
-
-    def limits(self) -> dict[str, int]:
-        """The token budget."""
-        return {"token_budget": self.token_budget}
+    def lengths(self, prepared: pa.Table) -> np.ndarray:
+        """Tokens of each row [n]; chunks of one that is longer than the budget go through the model in turns."""
+        lengths: np.ndarray = np.minimum(super().lengths(prepared), self.token_budget)
+        return lengths
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The vectors of one batch of rows and a reason, same rows and order.

@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import REASON, TEXT
-from raypipe.contracts.op import TOKENS
 from raypipe.lm.device_errors import device_errors
 from raypipe.lm.host_memory import keep_freed_memory
-from raypipe.lm.plan import plan_batches
+from raypipe.lm.token_op import TokenOp
 from raypipe.models.architecture import check_architecture
 from raypipe.models.boundary import scored_way
 from raypipe.models.causal import open_model
@@ -65,7 +64,7 @@ def _said(questions: tuple[TextQuestion, ...]) -> Mapping[str, Any]:
 
 
 @dataclass
-class Ask:
+class Ask(TokenOp):
     """The Op: texts to questions' token ids ahead of the device, token ids to likelihoods of the answers on it."""
 
     model: str = field(metadata=counts_as(_digests))
@@ -81,7 +80,6 @@ class Ask:
     reads: ClassVar[tuple[str, ...]] = (TEXT,)
     adds: ClassVar[pa.Schema] = ANSWERS
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = TOKENS
     padding: int = field(default=0, init=False, repr=False, compare=False)
     _decoder: "Decoder | None" = field(default=None, init=False, repr=False, compare=False)
 
@@ -141,19 +139,10 @@ class Ask:
         weights = open_model(self.model).weights(dtype=self.dtype, device=device)
         self._decoder = Decoder(weights, max_tokens=self.max_tokens)
 
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows that go through the model together, at least one; those with a reason are in none."""
-        lengths = np.maximum(pc.fill_null(prepared["n_tokens"], 0).to_numpy(), 1)
-        lengths[pc.is_valid(prepared[REASON]).to_numpy()] = 0
-        return plan_batches(np.minimum(lengths, self.token_budget), budget=self.token_budget)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Tokens of the questions of these rows."""
-        return int(pc.sum(prepared["n_tokens"]).as_py() or 0)
-
-    def limits(self) -> dict[str, int]:
-        """The token budget."""
-        return {"token_budget": self.token_budget}
+    def lengths(self, prepared: pa.Table) -> np.ndarray:
+        """Tokens of each row's questions [n], which go through the model in turns; one without any is a row too."""
+        lengths: np.ndarray = np.clip(super().lengths(prepared), 1, self.token_budget)
+        return lengths
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The likelihoods of one batch of rows, same rows and order.

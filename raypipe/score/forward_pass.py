@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import DOCUMENT, DOMAIN, REASON, TEXT
-from raypipe.contracts.op import TOKENS
 from raypipe.contracts.statistic import PerToken, Quantity, Statistic, described, mean_by_document
 from raypipe.lm.device_errors import device_errors
 from raypipe.lm.heads import Head, check_heads
 from raypipe.lm.host_memory import keep_freed_memory
-from raypipe.lm.plan import plan_batches
 from raypipe.lm.shape import check_float8_sizes, shape_of
+from raypipe.lm.token_op import TokenOp
 from raypipe.models.architecture import check_architecture
 from raypipe.models.causal import open_model
 from raypipe.score.text import repeated_lines, zlib_bytes
@@ -50,7 +49,7 @@ def _if_any(compiler: str | None) -> Mapping[str, Any]:
 
 
 @dataclass
-class ForwardPass:
+class ForwardPass(TokenOp):
     """The Op behind every scorer: texts to token ids ahead of the device, token ids to scores on it."""
 
     model: str = field(metadata=counts_as(_digests))
@@ -77,7 +76,6 @@ class ForwardPass:
 
     reads: ClassVar[tuple[str, ...]] = (TEXT, DOMAIN, "n_bytes")
     version: ClassVar[int] = 2
-    unit: ClassVar[str] = TOKENS
     padding: int = field(default=0, init=False, repr=False, compare=False)
     decoder: "Decoder | None" = field(default=None, init=False, repr=False, compare=False)
     _of_chunk: "Losses | None" = field(default=None, init=False, repr=False, compare=False)
@@ -172,22 +170,14 @@ class ForwardPass:
             self._of_chunk = torch.compile(chunk_losses, backend=self.compiler, dynamic=True)
             self.per_token([np.arange(12), np.arange(5)])
 
-    def batches(self, prepared: pa.Table) -> list[np.ndarray]:
-        """Rows that go through the model together; rows with a reason are in none."""
-        lengths = pc.fill_null(prepared["n_tokens"], 0).to_numpy().copy()
-        if self._is_lowered:  # each of both passes keeps to the budget
-            lower = pc.fill_null(pc.list_value_length(prepared[LOWER_IDS]), 0).to_numpy()
-            lengths = np.maximum(lengths, lower)
-        lengths[pc.is_valid(prepared[REASON]).to_numpy()] = 0
-        return plan_batches(lengths, budget=self.token_budget)
-
-    def cost(self, prepared: pa.Table) -> int:
-        """Tokens of these rows that the model reads."""
-        return int(pc.sum(prepared["n_tokens"]).as_py() or 0)
-
-    def limits(self) -> dict[str, int]:
-        """The token budget."""
-        return {"token_budget": self.token_budget}
+    def lengths(self, prepared: pa.Table) -> np.ndarray:
+        """Tokens of each row [n]; of both its texts the longer one's, for each of their passes keeps to the budget."""
+        lengths = super().lengths(prepared)
+        if not self._is_lowered:
+            return lengths
+        lower = pc.fill_null(pc.list_value_length(prepared[LOWER_IDS]), 0).to_numpy()
+        longer: np.ndarray = np.maximum(lengths, lower)
+        return longer
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The statistics of one batch of rows: exactly their columns and a reason, same rows and order.
