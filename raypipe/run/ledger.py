@@ -171,6 +171,13 @@ def start_ledger() -> Any:
     return remote.options(num_cpus=0, scheduling_strategy=here).remote()
 
 
+def end_ledger(ledger: Any) -> None:
+    """End its process: handles that tasks were given outlive a stage, so Ray would keep it until the driver leaves."""
+    import ray
+
+    ray.kill(ledger)
+
+
 def is_lost(ledger: Any) -> bool:
     """Whether a ledger's process is gone, or can't be reached any more."""
     import ray

@@ -151,7 +151,7 @@ class Annotate:
 
     def _work(self, pending: list[Shard], state: StageState, card: Json) -> None:
         """Take the pending shards through the pool, those that killed their worker too often alone."""
-        from raypipe.run.ledger import start_ledger  # not before there is work: these import Ray
+        from raypipe.run.ledger import end_ledger, start_ledger  # not before there is work: these import Ray
         from raypipe.run.pipeline import outcomes
         from raypipe.run.watchdog import Watchdog
 
@@ -180,6 +180,7 @@ class Annotate:
         if self.stopping.is_set():
             so_far = f"{meter.totals.shards} of {len(pending)} shards"
             raise Stopped(f"{self.stage}: stopped with {so_far} done; go on with the same command.")
+        end_ledger(ledger)  # all readers and workers are through
 
     def _rescue(self, shard: Shard, state: StageState, pool: Pool, card: Json, *, slowest_s: float) -> Iterator[Json]:
         from raypipe.run.isolation import rescue

@@ -3,11 +3,14 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from raypipe.corpus import Corpus
@@ -147,3 +150,23 @@ def test_a_pool_takes_all_the_workers_it_may_have(tmp_path: Path) -> None:
     op = FakeOp(batch_s=0.1, setups=str(tmp_path / "setups"))
     make_stage(tmp_path, op, wanted=Wanted(1, 3, gpus_per_worker=0, cpus_per_worker=1))()
     assert len(os.listdir(tmp_path / "setups")) == 3
+
+
+def ledgers() -> set[int]:
+    """Those of this session's Ray, by process number."""
+    found = set()
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it is ending
+            found |= {one.pid} if "ray::Ledger" in " ".join(one.cmdline()) else set()
+    return found
+
+
+def test_a_stage_that_came_to_its_end_leaves_no_ledger(tmp_path: Path) -> None:
+    before = ledgers()
+    write_corpus(tmp_path / "corpus")
+    assert is_complete(make_stage(tmp_path)())
+    for _ in range(300):
+        if not ledgers() - before:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{len(ledgers() - before)} ledgers are left")
