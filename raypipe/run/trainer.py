@@ -40,6 +40,7 @@ from raypipe.train.loop.flops import measured_peak
 from raypipe.train.loop.journal import Journal, boards
 from raypipe.train.loop.loop import Request, train
 from raypipe.train.loop.meter import Meter
+from raypipe.train.weights.export import with_task
 
 log = logging.getLogger(__name__)
 STOP, NOW = "stop", "now.json"
@@ -149,7 +150,7 @@ def _work(training: Training, workers: Workers) -> State:
     )
     if training.take == "best":
         state = checkpoints.restore_best(engine, task)
-    weights = engine.exported()
+    weights = with_task(engine.exported(), task.state())
     workers.from_first(lambda: training.export(weights, state))
     return state
 

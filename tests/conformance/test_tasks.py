@@ -34,6 +34,7 @@ TASKS = classes_with("models", "count", "collate", "loss", "flops", under="raypi
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 N = 8
+Make = Callable[[], tuple[Any, Sequence[Any]]]
 
 
 def ids(n: int) -> np.ndarray:
@@ -78,6 +79,13 @@ def contrastive() -> tuple[Any, list[Any]]:
     return Contrastive(tiny_model()), [Pair(ids(4), ids(5), "ab"[row % 2], "x", row) for row in range(N)]
 
 
+def factored_next_token() -> tuple[Any, list[Any]]:
+    from raypipe.losses.z_loss import ZLoss
+    from raypipe.train.tasks.factored_next_token import FactoredNextToken
+
+    return FactoredNextToken(tiny_model(), ZLoss(z_b=3.0), length=3 + N, learning_rate=lambda _: 1.0), documents(2)
+
+
 def hard_contrastive() -> tuple[Any, list[Any]]:
     from raypipe.train.tasks.contrastive import Contrastive
 
@@ -94,9 +102,9 @@ def supervised_contrastive() -> tuple[Any, list[Any]]:
     return SupervisedContrastive(n_features=5, n_outputs=3), rows
 
 
-Make = Callable[[], tuple[Any, Sequence[Any]]]
 EXAMPLES: dict[str, tuple[Make, ...]] = {
     "NextToken": (next_token,),
+    "FactoredNextToken": (factored_next_token,),
     "ClassificationHead": (classification, partial(classification, 1), partial(classification, 3)),
     "SoftLabelHead": (soft_labels,),
     "Contrastive": (contrastive, hard_contrastive),

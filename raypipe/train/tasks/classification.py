@@ -13,6 +13,7 @@ from raypipe.contracts.rows import Document
 from raypipe.contracts.task import Figure, Models, Placed, RowLosses
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed, pack
+from raypipe.losses.z_loss import ZLoss, z_loss
 from raypipe.models.causal import LocalModel
 from raypipe.train.loop.flops import matrix_parameters, step_flops
 from raypipe.train.tasks.task import SimpleTask
@@ -50,10 +51,12 @@ class SequenceModel(nn.Module):
 
 
 class ClassificationHead(SimpleTask):
-    """Cross-entropy over k classes; with one output, squared error of a number."""
+    """Cross-entropy over k classes, or the Z-loss given; with one output, squared error of a number."""
 
-    def __init__(self, classifier: Any) -> None:
-        self._module = SequenceModel(classifier)
+    def __init__(self, classifier: Any, loss: ZLoss | None = None) -> None:
+        if loss is not None:
+            loss.check(int(classifier.config.num_labels))
+        self._module, self._z_loss = SequenceModel(classifier), loss
         self.n_outputs = int(classifier.config.num_labels)
         self.figures = {1: (ERROR,), 2: (ACCURACY, AUROC)}.get(self.n_outputs, (ACCURACY,))
         self._config, self._n_matrix_parameters = classifier.config, matrix_parameters(classifier)
@@ -86,6 +89,8 @@ class ClassificationHead(SimpleTask):
         logits, labels = models.trained(tensors["batch"]), tensors["labels"]
         if self.n_outputs == 1:
             losses = F.mse_loss(logits[:, 0], labels, reduction="none")
+        elif self._z_loss is not None:
+            losses = z_loss(logits, labels.long(), self._z_loss)
         else:
             losses = F.cross_entropy(logits, labels.long(), reduction="none")
         metrics = {"logits": logits.detach(), "labels": labels}

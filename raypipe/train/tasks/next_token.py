@@ -12,6 +12,7 @@ from raypipe.contracts.rows import Document
 from raypipe.contracts.task import Models, Placed, RowLosses
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed, pack
+from raypipe.losses.z_loss import ZLoss, z_loss
 from raypipe.train.loop.flops import matrix_parameters, step_flops
 from raypipe.train.tasks.task import SimpleTask
 
@@ -22,12 +23,14 @@ CHUNK_LOGITS = {"cpu": 1 << 25, "cuda": 1 << 28}
 class LossHead(nn.Module):
     """The output matrix and the loss in one module, so that engines that split weights gather it for both."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, loss: ZLoss | None = None) -> None:
         super().__init__()
-        self.weight = linear.weight
+        self.weight, self.loss = linear.weight, loss
 
     def forward(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """-log p(target) in nats: hidden [p, d], targets [p] -> [p] float32."""
+        """-log p(target) in nats, or the Z-loss: hidden [p, d], targets [p] -> [p] float32."""
+        if self.loss is not None:
+            return z_loss(F.linear(hidden, self.weight).float(), targets, self.loss)
         options = getattr(nn, "LinearCrossEntropyOptions", None)
         if options is None or len(targets) * self.weight.shape[0] < CHUNK_LOGITS[hidden.device.type]:
             return F.cross_entropy(F.linear(hidden, self.weight).float(), targets, reduction="none")
@@ -37,12 +40,12 @@ class LossHead(nn.Module):
 class LanguageModel(nn.Module):
     """A transformers causal LM from packed documents to the losses of their tokens."""
 
-    def __init__(self, causal: Any) -> None:
+    def __init__(self, causal: Any, loss: ZLoss | None = None) -> None:
         super().__init__()
         self.causal = causal
         use_packed_attention(causal)
         plain = causal.get_base_model() if hasattr(causal, "get_base_model") else causal  # peft wraps
-        self.head = LossHead(plain.get_output_embeddings())
+        self.head = LossHead(plain.get_output_embeddings(), loss)
 
     def forward(self, batch: Packed, sources: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Losses [p] of the tokens that follow the positions `sources` [p]."""
@@ -55,8 +58,11 @@ class LanguageModel(nn.Module):
 class NextToken(SimpleTask):
     """Next-token prediction: each token of a document but its first, or those that `has_loss` marks."""
 
-    def __init__(self, causal: Any) -> None:
-        self._module = LanguageModel(causal)
+    def __init__(self, causal: Any, loss: ZLoss | None = None) -> None:
+        """Cross-entropy, or the Z-loss given; losses of the latter are no nats."""
+        if loss is not None:
+            loss.check(int(causal.config.vocab_size))
+        self._module: nn.Module = LanguageModel(causal, loss)
         self._config, self._n_matrix_parameters = causal.config, matrix_parameters(causal)
 
     @property

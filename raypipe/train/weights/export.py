@@ -58,6 +58,20 @@ def with_pad_token(tokenizer: Any) -> Any:
     return padded
 
 
+TASK = "task:"
+"""Before the names of what a task has learnt beside weights, where an export is given both."""
+
+
+def with_task(weights: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights, and a task's state, for an export."""
+    return weights | {TASK + name: value for name, value in state.items()}
+
+
+def of_task(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The task's state among what an export is given."""
+    return {name.removeprefix(TASK): value for name, value in weights.items() if name.startswith(TASK)}
+
+
 def set_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
     """Put gathered weights into a module that was made like the trained one.
 
