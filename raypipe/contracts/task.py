@@ -89,6 +89,13 @@ class Tensors(Protocol):
         """Replace each by what `edit` makes of it; None leaves it."""
         ...
 
+    def forget(self, name: str, places: torch.Tensor) -> None:
+        """Set what the optimiser remembers of one of them, its moments, to 0 at these places [bool, its shape].
+
+        Every worker gives the same places. Of gradients nothing is remembered.
+        """
+        ...
+
 
 class Task(Protocol[R_contra]):
     """Models, how rows become tensors, and the loss on them."""

@@ -86,6 +86,16 @@ def factored_next_token() -> tuple[Any, list[Any]]:
     return FactoredNextToken(tiny_model(), ZLoss(z_b=3.0), length=3 + N, learning_rate=lambda _: 1.0), documents(2)
 
 
+def pruned(of: Make = next_token, prune: str = "rigl") -> tuple[Any, list[Any]]:
+    from raypipe.train.tasks.pruned import Pruned
+    from raypipe.train.weights.pruning import Pruner, Pruning, matrices_of
+
+    task, rows = of()
+    pruner = Pruner(Pruning(prune=prune, prune_every=1, exchange_until=1.0), n_steps=2, seed=0)  # type: ignore[arg-type]
+    pruner.begin(matrices_of(trained_weights(task.models.trained)))
+    return Pruned(task, pruner), rows
+
+
 def hard_contrastive() -> tuple[Any, list[Any]]:
     from raypipe.train.tasks.contrastive import Contrastive
 
@@ -105,6 +115,7 @@ def supervised_contrastive() -> tuple[Any, list[Any]]:
 EXAMPLES: dict[str, tuple[Make, ...]] = {
     "NextToken": (next_token,),
     "FactoredNextToken": (factored_next_token,),
+    "Pruned": (pruned, partial(pruned, factored_next_token, "gmp"), partial(pruned, classification, "units")),
     "ClassificationHead": (classification, partial(classification, 1), partial(classification, 3)),
     "SoftLabelHead": (soft_labels,),
     "Contrastive": (contrastive, hard_contrastive),

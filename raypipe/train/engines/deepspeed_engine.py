@@ -66,7 +66,8 @@ class DeepSpeedEngine:
             self._engine, *_ = deepspeed.initialize(model=models.trained, optimizer=self._client, config=config)
         self._engine.train()
         self._n_backward = 0
-        self._weights, self._gradients = ZeroWeights(named, masters_of(self._engine)), ZeroGradients(named)
+        self._weights = ZeroWeights(named, masters_of(self._engine), self._client)
+        self._gradients = ZeroGradients(named)
         self.weights: Tensors = self._weights
         self.gradients: Tensors = self._gradients
         dtype = getattr(torch, precision.dtype)

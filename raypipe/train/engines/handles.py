@@ -20,8 +20,8 @@ def trained_weights(module: nn.Module) -> dict[str, nn.Parameter]:
 class Weights:
     """Weights that lie whole in a module; engines that spread them override how one is read and written."""
 
-    def __init__(self, weights: dict[str, nn.Parameter]) -> None:
-        self._weights = weights
+    def __init__(self, weights: dict[str, nn.Parameter], optimisers: Sequence[torch.optim.Optimizer] = ()) -> None:
+        self._weights, self._optimisers = weights, optimisers
 
     def names(self) -> Sequence[str]:
         """Of the trained weights."""
@@ -41,6 +41,19 @@ class Weights:
         for name in self.names():
             if (edited := edit(name, self.read(name))) is not None:
                 self.write(name, edited)
+
+    def forget(self, name: str, places: torch.Tensor) -> None:
+        """Moments of one of them are 0 at these places."""
+        weight = self._weights[name]
+        for optimiser in self._optimisers:
+            forget_in(optimiser, weight, places)
+
+
+def forget_in(optimiser: torch.optim.Optimizer, weight: torch.Tensor, places: torch.Tensor) -> None:
+    """Set an optimiser's moments of a weight to 0 at these places."""
+    for moment in optimiser.state.get(weight, {}).values():
+        if torch.is_tensor(moment) and moment.shape == weight.shape:
+            moment.masked_fill_(places.to(moment.device), 0.0)
 
 
 class Gradients(Weights):

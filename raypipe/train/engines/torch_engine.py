@@ -31,7 +31,7 @@ class TorchEngine:
         self._trained = list(self._named.values())
         self._dtype = getattr(torch, precision.dtype)
         self._norm: torch.Tensor | None = None
-        self.weights: Tensors = Weights(self._named)
+        self.weights: Tensors = Weights(self._named, self._optimisers)
         self.gradients: Tensors = Gradients(self._named)
         self.models = placed(models, self._call, self._averages.modules, device=workers.device, dtype=self._dtype)
         self.measured = stand_in(self.models, models.exported)

@@ -17,7 +17,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from raypipe.train.engines.handles import Weights
+from raypipe.train.engines.handles import Weights, forget_in
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""AdamW's, the only optimiser that is taken with ZeRO."""
 
 
 def masters_of(engine: Any) -> dict[int, torch.Tensor]:
@@ -33,9 +36,11 @@ def masters_of(engine: Any) -> dict[int, torch.Tensor]:
 class ZeroWeights(Weights):
     """The trained weights under ZeRO."""
 
-    def __init__(self, weights: dict[str, nn.Parameter], masters: dict[int, torch.Tensor]) -> None:
-        super().__init__(weights)
-        self._masters = masters
+    def __init__(
+        self, weights: dict[str, nn.Parameter], masters: dict[int, torch.Tensor], optimiser: torch.optim.Optimizer
+    ) -> None:
+        super().__init__(weights, (optimiser,))
+        self._masters, self._optimiser = masters, optimiser
 
     def read(self, name: str) -> torch.Tensor:
         """One of them as the optimiser has it, float32."""
@@ -67,6 +72,27 @@ class ZeroWeights(Weights):
         if hasattr(weight, "_hp_mapping"):
             safe_set_full_fp32_param(weight, value)
         weight.data.copy_(value)
+
+    @torch.no_grad()
+    def forget(self, name: str, places: torch.Tensor) -> None:
+        """Moments of one of them are 0 at these places, in every part."""
+        from deepspeed.utils import safe_get_full_optimizer_state, safe_set_full_optimizer_state
+        from deepspeed.utils.tensor_fragment import safe_get_local_optimizer_state, safe_set_local_optimizer_state
+
+        weight: Any = self._weights[name]
+        if hasattr(weight, "ds_id"):
+            part = part_of(weight, places)
+            for key in MOMENTS:
+                held = safe_get_local_optimizer_state(weight, key)
+                safe_set_local_optimizer_state(weight, held.masked_fill(part.view_as(held).to(held.device), 0.0), key)
+        elif hasattr(weight, "_hp_mapping"):
+            for key in MOMENTS:
+                whole = safe_get_full_optimizer_state(weight, key)
+                safe_set_full_optimizer_state(
+                    weight, whole.masked_fill(places.view_as(whole).to(whole.device), 0.0), key
+                )
+        else:
+            forget_in(self._optimiser, self._masters.get(id(weight), weight), places)
 
     def parts(self) -> Iterator[torch.Tensor]:
         """What this worker holds of each in the module."""
