@@ -86,6 +86,13 @@ def factored_next_token() -> tuple[Any, list[Any]]:
     return FactoredNextToken(tiny_model(), ZLoss(z_b=3.0), length=3 + N, learning_rate=lambda _: 1.0), documents(2)
 
 
+def distilled() -> tuple[Any, list[Any]]:
+    from raypipe.train.tasks.distilled_next_token import DistilledNextToken
+    from raypipe.train.tasks.teaching import Teaching
+
+    return DistilledNextToken(tiny_model(), tiny_model(seed=1), Teaching(distil_top=5)), documents(2)
+
+
 def pruned(of: Make = next_token, prune: str = "rigl") -> tuple[Any, list[Any]]:
     from raypipe.train.tasks.pruned import Pruned
     from raypipe.train.weights.pruning import Pruner, Pruning, matrices_of
@@ -115,6 +122,7 @@ def supervised_contrastive() -> tuple[Any, list[Any]]:
 EXAMPLES: dict[str, tuple[Make, ...]] = {
     "NextToken": (next_token,),
     "FactoredNextToken": (factored_next_token,),
+    "DistilledNextToken": (distilled,),
     "Pruned": (pruned, partial(pruned, factored_next_token, "gmp"), partial(pruned, classification, "units")),
     "ClassificationHead": (classification, partial(classification, 1), partial(classification, 3)),
     "SoftLabelHead": (soft_labels,),
