@@ -45,10 +45,8 @@ class Likeliest(nn.Module):
 class TaughtModel(LanguageModel):
     """A language model that also says how far it is from its teacher."""
 
-    def forward(
-        self, batch: Packed, sources: torch.Tensor, targets: torch.Tensor, *taught: Any
-    ) -> "torch.Tensor | tuple[torch.Tensor, torch.Tensor]":
-        """Losses [p]; with a teacher's logits [p, k], their tokens [p, k] and T also the divergence [p]."""
+    def forward(self, batch: Packed, sources: torch.Tensor, targets: torch.Tensor, *taught: Any) -> torch.Tensor:
+        """Losses [p]; with a teacher's logits [p, k], their tokens [p, k] and T losses and divergences [2, p]."""
         if not taught:
             return super().forward(batch, sources, targets)
         logits, tokens, temperature = taught
@@ -57,7 +55,7 @@ class TaughtModel(LanguageModel):
         losses = F.cross_entropy(own, targets, reduction="none")
         student = (own / temperature).log_softmax(dim=1).gather(1, tokens)
         teacher = (logits / temperature).log_softmax(dim=1)
-        return losses, F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
+        return torch.stack([losses, F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)])
 
 
 class DistilledNextToken(NextToken):

@@ -142,8 +142,9 @@ class FactoredNextToken(NextToken):
         weight = self.head.weight()
         linear = nn.Linear(weight.shape[1], len(weight), bias=False, dtype=weight.dtype, device="meta")
         linear.weight = nn.Parameter(weight.cpu())
-        self._module.causal.set_output_embeddings(linear)
-        return self._module.causal
+        causal: Any = self._module.causal
+        causal.set_output_embeddings(linear)
+        return causal
 
     def _ranked(self, states: torch.Tensor, targets: torch.Tensor, owners: torch.Tensor, n: int) -> dict[str, Any]:
         ranks = self.ranks(states, targets).double()
