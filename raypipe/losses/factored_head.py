@@ -27,7 +27,7 @@ BOUNDS = (0.5, 2.0)
 """Singular values of U beyond these are moved into V."""
 
 
-class Seen(NamedTuple):
+class OutputSums(NamedTuple):
     """What the loss sees of the outputs, float64; gradients of a loss by them have the same names."""
 
     target: torch.Tensor
@@ -62,8 +62,8 @@ class FactoredHead:
         """D."""
         return len(self.V)
 
-    def seen(self, H: torch.Tensor, targets: torch.Tensor, owners: torch.Tensor | None = None) -> Seen:
-        """What a loss may see: H [m, d], targets [k], the row of each (None: one a row) -> see Seen.
+    def seen(self, H: torch.Tensor, targets: torch.Tensor, owners: torch.Tensor | None = None) -> OutputSums:
+        """What a loss may see: H [m, d], targets [k], the row of each (None: one a row) -> see OutputSums.
 
         Differentiable by H: the gradient is that through all D outputs.
         """
@@ -71,11 +71,11 @@ class FactoredHead:
         moved = H @ self.U.T
         of = slice(None) if owners is None else owners
         target = (self.V[targets].double() * moved[of]).sum(dim=1) + (H @ self.w)[of]
-        return Seen(target, ((H @ self.Q) * H).sum(dim=1), H @ self.sums)
+        return OutputSums(target, ((H @ self.Q) * H).sum(dim=1), H @ self.sums)
 
     @torch.no_grad()
     def update(
-        self, H: torch.Tensor, targets: torch.Tensor, by: Seen, *, learning_rate: float,
+        self, H: torch.Tensor, targets: torch.Tensor, by: OutputSums, *, learning_rate: float,
         owners: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
         """W <- W - learning rate x gradient, of the loss whose gradients by what it saw are `by`."""

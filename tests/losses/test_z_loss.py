@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from raypipe.losses.factored_head import BOUNDS, FactoredHead, Seen
+from raypipe.losses.factored_head import BOUNDS, FactoredHead, OutputSums
 from raypipe.losses.z_loss import ZLoss, z_loss, z_loss_of
 
 A4 = ZLoss(z_a=4.0, z_b=2.0)
@@ -85,7 +85,7 @@ def factored_step(head: FactoredHead, H: torch.Tensor, targets: torch.Tensor, ow
     seen = head.seen(H, targets, owners)
     losses = z_loss_of(seen.target, seen.squares[owners], seen.sums[owners], n_outputs=head.n_outputs, loss=A4)
     *by, by_h = torch.autograd.grad(losses.mean(), (*seen, H))
-    head.update(H.detach(), targets, Seen(*by), learning_rate=rate, owners=owners)
+    head.update(H.detach(), targets, OutputSums(*by), learning_rate=rate, owners=owners)
     return by_h
 
 

@@ -20,7 +20,7 @@ from raypipe.contracts.rows import Document
 from raypipe.contracts.task import Figure, Models, Placed, RowLosses, Tensors
 from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed
-from raypipe.losses.factored_head import FactoredHead, Seen
+from raypipe.losses.factored_head import FactoredHead, OutputSums
 from raypipe.losses.z_loss import ZLoss, z_loss_of
 from raypipe.train.loop.flops import matrix_parameters, step_flops
 from raypipe.train.tasks.next_token import NextToken
@@ -50,7 +50,7 @@ class _Due(NamedTuple):
 
     states: torch.Tensor
     targets: torch.Tensor
-    by: Seen
+    by: OutputSums
 
 
 class FactoredNextToken(NextToken):
@@ -104,10 +104,10 @@ class FactoredNextToken(NextToken):
         losses = z_loss_of(*seen, n_outputs=self.head.n_outputs, loss=self._loss).to(states.dtype)
         if not self._module.training:
             return RowLosses(losses, owners, self._ranked(states, targets, owners, len(is_there)))
-        apart = Seen(*(value.detach().requires_grad_() for value in seen))
+        apart = OutputSums(*(value.detach().requires_grad_() for value in seen))
         with torch.enable_grad():
             mean = z_loss_of(*apart, n_outputs=self.head.n_outputs, loss=self._loss).mean()
-        self._due = _Due(states.detach(), targets, Seen(*torch.autograd.grad(mean, apart)))
+        self._due = _Due(states.detach(), targets, OutputSums(*torch.autograd.grad(mean, apart)))
         return RowLosses(losses, owners)
 
     def after_step(self, weights: Tensors, step: int) -> None:
