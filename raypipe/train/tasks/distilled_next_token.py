@@ -77,7 +77,8 @@ class DistilledNextToken(NextToken):
             )
         self._module = TaughtModel(causal)
         self._config, self._n_matrix_parameters = causal.config, matrix_parameters(causal)
-        self._teaching, self._teacher = teaching, Likeliest(teacher, teaching.distil_top)
+        self._teaching = teaching
+        self._teacher = Likeliest(teacher, teaching.distil_top).requires_grad_(False).eval()
         self._teacher_config, self._n_teacher = teacher.config, matrix_parameters(teacher)
 
     @property
