@@ -11,7 +11,9 @@ from raypipe.report.escape import terminal_text
 if TYPE_CHECKING:
     from raypipe.label.label_model import LabelModel
 
-LabelModelName = Literal["majority-vote", "weighted-vote", "dawid-skene", "triplets", "moment-matching"]
+LabelModelName = Literal[
+    "majority-vote", "weighted-vote", "dawid-skene", "triplets", "matrix-completion", "moment-matching"
+]
 """The label models to choose from; a new one is a word more here and two lines below."""
 
 
@@ -29,6 +31,10 @@ def label_model_of(name: LabelModelName) -> "type[LabelModel]":
         from raypipe.label.triplets import Triplets
 
         return Triplets
+    if name == "matrix-completion":
+        from raypipe.label.matrix_completion import MatrixCompletion
+
+        return MatrixCompletion
     if name == "moment-matching":
         from raypipe.label.moment_matching import MomentMatching
 

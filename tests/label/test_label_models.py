@@ -9,6 +9,7 @@ import pytest
 from raypipe.label.dawid_skene import DawidSkene
 from raypipe.label.label_model import LabelModel, posterior
 from raypipe.label.majority_vote import MajorityVote
+from raypipe.label.matrix_completion import MatrixCompletion
 from raypipe.label.moment_matching import MomentMatching
 from raypipe.label.triplets import Triplets
 from raypipe.label.weighted_vote import WeightedVote
@@ -91,3 +92,28 @@ def test_dawid_skene_is_crowd_kit_s_after_as_many_steps() -> None:
 def test_two_functions_are_too_few_for_triplets() -> None:
     with pytest.raises(ValueError, match=r"three labelling functions at least, got 2; use majority_vote"):
         Triplets().fit([[0, 1], [1, 1]])
+
+
+def test_matrix_completion_finds_planted_rates_where_functions_depend_on_the_class_alone() -> None:
+    votes, _, right = planted(0)
+    model = MatrixCompletion(class_balance=BALANCE, n_steps=3000).fit(votes)
+    assert abs(model.answers_[:, [0, 1], [0, 1]] - right).mean() < 0.02
+    assert model.misfit_[1] < 0.05 * model.misfit_[0]
+
+
+def test_matrix_completion_hears_nothing_in_silence() -> None:
+    """Function 0 speaks of class 1 alone, so its silence tells; a row with one other vote has that one's answer."""
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, 2, 2000)
+    votes = np.where(rng.random((2000, 3)) < 0.8, truth[:, None], 1 - truth[:, None])
+    votes[:, 0] = np.where((truth == 1) & (rng.random(2000) < 0.9), 1, -1)
+    model = MatrixCompletion().fit(votes)
+    alone, beside = model.predict_proba([[-1, 1, -1]])[0], model.answers_[1, 1]
+    np.testing.assert_allclose(alone, beside / beside.sum())
+
+
+def test_matrix_completion_refuses_steps_that_lead_away() -> None:
+    with pytest.raises(ValueError, match=r"the misfit must not grow, and went from .* lower learning_rate 5\.0"):
+        MatrixCompletion(learning_rate=5.0).fit(planted(0)[0])
+    with pytest.raises(ValueError, match="start must be a share of right votes"):
+        MatrixCompletion(start=0.0).fit([[0, 1], [1, 1]])
