@@ -17,6 +17,7 @@ JOBS = (
     "classify_corpus",
     "predict",
     "gather",
+    "learn_functions",
     "label_corpus",
     "choose_answers",
     "describe_corpus",

@@ -12,8 +12,12 @@ without any label: RUN/labels holds the likeliest class and the probability of e
       - {kind: model, name: classifier, column: classes.label, probability: classes.probability, at_least: 0.8}
       - {kind: similarity, name: like spam, vote: spam, phrases: [visit my channel], at_least: 0.4,
          against: [a nice song], margin: 0.05, column: embeddings.embedding, model: mini}     # after embed_corpus
+      - {kind: nearest, name: by keywords, keywords: {spam: [advertisement, my channel], ham: [song, music video]},
+         documents: 50, at_least: 0.5, column: embeddings.embedding, model: mini}
       - {kind: prompt, name: asked, question: "Comment: {text}\nIs it an advertisement, yes or no? Answer:",
          answers: {yes: spam, no: ham}, at_least: 0.6}      # a class may be null: RUN/answers, by --model
+      - {kind: learned, name: snuba 1, column: embeddings.embedding, entry: 17, above: spam, at_least: 0.11,
+         below: ham, at_most: -0.02}                        # as learn_functions writes them
 """
 
 import json
@@ -23,6 +27,7 @@ from hashlib import sha256
 
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.label.functions.cast_votes import CastVotes
+from raypipe.label.functions.nearest import Nearest
 from raypipe.label.functions.prompt import Prompt
 from raypipe.label.functions.summary import VoteSummary
 from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
@@ -39,6 +44,7 @@ from .parts.common import CorpusSettings, RunSettings, life_of, row_workers, run
 from .parts.idle import refuse_idle
 from .parts.label_models import LabelModelName, check_votes_of, label_model_of, said_of_labels, table_of, telling
 from .parts.labelling import Functions, read_functions
+from .parts.nearest import class_vectors
 from .parts.placing import placed, prompts_of
 
 ANSWERS, VOTES, COUNTS, MODEL, STAGE = "answers", "votes", "vote-counts", "label-model", "labels"
@@ -95,6 +101,7 @@ def main(config: Config) -> int:
                 return life.status
             stages = (*stages, answers)
         life.begin()
+        asked = _with_documents(config, life, asked, corpus, sizes)
         annotate = Annotate(
             life.run, votes, CastVotes(asked.functions, asked.classes), corpus, row_workers(config.max_workers), sizes,
             _identity(asked, corpus, sizes), stopping=life.stopping, is_owner=life.is_owner,
@@ -123,6 +130,18 @@ def _ask(config: Config, life: Life, prompts: Sequence[Prompt], corpus: Corpus, 
         life.run, stage, op, corpus, wanted, sizes, identity, stopping=life.stopping, is_owner=life.is_owner,
         retry_failed=config.retry == "failed",
     )()  # fmt: skip
+
+
+def _with_documents(config: Config, life: Life, asked: Functions, corpus: Corpus, sizes: Sizes) -> Functions:
+    """Functions of kind nearest with their label vectors, from the documents nearest to their keywords: RUN/nearest."""
+    found = list(asked.functions)
+    for number, function in enumerate(found):
+        if isinstance(function, Nearest):
+            stage = stage_name(f"nearest-{number}", config)
+            labels, lines = class_vectors(function, life, stage, corpus, sizes)
+            print("\n".join(lines))
+            found[number] = function.placed(labels)
+    return replace(asked, functions=tuple(found))
 
 
 def _label(config: Config, life: Life, asked: Functions, truth: Mapping[str, int], voted: Annotate) -> Json:

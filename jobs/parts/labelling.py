@@ -6,7 +6,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from raypipe.label.functions.keywords import Keywords
+from raypipe.label.functions.learned import Learned
 from raypipe.label.functions.model import Model
+from raypipe.label.functions.nearest import Nearest
 from raypipe.label.functions.prompt import Prompt
 from raypipe.label.functions.regex import Regex
 from raypipe.label.functions.similarity import Similarity
@@ -19,7 +21,7 @@ from .settings import read_yaml
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Function = Keywords | Regex | Sql | Threshold | Model | Similarity | Prompt
+Function = Keywords | Regex | Sql | Threshold | Model | Similarity | Prompt | Learned | Nearest
 """The kinds of labelling functions; each goes by its name in lower case, and a new one is a word more here."""
 _KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in get_args(Function)}
 MAX_CLASSES = 127
@@ -59,15 +61,29 @@ def read_functions(path: str) -> Functions:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{path}: every function must have a name of its own, got {twice[0]!r} more than once.")
     for function in found:
-        voted = function.answers.values() if isinstance(function, Prompt) else [function.vote]
+        voted = _voted(function)
         if strange := [one for one in voted if one is not None and one not in classes]:
             raise ValueError(f"labelling function {function.name!r}: vote must be one of {list(classes)}, got "
                              f"{strange[0]!r}.")  # fmt: skip
         function.check()
-    votes = {function.vote for function in found}
-    if None not in votes and (without := [one for one in classes if one not in votes]):
+    votes = {one for function in found for one in _voted(function)}
+    if not any(_is_free(function) for function in found) and (without := [one for one in classes if one not in votes]):
         raise ValueError(f"{path}: no function votes for class {without[0]!r}; give it one, or leave it out.")
     return Functions(classes, found)
+
+
+def _voted(function: Function) -> list[str | None]:
+    """The classes that it names."""
+    if isinstance(function, Prompt):
+        return list(function.answers.values())
+    if isinstance(function, Nearest):
+        return list(function.keywords)
+    return [function.above, function.below] if isinstance(function, Learned) else [function.vote]
+
+
+def _is_free(function: Function) -> bool:
+    """Whether it may vote for classes that it doesn't name."""
+    return function.vote is None and not isinstance(function, Learned | Prompt | Nearest)
 
 
 def _classes(given: Any, path: str) -> tuple[str, ...]:
@@ -106,17 +122,25 @@ def _value(hint: Any, value: Any, what: str) -> Any:
     is_list = hint == tuple[str, ...]
     if is_list and isinstance(value, list) and all(isinstance(one, str | int) for one in value):
         return tuple(map(str, value))
+    if hint == Mapping[str, tuple[str, ...]] and isinstance(value, Mapping):
+        return {class_name(of) or str(of): _value(tuple[str, ...], words, f"{what} of {of!r}")
+                for of, words in value.items()}  # fmt: skip
     if get_origin(hint) is Mapping and isinstance(value, Mapping):
         return {str(answer): None if one is None else class_name(one) for answer, one in value.items()}
     kinds = () if is_list else get_args(hint) or (hint,)
-    if what.endswith(": vote"):
+    if what.endswith((": vote", ": above", ": below")):
         return class_name(value)
+    if bool in kinds and isinstance(value, bool):
+        return value
+    if int in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return value
     if float in kinds and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if str in kinds and isinstance(value, str):
         return value
     if get_origin(hint) is Mapping:
-        raise ValueError(f"labelling function {what} must map answers to classes, got {_short(value)}.")
+        maps = "classes to lists of words" if what.endswith(": keywords") else "answers to classes"
+        raise ValueError(f"labelling function {what} must map {maps}, got {_short(value)}.")
     wanted = "a list of words" if is_list else "a number" if float in kinds else "text in quotes"
     raise ValueError(f"labelling function {what} must be {wanted}, got {_short(value)}.")
 

@@ -8,6 +8,8 @@ import yaml
 if TYPE_CHECKING:
     from raypipe.classify.fold_se import FoldSE
     from raypipe.classify.tsetlin import TsetlinMachine
+    from raypipe.label.autows.bands import Bounds
+    from raypipe.label.autows.rules import Rules
 
 N_CLAUSES = 20
 """Of a Tsetlin machine, the most precise ones for a class."""
@@ -35,6 +37,44 @@ def of_tsetlin(model: "TsetlinMachine", columns: list[str], X: np.ndarray, y: np
         for number, one in enumerate(kept, start=1)
     ]
     return _yaml(said, model.classes_, functions)
+
+
+def of_autows(runs: "list[Rules]", classes: list[str], columns: list[str], method: str) -> tuple[str, list[str]]:
+    """YAML for `label_corpus` of rules learned for two classes at once, or for each class against the rest; and lines.
+
+    Raises
+    ------
+    ValueError
+        If a class has no rule.
+    """
+    from raypipe.label.autows.bands import bounds_of
+
+    functions: list[dict[str, Any]] = []
+    for label, run in enumerate(runs):
+        rest = classes[0] if len(classes) == 2 else None
+        both: dict[int, str | None] = {0: rest, 1: classes[1] if len(classes) == 2 else classes[label]}
+        for bounds in bounds_of(run):
+            own = _function(bounds, both, columns)
+            if "above" in own or "below" in own:
+                functions.append({"kind": "learned", "name": f"{method} {len(functions) + 1}", **own})
+    counts = {of: sum(of in (one.get("above"), one.get("below")) for one in functions) for of in classes}
+    if without := [of for of, n in counts.items() if not n]:
+        raise ValueError(
+            f"{method} found no rule that votes for class {without[0]!r}; label more of its rows or give other columns."
+        )
+    said = [f"{of}: {n} rule{'s' if n > 1 else ''}" for of, n in counts.items()]
+    return _yaml([f"learned by {method}", *said], np.array(classes), functions), said
+
+
+def _function(bounds: "Bounds", names: dict[int, str | None], columns: list[str]) -> dict[str, Any]:
+    """Its settings; a vote for the rest is none."""
+    column, entry = (columns[0], bounds.entry) if len(columns) == 1 else (columns[bounds.entry], None)
+    found: dict[str, Any] = {"column": column} if entry is None else {"column": column, "entry": entry}
+    if bounds.above is not None and (above := names[bounds.above]) is not None:
+        found |= {"above": above, "at_least": bounds.at_least}
+    if bounds.below is not None and (below := names[bounds.below]) is not None:
+        found |= {"below": below, "at_most": bounds.at_most}
+    return found
 
 
 def _yaml(said: list[str], classes: np.ndarray, functions: list[dict[str, Any]]) -> str:

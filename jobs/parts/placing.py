@@ -10,6 +10,7 @@ from raypipe.corpus.rows import source_of
 from raypipe.embed.embed import Embed
 from raypipe.embed.formats import EMBEDDING
 from raypipe.embed.template import PLAIN
+from raypipe.label.functions.nearest import Nearest
 from raypipe.label.functions.prompt import Prompt
 from raypipe.label.functions.similarity import Similarity
 from raypipe.runs.card import Json, finished_card
@@ -47,7 +48,22 @@ def _with_vectors(function: Similarity, run: Folder) -> Similarity:
     return function.placed(vectors_of(op, [*function.phrases, *function.against], function.name))
 
 
-def phrase_embedder(function: Similarity, identity: Json) -> Embed:
+def directions_of(function: Nearest, run: Folder) -> np.ndarray:
+    """The mean [k, d] of the vectors of each class's keywords.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `placed` does.
+    """
+    op = phrase_embedder(function, finished_card(run, function.column.partition(".")[0])["identity"])
+    words = [(label, word) for label, of in enumerate(function.keywords.values()) for word in of]
+    vectors = vectors_of(op, [word for _, word in words], function.name)
+    labels = np.array([label for label, _ in words])
+    return np.stack([vectors[labels == label].mean(axis=0) for label in range(len(function.keywords))])
+
+
+def phrase_embedder(function: Similarity | Nearest, identity: Json) -> Embed:
     """What makes vectors of phrases as a stage of this identity made those of texts; they are queries to its model.
 
     A prompt of the model's own before documents gives way to its own before queries; any other template stays.

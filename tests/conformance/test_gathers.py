@@ -50,9 +50,16 @@ def pair_recall() -> Any:
     return PairRecall("embeddings.embedding", "cells", asked, np.eye(2, dtype=np.float32), 0.1, 0.7, "")
 
 
+def nearest_documents() -> Any:
+    from raypipe.label.label_vectors import NearestDocuments
+
+    return NearestDocuments("embeddings.embedding", np.array([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.1]]), 7)
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ColumnQuantiles": column_quantiles, "ColumnSample": column_sample, "VoteSummary": vote_summary,
     "CellSizes": cell_sizes, "PairRecall": pair_recall,
+    "NearestDocuments": nearest_documents,
 }  # fmt: skip
 LISTS: dict[str, Callable[[int], list[Any]]] = {
     "votes.votes": lambda row: [row % 3 - 1, row % 2, -1 if row % 4 else 1],

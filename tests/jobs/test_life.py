@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs import choose_answers, debate, find_heads
+from jobs import choose_answers, debate, find_heads, learn_functions
 from jobs.benchmark.chaos_inputs import make_model
 from jobs.parts import ablate_run, ablate_work, choices, debates, fitting, studying, tune_run
 from jobs.parts.common import run_job
 from raypipe.classify.nearest_centroid import NearestCentroid
+from raypipe.fitting.sample import ColumnSample
 from raypipe.fitting.words import WordCounts
 from raypipe.models.fitted import save_fitted
 from raypipe.models.tokenizer import open_vocabulary
@@ -60,6 +61,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"question": text, "candidates": ["a", "b"], "correct": [True, False], "scores": {"one": [2, number % 3]}}
         for number, text in enumerate(TEXTS)
     ]
+    labels = [{"id": str(number), "label": number % 2} for number in range(9)]
+    (folder / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labels))
     (folder / "candidates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
     (folder / "questions.jsonl").write_text(json.dumps({"query": " ".join(TEXTS[:2])}) + "\n")
     base = {**TRAINED, "data": [f"{folder}/rows.jsonl"], "model": f"{folder}/model", "steps": 2}
@@ -125,6 +128,12 @@ def classified(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     monkeypatch.setattr(fitting, "evaluate", lambda *_: work(None))
 
 
+def learned(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Rules are learned by `work`, from no rows."""
+    monkeypatch.setattr(learn_functions, "gathered", lambda *_: ColumnSample(("embeddings.embedding",)))
+    monkeypatch.setattr(learn_functions, "_learned", lambda *_: work(None))
+
+
 def chosen(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Answers are weighed by `work`."""
     monkeypatch.setattr(choose_answers, "posterior_of", lambda *_: work(None))
@@ -180,6 +189,10 @@ CASES = [
     Case(
         "predict", annotated,
         {"corpus": SCORED["corpus"], "columns": ("embeddings.embedding",), "fitted": "{inputs}/fitted"}, "classes",
+    ),
+    Case(
+        "learn_functions", learned,
+        {"corpus": SCORED["corpus"], "id_column": "case", "labels": "{inputs}/labels.jsonl"}, "functions",
     ),
     Case("fit_classifier", classified, {"rows": ("{inputs}/rows.jsonl",)}, "classifier"),
     Case("choose_answers", chosen, {"data": ("{inputs}/candidates.jsonl",)}, "choices"),
@@ -276,7 +289,7 @@ def made(case: Case, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         write_run(run, scored_rows(sizes={"web": 40}))
     if case.job == "ablate":
         write_scored_run(Path(run), str(inputs / "model"))
-    if case.job in ("predict", "gather"):
+    if case.job in ("predict", "gather", "learn_functions"):
         commit_vectors(f"{inputs}/rows.jsonl", run)
     if case.job == "pretrain":
         vocabulary = open_vocabulary(str(inputs / "model"))

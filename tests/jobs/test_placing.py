@@ -78,6 +78,27 @@ def test_rows_are_labelled_by_similarity(model: str, tmp_path: Path, monkeypatch
     assert labels == [*(["pear", "apple"] * 12), None]
 
 
+def test_rows_are_labelled_by_the_documents_nearest_to_keywords(
+    model: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Keywords that are texts of both sorts find these; what label_corpus prints says how near they are."""
+    nearest = {"kind": "nearest", "name": "by words", "keywords": {"pear": TEXTS[:4:2], "apple": TEXTS[1:5:2]},
+               "documents": 3, "model": model}  # fmt: skip
+    word = {"kind": "keywords", "name": "word", "vote": "apple", "words": ["apples"]}
+    path = tmp_path / "f.yaml"
+    path.write_text(yaml.safe_dump({"classes": ["pear", "apple"], "functions": [nearest, word]}))
+    config = label_corpus.Config(
+        corpus=(f"{tmp_path}/rows.jsonl",), output=str(run), functions=str(path), label_model="majority-vote"
+    )
+    assert label_corpus.main(config) == 0
+    assert "by words: pear is the mean of 3 documents, of cosine" in capsys.readouterr().out
+    tables = [pq.read_table(file) for file in sorted((run / "votes").glob("*.parquet"))]
+    votes = [row for table in tables for row in table["votes"].to_pylist()]
+    right = [row[0] == number % 2 for number, row in enumerate(votes[:-1])]
+    assert sum(right) > 18  # of 24
+    assert votes[-1] is None or votes[-1][0] == -1
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -33,6 +33,7 @@ LIGHT_JOBS = (
     "predict",
     "gather",
     "label_corpus",
+    "learn_functions",
     "choose_answers",
     "embed_corpus",
     "evaluate_retrieval",
