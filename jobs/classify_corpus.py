@@ -3,7 +3,8 @@
 Takes a classifier that fit_classifier has fitted over a corpus. RUN/classes holds, beside each row, label and
 probability, and where the classifier has them familiarity (higher is more; low is novel) and explanation; with --edges,
 label_beyond, which may be a label that had no labelled row. With --keep rows of other labels are skipped rows, and
-`select_corpus --leave-out classes` selects none of them.
+`select_corpus --leave-out classes` selects none of them. With --good it is a stage of scores: `quality` is the
+probability of these labels; `select_corpus --scores classes`, the report and `ablate --scores` take it as any other.
 """
 
 from dataclasses import asdict, dataclass
@@ -35,6 +36,8 @@ class Config(CorpusSettings, RunSettings):
     corpus's text for a classifier of texts, else columns of the same names. Repeatable."""
     keep: tuple[str, ...] = ()
     """Labels whose rows come through; the others are skipped rows, with their label as the reason. Repeatable."""
+    good: tuple[str, ...] = ()
+    """Labels of good rows: `quality` is their probability, a score to select by. Repeatable."""
     min_familiarity: float | None = None
     """Less familiar rows are skipped rows too; fit_classifier says which threshold keeps 95 % of known rows."""
     edges: str | None = None
@@ -54,7 +57,7 @@ def main(config: Config) -> int:
     folder = Folder(config.fitted or f"{config.output}/{CLASSIFIER}")
     op = Classify(
         method_of_class(read_settings(folder)["class"]), folder, config.columns or _columns_of(folder), config.keep,
-        config.min_familiarity, read_reach(config.edges) if config.edges else None,
+        config.min_familiarity, config.good, read_reach(config.edges) if config.edges else None,
     )  # fmt: skip
     op.identity()  # a folder that holds no such classifier ends here
     of_stages = tuple(name for name in op.columns if name != TEXT)
@@ -82,7 +85,7 @@ def _columns_of(folder: Folder) -> tuple[str, ...]:
         If there can be none.
     """
     about, _ = stored_input(folder)
-    if about["name"] in ("words", "counts", "sentences"):
+    if about["name"] in ("words", "counts", "ngrams", "sentences"):
         return (TEXT,)
     if not about["columns"] or any("." not in name for name in about["columns"]):
         said = ", ".join(about["columns"]) or "no column"

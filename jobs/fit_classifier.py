@@ -44,7 +44,8 @@ def main(config: Config) -> int:
         rows = fitting.read_rows(config, estimator, life, stage_name(fitting.LABELLED, config))
         with at_work(folder, {**card, "identity": rows.identity}) as own, life.at_once():
             found = fitting.evaluate(config.method, estimator, rows, config)
-            fitting.fit_and_save(estimator, rows, found, folder)
+            seed = config.seed if config.calibrate else None
+            fitting.fit_and_save(estimator, rows, found, folder, calibration_seed=seed)
             own["counts"] = {"rows": len(rows.y), "unknown": len(rows.unknown), "left_out": rows.left_out}
         print("\n".join(fitting.lines_of(found)))
         print(f"Classifier: {folder.uri}")

@@ -12,7 +12,7 @@ from raypipe.select.summary import Overlap
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import Listing, Mix, read_mix
 
-from .ablate_plan import FULL, RANDOM, AblationArm, selection_of
+from .ablate_plan import FULL, INFLUENCE, RANDOM, AblationArm, column_of, selection_of
 from .ablate_settings import AblateSettings
 
 BLOCK_ROWS = 1 << 20
@@ -80,7 +80,9 @@ def _every(config: AblateSettings, arms: Sequence[AblationArm]) -> Iterator[tupl
 
 def _fractions(config: AblateSettings, run: Folder, share: float) -> dict[str, float]:
     """The part of each group's tokens that all arms of this share take: what the best by the first scores hold."""
-    return token_fractions(run, selection_of(config, AblationArm("influence", config.scores[0], share)))
+    first = config.scores[0]
+    arm = AblationArm(INFLUENCE, first, share, column=column_of(config, run, first))
+    return token_fractions(run, selection_of(config, arm))
 
 
 def _chosen(config: AblateSettings, mix: Mix) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from raypipe.models.tokenizer import open_vocabulary
 from raypipe.runs import card as cards
 from raypipe.runs.names import nearest
+from raypipe.select.export.files import column_names
 from raypipe.select.ranking.arms import Choosing
 from raypipe.select.rivals import OF_LOSSES, Selector
 from raypipe.select.selection import Selection
@@ -25,6 +26,7 @@ from .tune_trial import HELDOUT
 
 RANDOM: Selector = "random"
 FULL: Selector = "full"
+INFLUENCE: Selector = "influence"
 BY_SCORES: tuple[Selector, ...] = ("influence", "adjusted")
 """Run for every scores; the others once, or once a proxy."""
 DOMAIN_MEAN = "domain_mean"
@@ -42,14 +44,19 @@ class AblationArm:
     share: float
     is_first: bool = True
     """Whether those scores are the first that were named."""
+    column: str = INFLUENCE
+    """Of the scores, what their best are the best by."""
 
     @property
     def name(self) -> str:
-        """Of its folder, and in every table: influence-0.2, and with `@heads-10` behind it by other scores."""
+        """Of its folder, and in every table: influence-0.2, and with `@heads-10` behind it by other scores.
+
+        The best by scores that have no influence are named by what they have: quality-0.2@classes.
+        """
         if self.selector == FULL:
             return FULL
         by = "" if self.is_first else f"@{self.scores.removeprefix('scores-')}"
-        return f"{self.selector}-{self.share:g}{by}"
+        return f"{self.column if self.selector == INFLUENCE else self.selector}-{self.share:g}{by}"
 
     def folder(self, seed: int) -> str:
         """Its selection's, in the stage's; random rows are drawn anew for every seed."""
@@ -59,20 +66,31 @@ class AblationArm:
 def arms_of(config: AblateSettings, run: Folder) -> list[AblationArm]:
     """Every arm: random at every share and the full corpus first, then each selector by each scores.
 
-    What only lengths decide, or only the proxy's losses, isn't run again for scores that have the same of them.
+    What only lengths decide, or only the proxy's losses, isn't run again for scores that have the same of them; a
+    classifier's have none.
     """
     proxies: dict[str, str] = {}
+    first = column_of(config, run, config.scores[0])
     arms = [
-        AblationArm(FULL, config.scores[0], 1.0),
-        *(AblationArm(RANDOM, config.scores[0], share) for share in config.shares),
+        AblationArm(FULL, config.scores[0], 1.0, column=first),
+        *(AblationArm(RANDOM, config.scores[0], share, column=first) for share in config.shares),
     ]
     for stage in config.scores:
-        proxy = str(cards.finished_card(run, stage)["identity"].get("model_sha256"))
-        is_first, is_new = stage == config.scores[0], proxies.setdefault(proxy, stage) == stage
+        proxy = cards.finished_card(run, stage)["identity"].get("model_sha256")
+        is_first, is_new = stage == config.scores[0], proxies.setdefault(str(proxy), stage) == stage
         for selector in config.selectors:
-            if is_first or selector in BY_SCORES or (selector in OF_LOSSES and is_new):
-                arms += [AblationArm(selector, stage, share, is_first) for share in config.shares]
+            if is_first or selector in BY_SCORES or (selector in OF_LOSSES and is_new and proxy is not None):
+                column = column_of(config, run, stage)
+                arms += [AblationArm(selector, stage, share, is_first, column) for share in config.shares]
     return arms
+
+
+def column_of(config: AblateSettings, run: Folder, stage: str) -> str:
+    """What the rows of a stage of scores are ranked by: the setting; of scores without influence, what they have."""
+    asked, columns = config.eligibility, column_names(run / stage, cards.tables(run / stage))
+    if asked.score == INFLUENCE and INFLUENCE not in columns:
+        asked = replace(asked, score=None)
+    return asked.of_scores(cards.finished_card(run, stage), columns).column
 
 
 def pairs_of(arms: Sequence[AblationArm]) -> list[tuple[str, str]]:
@@ -86,7 +104,7 @@ def selection_of(config: AblateSettings, arm: AblationArm) -> Selection:
     """The settings that its rows are selected with."""
     return Selection(
         scores=arm.scores,
-        eligibility=config.eligibility,
+        eligibility=replace(config.eligibility, score=arm.column),
         choosing=Choosing(share=arm.share, share_of=config.share_of),
         adjust=config.adjust,
         weighing=config.weighing,

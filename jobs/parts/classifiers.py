@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raypipe.contracts.estimator import Estimator
+from raypipe.contracts.score import KEY
 from raypipe.corpus import Corpus
 from raypipe.corpus.records import read_records
 from raypipe.fitting.sample import ColumnSample
@@ -122,9 +123,11 @@ def classify(
     """Take the rows through a fitted classifier, what is classified already aside; the stage's card."""
     from raypipe.run.stage import Annotate  # loads Ray
 
+    scores = [score.as_json() for score in getattr(op, "scores", ())]
     card = Annotate(
         life.run, stage, op, corpus, row_workers(max_workers), sizes, identity_of(corpus, sizes, **op.identity()),
         stopping=life.stopping, is_owner=life.is_owner, retry_failed=run.retry == "failed", stages=stages, redo=True,
+        measured={KEY: scores} if scores else {},
     )()  # fmt: skip
     counts = card["counts"]
     print(f"{counts['scored']:,} of {counts['rows']:,} rows have a class in {life.run.uri}/{stage}")

@@ -56,6 +56,8 @@ class FitSettings(CorpusSettings):
     """A label that is no class: its rows are not learned, and must be told from the others by familiarity."""
     folds: int = 5
     """Of the cross-validation."""
+    calibrate: bool = False
+    """Bring the probabilities to the temperature that rows out of folds ask for, in the cross-validation too."""
     dimensions: int = 256
     """Of the vectors that texts become, at most."""
     seed: int = 0
@@ -99,6 +101,8 @@ def check(config: FitSettings) -> None:
         refuse_idle(config, names_of(CorpusSettings), because="without columns of stages")
     if config.soft_labels is not None and (of_stages or config.unknown is not None):
         raise ValueError("soft_labels are learned from columns of the rows, without --unknown; leave those out.")
+    if config.soft_labels is not None and config.calibrate:
+        raise ValueError("calibrate needs labels that are known, not --soft-labels; leave one of them out.")
     if config.dimensions < 1:
         raise ValueError(f"dimensions must be at least 1, got {config.dimensions}.")
 
@@ -205,7 +209,8 @@ def _identity(config: FitSettings, found: LabelledRows) -> Json:
     with pa.ipc.new_stream(sink, found.table.schema) as writer:
         writer.write_table(found.table)
     rows = sha256(sink.getvalue().to_pybytes() + json.dumps(found.labels).encode()).hexdigest()
-    return {"rows_sha256": rows, "columns": list(config.columns), "unknown": config.unknown, "folds": config.folds}
+    own = {"rows_sha256": rows, "columns": list(config.columns), "unknown": config.unknown, "folds": config.folds}
+    return own | ({"calibrate": True} if config.calibrate else {})
 
 
 def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSettings) -> Json:
@@ -222,7 +227,8 @@ def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSe
     answers = {}
     for name, one in contenders.items():
         feed = input_for(taken_by(type(one)), rows.known, rows.columns, n_dimensions=config.dimensions)
-        answers[name] = cross_validated(one, feed, labelled, folds)
+        seed = config.seed if config.calibrate else None
+        answers[name] = cross_validated(one, feed, labelled, folds, calibration_seed=seed)
     answers[MAJORITY] = majority_answers(labelled, folds)
     found = compare_classifiers(answers, rows.y, rows.classes, ours=method, seed=config.seed)
     return {**found, "folds": config.folds, "seed": config.seed, "left_out": rows.left_out}
@@ -248,12 +254,19 @@ def _evaluate_soft(method: str, estimator: Estimator, rows: FittingRows, soft: "
     return {**found, "folds": config.folds, "seed": config.seed, **about}
 
 
-def fit_and_save(estimator: Estimator, rows: FittingRows, found: Json, folder: Folder) -> None:
+def fit_and_save(
+    estimator: Estimator, rows: FittingRows, found: Json, folder: Folder, *, calibration_seed: int | None = None
+) -> None:
     """Fit on all rows; the fitted folder with what feeds it, and what the cross-validation has found.
 
-    Of methods that can show what they have learned, that too.
+    Of methods that can show what they have learned, that too; with a `calibration_seed` the temperature.
     """
+    from raypipe.fitting.calibration import fit_temperature  # loads scikit-learn
+
     classes = np.array(rows.classes)
+    if calibration_seed is not None:
+        X, _ = rows.feed.encode(rows.known)
+        found["temperature"] = fit_temperature(estimator, X, classes[rows.y], seed=calibration_seed)
     if rows.soft is None:
         X, _ = rows.feed.encode(rows.known)
         fitted = fit_with_names(estimator, rows.feed, X, classes[rows.y])
@@ -265,7 +278,7 @@ def fit_and_save(estimator: Estimator, rows: FittingRows, found: Json, folder: F
     if hasattr(fitted, "advice"):
         found["advice"] = fitted.advice()
     folder.write(EVALUATION, json.dumps(found, indent=1).encode())
-    save_fitted(fitted, folder, feed=rows.feed)
+    save_fitted(fitted, folder, feed=rows.feed, temperature=found.get("temperature"))
 
 
 def _write_what_it_shows(fitted: Estimator, rows: FittingRows, X: np.ndarray, y: np.ndarray, folder: Folder) -> None:
@@ -293,7 +306,7 @@ def lines_of(found: Json) -> list[str]:
     softly = [f"learned from the class probabilities of {found['n_learned']:,} rows"] if "n_learned" in found else []
     if "contenders" not in found:
         return [*softly, "no row has a label to judge by"]
-    measures = [name for name in ("accuracy", "balanced_accuracy", "calibration_error", "auroc", "oscr")
+    measures = [name for name in ("accuracy", "balanced_accuracy", "calibration_error", "auc", "auroc", "oscr")
                 if name in found["contenders"][found["ours"]]]  # fmt: skip
     lines = [
         *softly,
@@ -310,5 +323,6 @@ def lines_of(found: Json) -> list[str]:
             f"{kept['unknown_kept']['mean']:.0%} of unknown ones"
         )
     lines += [terminal_text(found["advice"])] if "advice" in found else []
+    lines += [f"temperature {found['temperature']:.3g}"] if "temperature" in found else []
     lines += [f"left out: {n:,} rows, {terminal_text(why)}" for why, n in found["left_out"].items()]
     return lines

@@ -4,8 +4,8 @@ What a class must have is `raypipe.contracts.estimator.Estimator`; `tests/confor
 that. Its settings are the annotated, keyword-only arguments of `__init__`, which jobs take as `--set NAME=VALUE`
 (`raypipe.settings.estimators`). What else it has, the jobs find and use:
 
-- `takes = "counts"`, `"words or vectors"`, `"table"` or `"sets"` (a class variable; without it `"vectors"`): see
-  `contracts.estimator`;
+- `takes = "counts"`, `"ngrams"`, `"words or vectors"`, `"table"` or `"sets"` (a class variable; without it
+  `"vectors"`): see `contracts.estimator`;
 - `score_samples(X)`: how familiar rows are, higher is more -> column `familiarity`, and AUROC and OSCR for unknowns;
 - `explain(X, names)`: a sentence a row -> column `explanation`;
 - `takes_names = True` (a class variable): `fit(X, y, names=...)` takes a vector of each label's name, made by what
@@ -22,6 +22,7 @@ METHODS = {
     "nearest-centroid": "nearest_centroid:NearestCentroid",
     "logistic-regression": "logistic_regression:LogisticRegression",
     "open-set": "open_set:OpenSetHead",
+    "ngram-linear": "ngram_linear:NGramLinear",
     "pooled-naive-bayes": "pooled_naive_bayes:PooledNaiveBayes",
     "singular-kernel": "singular_kernel:SingularKernel",
     "rbf-prototypes": "rbf_prototypes:RBFPrototypes",

@@ -9,12 +9,13 @@ import numpy as np
 State = dict[str, np.ndarray]
 """What was learned, as arrays of numbers or booleans; names of classes as UTF-8 bytes."""
 
-Taken = Literal["vectors", "counts", "words or vectors", "table", "sets"]
+Taken = Literal["vectors", "counts", "ngrams", "words or vectors", "table", "sets"]
 """What X is, as a class says by `takes`; without it, vectors.
 
 vectors: float64 [n, d], dense. counts: how often each of d words stands in a text, float64 [n, d], dense or scipy's
-CSR. words or vectors: counts where the column is of texts, else vectors. table: object [n, d], numbers as floats,
-categories as texts, None where a cell is empty. sets: object [n], each a VectorSet, such as a text of sentences.
+CSR. ngrams: hashed n-grams of a text, the same, rows of length 1. words or vectors: counts where the column is of
+texts, else vectors. table: object [n, d], numbers as floats, categories as texts, None where a cell is empty. sets:
+object [n], each a VectorSet, such as a text of sentences.
 """
 
 

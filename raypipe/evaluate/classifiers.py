@@ -1,8 +1,8 @@
 """Classifiers on the same rows: accuracy, balanced accuracy, recall of each class, calibration, and unknown rows.
 
-Unknown rows, of no class that was learned, are told by familiarity: AUROC and OSCR. Intervals are the percentile
-bootstrap's, rows drawn together for all contenders, Wilson's for shares that no resample would change, DeLong's for the
-areas.
+Of two classes, also how well rows are ordered by the second one's probability (AUC). Unknown rows, of no class that
+was learned, are told by familiarity: AUROC and OSCR. Intervals are the percentile bootstrap's, rows drawn together for
+all contenders, Wilson's for shares that no resample would change, DeLong's for the areas.
 Source: C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3 (expected calibration error, over
 15 bins of equal width of the likeliest class's probability); B. Efron and R. Tibshirani, An Introduction to the
 Bootstrap, 1993, section 13.3.
@@ -10,7 +10,7 @@ Cost: resamples x rows x (classes + bins) in products of matrices, 200 resamples
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class ClassAnswers:
     """[n] higher is more."""
     of_unknown: np.ndarray
     """[u] familiarity of rows of no learned class; may be empty."""
+    of_second: np.ndarray = field(default_factory=lambda: np.empty(0))
+    """[n] probability of the second of two classes; empty where there are more, or it isn't known."""
 
 
 def compare_classifiers(
@@ -46,7 +48,8 @@ def compare_classifiers(
 ) -> Json:  # fmt: skip
     """Every measure of every contender for the true classes y [n] int, and how much better `ours` is than each other.
 
-    A difference is `shown` where its interval excludes 0. AUROC and OSCR are there where there are unknown rows.
+    A difference is `shown` where its interval excludes 0. AUC is there for two classes, AUROC and OSCR where there are
+    unknown rows.
 
     Raises
     ------
@@ -119,6 +122,8 @@ def _as_json(
     found: Json = {measure: asdict(_share(point[at], resampled[at], len(y))) for at, measure in enumerate(MEASURES)}
     is_right = answers.label == y
     found["recall"] = {name: _recall(is_right[y == at]) for at, name in enumerate(classes)}
+    if len(classes) == 2 and len(answers.of_second):
+        found["auc"] = asdict(_area(answers.of_second, y == 1))
     if len(answers.of_unknown):
         scores = np.concatenate([answers.familiarity, answers.of_unknown])
         area = auroc(scores, np.arange(len(scores)) < len(y))
@@ -128,6 +133,14 @@ def _as_json(
         passed = _recall(answers.of_unknown >= threshold)
         found["threshold"] = {"familiarity": threshold, "known_kept": 0.95, "unknown_kept": passed}
     return found
+
+
+def _area(score: np.ndarray, is_second: np.ndarray) -> Estimate:
+    """With Wilson's interval over the rarer class where the classes don't overlap, of which DeLong's says nothing."""
+    area = auroc(score, is_second)
+    if area.error == 0 and area.auroc in (0, 1):
+        return Estimate(area.auroc, *wilson_interval(area.auroc, min(area.n_members, area.n_others)))
+    return Estimate(area.auroc, *area.interval())
 
 
 def _recall(is_right: np.ndarray) -> Json:

@@ -3,7 +3,7 @@
 Source: stratified k-fold cross-validation (R. Kohavi, IJCAI 1995), by scikit-learn. Rows of an unknown class are spread
 over the folds, are never learned from, and are met by one fold's fit each, so that familiarities of known and unknown
 rows come from the same fits.
-Cost: k fits of the input and of the estimator.
+Cost: k fits of the input and of the estimator, and N_FOLDS more of each for a temperature.
 """
 
 import warnings
@@ -19,6 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 from raypipe.contracts.estimator import Estimator
 from raypipe.evaluate.baselines import majority
 from raypipe.evaluate.classifiers import ClassAnswers
+from raypipe.fitting.calibration import fit_temperature, tempered
 from raypipe.fitting.inputs import Input
 from raypipe.fitting.names import fit_with_names
 
@@ -33,6 +34,11 @@ class KnownRows:
     unknown: pa.Table
     names: tuple[str, ...] = ()
     """Of the classes, for methods to whom they mean something; (): they are fitted on the numbers."""
+
+    @property
+    def n_classes(self) -> int:
+        """Of the known rows."""
+        return int(self.y.max(initial=-1)) + 1
 
     @property
     def targets(self) -> np.ndarray:
@@ -76,24 +82,40 @@ def folds_of(rows: KnownRows, *, n_folds: int, seed: int) -> list[Fold]:
     return [Fold(train, test, np.flatnonzero(of_unknown == at)) for at, (train, test) in enumerate(cut)]
 
 
-def cross_validated(estimator: Estimator, feed: Input, rows: KnownRows, folds: list[Fold]) -> ClassAnswers:
-    """What fits of an estimator and of what feeds it, neither fitted yet, say of the rows that they haven't seen."""
-    return _gathered(rows, folds, _of_folds(estimator, feed, rows, folds))
+def cross_validated(
+    estimator: Estimator, feed: Input, rows: KnownRows, folds: list[Fold], *, calibration_seed: int | None = None
+) -> ClassAnswers:
+    """What fits of an estimator and of what feeds it, neither fitted yet, say of the rows that they haven't seen.
+
+    With a `calibration_seed` each fit's probabilities are at the temperature that its own rows ask for.
+    """
+    return _gathered(rows, folds, _of_folds(estimator, feed, rows, folds, calibration_seed))
 
 
-def _of_folds(estimator: Estimator, feed: Input, rows: KnownRows, folds: list[Fold]) -> Iterator[ClassAnswers]:
+def _of_folds(
+    estimator: Estimator, feed: Input, rows: KnownRows, folds: list[Fold], calibration_seed: int | None
+) -> Iterator[ClassAnswers]:
     for fold in folds:
         own = deepcopy(feed).fit(rows.known.take(fold.train))
         X, _ = own.encode(rows.known.take(fold.train))
-        fitted = fit_with_names(clone(estimator), own, X, rows.targets[fold.train])
+        y = rows.targets[fold.train]
+        fitted = fit_with_names(clone(estimator), own, X, y)
+        temperature = 1.0 if calibration_seed is None else fit_temperature(estimator, X, y, seed=calibration_seed)
         test, _ = own.encode(rows.known.take(fold.test))
         beyond, _ = own.encode(rows.unknown.take(fold.unknown))
+        probability = tempered(fitted.predict_proba(test), temperature)
         yield ClassAnswers(
             rows.numbers(fitted.predict(test)),
-            fitted.predict_proba(test).max(axis=1),
+            probability.max(axis=1),
             familiarity(fitted, test),
             familiarity(fitted, beyond) if len(fold.unknown) else np.empty(0),
+            probability[:, _second(fitted, rows)] if rows.n_classes == 2 else np.empty(0),
         )
+
+
+def _second(fitted: Estimator, rows: KnownRows) -> int:
+    """The column of the second class."""
+    return int(rows.numbers(fitted.classes_).argmax())  # type: ignore[attr-defined]
 
 
 def familiarity(fitted: Estimator, X: np.ndarray) -> np.ndarray:
@@ -109,7 +131,8 @@ def majority_answers(rows: KnownRows, folds: list[Fold]) -> ClassAnswers:
     def of_fold(fold: Fold) -> ClassAnswers:
         commonest, n = majority(rows.y[fold.train], len(fold.test)), len(fold.test)
         share = float((rows.y[fold.train] == commonest[0]).mean())
-        return ClassAnswers(commonest, np.full(n, share), np.zeros(n), np.zeros(len(fold.unknown)))
+        alike = np.full(n, 0.5) if rows.n_classes == 2 else np.empty(0)
+        return ClassAnswers(commonest, np.full(n, share), np.zeros(n), np.zeros(len(fold.unknown)), alike)
 
     return _gathered(rows, folds, map(of_fold, folds))
 
@@ -117,8 +140,11 @@ def majority_answers(rows: KnownRows, folds: list[Fold]) -> ClassAnswers:
 def _gathered(rows: KnownRows, folds: list[Fold], answers: Iterator[ClassAnswers]) -> ClassAnswers:
     """The folds' answers, in the order of the rows."""
     n, u = len(rows.y), len(rows.unknown)
-    found = ClassAnswers(np.empty(n, int), np.empty(n), np.empty(n), np.empty(u))
+    of_second = np.empty(n if rows.n_classes == 2 else 0)
+    found = ClassAnswers(np.empty(n, int), np.empty(n), np.empty(n), np.empty(u), of_second)
     for fold, one in zip(folds, answers, strict=True):
         found.label[fold.test], found.probability[fold.test] = one.label, one.probability
         found.familiarity[fold.test], found.of_unknown[fold.unknown] = one.familiarity, one.of_unknown
+        if len(found.of_second):
+            found.of_second[fold.test] = one.of_second
     return found

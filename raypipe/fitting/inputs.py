@@ -1,7 +1,7 @@
 """From columns of a table to an estimator's X, learned on the labelled rows and stored beside what it feeds.
 
-The ways in a closed table: words of a text as vectors, words as counts, columns of numbers, vectors and categories, and
-sets of vectors, which are those of a text's sentences or of a column.
+The ways in a closed table: words of a text as vectors, words as counts, hashed n-grams, columns of numbers, vectors
+and categories, and sets of vectors, which are those of a text's sentences or of a column.
 What an Input has learned goes into the fitted folder with the estimator, so that a corpus is read as the labelled rows
 were.
 """
@@ -20,6 +20,7 @@ Json = dict[str, Any]
 INPUTS = {
     "words": "words:WordVectors",
     "counts": "words:WordCounts",
+    "ngrams": "ngrams:HashedNGrams",
     "columns": "table:ColumnVectors",
     "cells": "table:TableCells",
     "sentences": "sets:Sentences",
@@ -85,8 +86,10 @@ def input_for(takes: Taken, table: pa.Table, columns: tuple[str, ...], *, n_dime
     if missing := [name for name in columns if name not in table.column_names]:
         raise KeyError(f"the labelled rows have no column {missing[0]!r}; they have {', '.join(table.column_names)}.")
     is_text = len(columns) == 1 and pa.types.is_string(table.schema.field(columns[0]).type)
-    if takes == "counts" and not is_text:
-        raise ValueError(f"a method of word counts must have one column of texts, got {', '.join(columns)}.")
+    if takes in ("counts", "ngrams") and not is_text:
+        raise ValueError(f"a method of words must have one column of texts, got {', '.join(columns)}.")
+    if takes == "ngrams":
+        return _kind("ngrams")(columns)
     if takes == "counts" or (takes == "words or vectors" and is_text):
         return _kind("counts")(columns)
     if takes == "sets" and is_text:

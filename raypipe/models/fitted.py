@@ -1,7 +1,7 @@
 """A fitted estimator as a folder: estimator.json (its class and settings) and state.safetensors (what it has learned).
 
 Nothing in the folder is run: whoever opens it says of which class it is. How columns of a table become its X may be
-stored with it, under `input`.
+stored with it, under `input`, and the temperature that its probabilities are calibrated at, under `temperature`.
 """
 
 import json
@@ -34,13 +34,17 @@ class Stored(Protocol):
         ...
 
 
-def save_fitted(estimator: Estimator, folder: Folder, *, feed: Stored | None = None) -> None:
+def save_fitted(
+    estimator: Estimator, folder: Folder, *, feed: Stored | None = None, temperature: float | None = None
+) -> None:
     """Put a fitted estimator, and what feeds it, into a folder; its settings, which make it whole, last."""
     arrays = dict(estimator.state())
     about = {"format": FORMAT, "class": type(estimator).__name__, "settings": dict(estimator.get_params())}
     if feed is not None:
         arrays |= {f"{OF_INPUT}{name}": array for name, array in feed.state().items()}
         about["input"] = feed.about()
+    if temperature is not None:
+        about["temperature"] = temperature
     folder.write(STATE, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
     folder.write(SETTINGS, json.dumps(about, indent=1).encode())
 
@@ -95,6 +99,22 @@ def open_fitted(kind: type[E], folder: Folder) -> E:
         return kind(**about["settings"]).from_state(arrays)
     except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError(f"{folder.uri} is damaged ({error}); fit the {kind.__name__} again.") from error
+
+
+def read_temperature(folder: Folder) -> float:
+    """The temperature that an estimator's probabilities are calibrated at, 1 where they aren't.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no estimator.
+    ValueError
+        If it isn't a number above 0.
+    """
+    found = read_settings(folder).get("temperature", 1.0)
+    if not isinstance(found, (int, float)) or not found > 0:
+        raise ValueError(f"{folder.uri}/{SETTINGS}: temperature must be a number above 0, got {found!r}.")
+    return float(found)
 
 
 def read_input(folder: Folder) -> tuple[dict[str, Any], State] | None:

@@ -64,6 +64,22 @@ def test_a_contender_that_is_always_right_has_an_interval_all_the_same(y):
     assert "auroc" not in found
 
 
+def test_two_classes_have_the_area_under_the_curve_of_the_second_one_s_probability():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 80)
+    p = np.clip(0.3 + 0.3 * y + rng.normal(0, 0.2, 80), 0, 1)
+    answers = {"x": ClassAnswers((p > 0.5).astype(int), np.maximum(p, 1 - p), p, np.empty(0), p),
+               "right": ClassAnswers(y, np.ones(80), p, np.empty(0), y.astype(float)),
+               "silent": ClassAnswers(y, np.ones(80), p, np.empty(0))}  # fmt: skip
+    found = compare_classifiers(answers, y, ["a", "b"], ours="x", n_resamples=20)["contenders"]
+    pairs = p[y == 1][:, None] - p[y == 0][None]
+    assert found["x"]["auc"]["mean"] == pytest.approx((pairs > 0).mean() + (pairs == 0).mean() / 2)
+    assert found["x"]["auc"]["low"] < found["x"]["auc"]["mean"] < found["x"]["auc"]["high"]
+    assert found["right"]["auc"]["mean"] == 1
+    assert 0.85 < found["right"]["auc"]["low"] < 0.95  # of some 40 rows that all were right nobody knows more
+    assert "auc" not in found["silent"]
+
+
 def test_a_class_without_rows_counts_in_no_mean():
     y = np.array([0, 0, 2, 2])
     found = compare_classifiers({"x": ClassAnswers(y, np.ones(4), np.ones(4), np.empty(0))}, y, CLASSES, ours="x")

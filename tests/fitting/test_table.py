@@ -94,11 +94,11 @@ def test_texts_that_differ_are_no_categories_of_a_table(texts: list[str], name: 
 def test_what_cannot_feed_is_refused() -> None:
     with pytest.raises(KeyError, match="no column 'colur'; they have size, colour, vector"):
         input_for("vectors", TABLE, ("colur",), n_dimensions=2)
-    with pytest.raises(ValueError, match="word counts must have one column of texts, got size"):
+    with pytest.raises(ValueError, match="a method of words must have one column of texts, got size"):
         input_for("counts", TABLE, ("size",), n_dimensions=2)
     with pytest.raises(ValueError, match="column 'vector' must be of numbers or categories"):
         TableCells(("vector",)).fit(TABLE)
-    with pytest.raises(ValueError, match="one of words, counts, columns, cells, sentences, sets, pooled, got 'os'"):
+    with pytest.raises(ValueError, match="words, counts, ngrams, columns, cells, sentences, sets, pooled, got 'os'"):
         open_input({"name": "os", "columns": []}, {})
 
 

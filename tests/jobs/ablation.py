@@ -1,5 +1,6 @@
 """A run with scores and tokens of the same rows, small enough that an ablation of it takes seconds."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,21 @@ def write_scored_run(
     card = finished({"model_sha256": model, "heads": [[0, 1]], "max_tokens": 64})
     (run / scores / "card.json").write_bytes(card.replace(b'"identity"', b'"counts": {"rows": %d}, "identity"' % count))
     return Folder(str(run))
+
+
+def write_classes(run: Path) -> None:
+    """A stage of classify_corpus --good beside the scores."""
+    rng = np.random.default_rng(5)
+    (run / "classes").mkdir()
+    for path in sorted((run / "scores").glob("*.parquet")):
+        scores = pq.read_table(path)
+        quality = pa.array(rng.uniform(size=len(scores)), mask=scores["influence"].is_null().to_numpy())
+        table = scores.select(["id", "text_hash", "domain", "status", "reason", "n_bytes"])
+        table = table.append_column("quality", quality).append_column("n_words", scores["n_tokens"])
+        pq.write_table(table.replace_schema_metadata(pq.read_schema(path).metadata), run / "classes" / path.name)
+    told = {"column": "quality", "label": "probability of good", "unit": "", "higher_is_better": True}
+    card = json.loads((run / "scores/card.json").read_bytes()) | {"identity": {}, "score": [told]}
+    (run / "classes/card.json").write_text(json.dumps(card))
 
 
 def _scored(row: dict, rng: np.random.Generator) -> dict:

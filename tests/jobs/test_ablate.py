@@ -17,7 +17,7 @@ from raypipe.runs.signals import Stopped
 from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import read_listing, read_mix
-from tests.jobs.ablation import write_scored_run
+from tests.jobs.ablation import write_classes, write_scored_run
 
 RECIPES = Path(__file__).parents[2] / "jobs/recipes"
 
@@ -159,6 +159,25 @@ def test_scores_of_other_proxies_and_heads_are_arms_of_their_own(config, tokeniz
     assert ("influence-0.4@large", "random-0.4") in pairs
     assert [pair for pair in pairs if pair[0] == "full"] == [("full", "random-0.2"), ("full", "random-0.4")]
     assert len(pairs) == len(arms) - 3 + 2
+
+
+def test_the_best_by_a_classifier_s_score_are_an_arm(config, untrained, tmp_path):
+    write_classes(tmp_path / "run")
+    config = changed(config, scores=("scores", "classes"), selectors=("influence", "longest", "lowest-loss"))
+    run = Folder(config.run.output)
+    assert [arm.name for arm in arms_of(config, run)] == [
+        "full", "random-0.2", "influence-0.2", "longest-0.2", "lowest-loss-0.2", "quality-0.2@classes",
+    ]  # fmt: skip
+    assert main(config) == 0
+    assert ("quality-0.2@classes", 0) in untrained
+    selected = read_mix(read_listing(run / "tokens"), run / "ablation/arms/quality-0.2@classes").weight > 1
+    quality = np.concatenate([pq.read_table(path)["quality"].to_numpy(zero_copy_only=False)
+                              for path in sorted((tmp_path / "run/classes").glob("*.parquet"))])  # fmt: skip
+    assert np.nanmean(quality[selected]) > np.nanmean(quality) + 0.2
+    first = changed(config, scores=("classes",), selectors=("influence",))
+    assert [arm.name for arm in arms_of(first, run)] == ["full", "random-0.2", "quality-0.2"]
+    with pytest.raises(KeyError, match="no column 'influnce'"):
+        main(changed(first, score="influnce", name="other"))
 
 
 def test_one_failed_trial_leaves_the_others_and_all_failed_is_status_1(config, untrained, monkeypatch, capsys):

@@ -15,7 +15,10 @@ from jobs.parts.labelled import read_labelled
 from jobs.parts.labelling import read_functions
 from raypipe.classify.methods import method_class
 from raypipe.models.fitted import open_fitted
-from raypipe.select.stage import left_out_texts
+from raypipe.report import write_report
+from raypipe.select.selection import Selection
+from raypipe.select.stage import left_out_texts, select
+from raypipe.settings.nested import built
 from raypipe.storage.folder import Folder
 from tests.jobs.committed import commit_vectors
 from tests.run.in_process import use_this_process
@@ -80,6 +83,38 @@ def test_texts_are_fitted_judged_beside_rivals_and_taken_over_a_corpus(config, t
     assert classify_corpus.main(replace(asked, keep=(rows[0]["label"],))) == 0
     left_out = left_out_texts(Folder(config.output), "classes")  # what a selection with --leave-out classes never sees
     assert left_out.tolist() == [rows[2]["text_hash"]]
+
+
+def test_a_calibrated_classifier_s_score_is_selected_by_and_reported(config, tmp_path, monkeypatch, capsys):
+    use_this_process(monkeypatch)
+    rng = np.random.default_rng(0)
+    words = {"good": "proof theorem lemma because the of a and", "bad": "buy cheap now click the of a and"}
+    texts = [(label, " ".join(rng.choice(words[label].split(), 30))) for label in words for _ in range(40)]
+    rows = [{"text": text, "label": label} for label, text in texts]
+    own = replace(config, rows=(lines(tmp_path / "r.jsonl", rows),), unknown=None, method="ngram-linear",
+                  calibrate=True)  # fmt: skip
+    assert fit_classifier.main(own) == 0
+    found, said = evaluation(own), capsys.readouterr().out
+    assert found["contenders"]["ngram-linear"]["auc"]["mean"] > 0.95
+    assert found["contenders"]["majority"]["auc"]["mean"] == 0.5
+    assert "ngram-linear: accuracy" in said
+    assert ", auc 1.000 (0.912 to 1.000)" in said
+    assert f"temperature {found['temperature']:.3g}" in said
+    about = json.loads(Path(f"{own.output}/classifier/estimator.json").read_text())
+    assert (about["temperature"], about["input"]["name"]) == (found["temperature"], "ngrams")
+    corpus = [{"text": f"{text} {at}", "domain": "web"} for at, (_, text) in enumerate(texts)] + [{"text": ""}]
+    asked = classify_corpus.Config(
+        corpus=(lines(tmp_path / "c.jsonl", corpus),), domain_column="domain", output=own.output, good=("good",)
+    )
+    assert classify_corpus.main(asked) == 0
+    select(own.output, built(Selection, scores="classes", share=0.25, holdout=0.0, arms=("random",)))
+    [path] = Path(f"{own.output}/selection").glob("*.parquet")
+    chosen = np.flatnonzero(pq.read_table(path)["selected"].to_numpy(zero_copy_only=False))
+    assert len(chosen) == 20
+    assert chosen.max() < 40  # the good ones come first
+    page = Path(write_report(Folder(own.output)).removeprefix("file://")).read_text()
+    assert "Documents are ordered by quality, probability of good; the highest is the best." in page
+    assert "ngram-linear" in page
 
 
 def test_names_of_the_classes_are_learned_from_and_labels_without_a_row_are_answered(
@@ -219,6 +254,7 @@ def test_texts_of_sentences_and_lists_of_vectors_are_learned_from_as_sets(config
         ({"columns": ("embeddings.v",)}, ValueError, "columns of stages need --corpus"),
         ({"corpus": ("c",)}, ValueError, "--corpus has no effect without columns of stages"),
         ({"rows": ("nowhere.jsonl",)}, FileNotFoundError, "nowhere.jsonl"),
+        ({"calibrate": True, "soft_labels": "labels", "unknown": None}, ValueError, "calibrate needs labels"),
         ({"dimensions": 0}, ValueError, "dimensions must be at least 1, got 0"),
     ],
 )

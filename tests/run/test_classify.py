@@ -1,5 +1,6 @@
 """A fitted classifier as an Op: what it was fitted on, it is fed with."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from raypipe.classify.label_reach import LabelReach
 from raypipe.classify.logistic_regression import LogisticRegression
 from raypipe.classify.nearest_centroid import NearestCentroid
 from raypipe.contracts.parts import apply
+from raypipe.fitting.calibration import tempered
 from raypipe.fitting.table import ColumnVectors
 from raypipe.fitting.words import WordCounts, WordVectors
 from raypipe.models.fitted import open_fitted, save_fitted
@@ -38,7 +40,9 @@ class Explaining(NearestCentroid):
 
 def through(op: Classify, table: pa.Table) -> pa.Table:
     op.setup(n_threads=1)
-    return apply(op, table.append_column("reason", pa.nulls(len(table), pa.string())))
+    if "reason" not in table.column_names:
+        table = table.append_column("reason", pa.nulls(len(table), pa.string()))
+    return apply(op, table)
 
 
 def test_texts_have_the_classes_that_the_estimator_gives_their_vectors(tmp_path: Path) -> None:
@@ -132,3 +136,42 @@ def test_a_shard_of_which_nothing_is_kept_is_no_broken_one(tmp_path: Path) -> No
     found = as_committed(op, op.prepare(asked), report=lambda *_, **__: None).table
     assert found["reason"].to_pylist() == ["classified as l"] * 200 + ["no vector"]
     assert found["label"].to_pylist() == ["l"] * 200 + [None]
+
+
+def test_good_labels_are_a_score_beside_the_size_of_each_row(tmp_path: Path) -> None:
+    folder, table = Folder(str(tmp_path)), pa.table({"text": TEXTS})
+    feed = WordVectors(("text",), n_dimensions=4).fit(table)
+    model = LogisticRegression().fit(feed.encode(table)[0], Y)
+    save_fitted(model, folder, feed=feed)
+    op = Classify(LogisticRegression, folder, ("text",), good=("fruit",))
+    corpus = pa.table({"text": ["plums, pears!", None, "beer"], "domain": ["a", "b", None], "n_bytes": [13, 0, 4]})
+    found = through(op, corpus.append_column("reason", pa.array([None, "bad", None])))
+    assert op.reads == ("text", "domain", "n_bytes")
+    assert found["quality"][1].as_py() is None
+    fruit = model.predict_proba(feed.encode(pa.table({"text": ["plums, pears!", "beer"]}))[0])[:, 1]
+    np.testing.assert_allclose(found["quality"].drop_null().to_numpy(), fruit, rtol=1e-6)
+    assert found["domain"].to_pylist() == ["a", "b", None]
+    assert found["n_words"].to_pylist() == [4, None, 1]
+    assert [(score.column, score.label) for score in op.scores] == [("quality", "probability of fruit")]
+    plain = Classify(LogisticRegression, folder, ("text",))
+    assert op.identity() == plain.identity() | {"good": ["fruit"]}
+    for good, said in (
+        (("fruits",), "good must be labels of the classifier, got 'fruits'"),
+        (("fruit", "drink"), "got all of"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Classify(LogisticRegression, folder, ("text",), good=good).identity()
+
+
+def test_probabilities_are_at_the_folder_s_temperature(tmp_path: Path) -> None:
+    folder, table = Folder(str(tmp_path)), pa.table({"text": TEXTS})
+    feed = WordVectors(("text",), n_dimensions=4).fit(table)
+    model = LogisticRegression().fit(feed.encode(table)[0], Y)
+    save_fitted(model, folder, feed=feed, temperature=3.0)
+    found = through(Classify(LogisticRegression, folder, ("text",)), table)
+    wanted = tempered(model.predict_proba(feed.encode(table)[0]), 3.0).max(axis=1)
+    np.testing.assert_allclose(found["probability"].to_numpy(), wanted, rtol=1e-6)
+    about = json.loads(folder.read("estimator.json"))
+    folder.write("estimator.json", json.dumps(about | {"temperature": 0}).encode())
+    with pytest.raises(ValueError, match="temperature must be a number above 0, got 0"):
+        Classify(LogisticRegression, folder, ("text",)).identity()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe import columns
-from raypipe.contracts.score import OLDER, Score, scores_of
+from raypipe.contracts.score import KEY, OLDER, Score, scores_of
 from raypipe.report.numbers.gather import EXACT_ROWS, FLOATS, INTEGERS, RowGather, ScoreNumbers
 from raypipe.storage.folder import Folder
 
@@ -60,8 +60,10 @@ class RunFiles:
 
     @property
     def scores_stage(self) -> str:
-        """The folder of scores that the report is about: `scores`, else the first of its variants."""
-        return next((stage for stage in ["scores", *sorted(self.tables)] if _is_scores(stage, self)), "scores")
+        """The scores that the report is about: those that were selected from, else `scores`, a variant, any other."""
+        selected = self.cards.get("selection", {}).get("identity", {}).get("scores")
+        variants = sorted(self.tables, key=lambda stage: (not _is_variant(stage), stage))
+        return next((stage for stage in [selected, "scores", *variants] if _is_scores(stage, self)), "scores")
 
     @property
     def scores_card(self) -> Json:
@@ -100,8 +102,16 @@ def model_name(ref: str) -> str:
     return SAMPLE_MODEL if ref == SAMPLE else ref
 
 
-def _is_scores(stage: str, files: RunFiles) -> bool:
-    return stage.split("-")[0] == "scores" and (stage in files.tables or stage in files.cards)
+def _is_scores(stage: str | None, files: RunFiles) -> bool:
+    """Whether it is there, and holds scores: by its name or its card, or because it was selected from."""
+    if stage is None or (stage not in files.tables and stage not in files.cards):
+        return False
+    selected = files.cards.get("selection", {}).get("identity", {}).get("scores")
+    return _is_variant(stage) or stage == selected or KEY in files.cards.get(stage, {})
+
+
+def _is_variant(stage: str) -> bool:
+    return stage.split("-")[0] == "scores"
 
 
 def list_run(folder: Folder) -> RunFiles:

@@ -9,7 +9,7 @@ from raypipe.report.page.table import Column, table
 from raypipe.report.words import count
 
 Named = tuple[str, Json]
-MEASURES = ("accuracy", "balanced_accuracy", "calibration_error", "auroc", "oscr")
+MEASURES = ("accuracy", "balanced_accuracy", "calibration_error", "auc", "auroc", "oscr")
 MOST = 100
 """Classes whose recall is shown, those of the fewest rows first."""
 
