@@ -14,6 +14,7 @@ BENCHMARKS = (
     "curation",
     "classifiers",
     "duplicates",
+    "output_layer",
     "gpu",
 )
 

@@ -12,12 +12,13 @@ from raypipe.select.export.files import column_names
 from raypipe.select.ranking.arms import Choosing
 from raypipe.select.rivals import OF_LOSSES, Selector
 from raypipe.select.selection import Selection
-from raypipe.settings.nested import changed, flat
+from raypipe.settings.nested import changed
 from raypipe.storage.folder import Folder
 from raypipe.train.data.index import Listing, read_listing
 
 from .ablate_settings import AblateSettings
 from .idle import refuse_idle
+from .learning import flat_settings
 from .pretraining import PretrainSettings
 from .training import part
 from .tune_plan import RUNNING
@@ -176,5 +177,5 @@ def base_of(config: AblateSettings) -> PretrainSettings:
 def identity_of(base: PretrainSettings, listing: Listing) -> dict[str, Any]:
     """What can change a trial's metrics beside its arm's mix and its seed."""
     left_out = (*NOT_SEARCHED, *RUNNING, "selection", "read_from")
-    shared = {name: value for name, value in flat(base).items() if name not in left_out}
+    shared = {name: value for name, value in flat_settings(base).items() if name not in left_out}
     return dict(json.loads(json.dumps({"job": "pretrain", **shared, "tokens_sha256": listing.sha256})))

@@ -23,13 +23,12 @@ from raypipe.train.weights.lora import Lora
 from .common import RunSettings
 from .examples import ExampleSettings, digest_of, lines_of
 from .idle import names_of, refuse_idle
+from .learning import CROSS_ENTROPY, Learning, in_card
 from .training import TrainSettings, lineage
 
 if TYPE_CHECKING:
     from raypipe.train.engines.workers import Workers
     from raypipe.train.loop.checkpoint import State
-    from raypipe.train.tasks.classification import ClassificationHead
-    from raypipe.train.tasks.next_token import NextToken
 
 FIGURES = {"answers": (), "choices": (), "class": ("accuracy", "auroc"), "number": ("mean_absolute_error",)}
 """What each task measures of held-out rows beside the loss."""
@@ -120,6 +119,7 @@ class FinetuneSettings:
     taking: Taking = Taking()
     lora: Lora = Lora()
     training: TrainSettings = field(default=TrainSettings(), metadata=BY_CONTENT)  # see its `identity`
+    learning: Learning = Learning()
     run: RunSettings = field(metadata=RUNNING)
 
     def check(self) -> None:
@@ -136,6 +136,7 @@ class FinetuneSettings:
         check_architecture(model.config(), max_tokens=self.examples.length, setting="length")
         self.examples.check()
         self._check_lora()
+        self._check_learning(model.config())
         self.batches.check(workers=self.training.workers)
         self.taking.check(learn=self.examples.learn)
         if self.examples.soft_labels is not None and self.taking.best_by == "auroc":
@@ -152,6 +153,21 @@ class FinetuneSettings:
             idle = [name for name in names_of(Lora) if name != "lora_rank"]
             refuse_idle(self.lora, idle, because="without --lora-rank")
 
+    def _check_learning(self, shape: Any) -> None:
+        learning, learn, rank = self.learning, self.examples.learn, self.lora.lora_rank
+        vocabulary, is_text = open_vocabulary(self.model), learn in ("answers", "choices")
+        n_outputs, n_inputs = int(shape.vocab_size), int(shape.hidden_size)
+        learning.check(self.training, n_outputs=n_outputs, n_inputs=n_inputs, vocabulary=vocabulary)
+        loss = learning.layer.output_loss
+        if learning.pruning.prune != "none" and rank > 0:
+            raise ValueError("--prune needs --lora-rank 0: adapters that are merged in fill what was pruned.")
+        if loss == "factored" and (rank > 0 or learn != "answers"):
+            raise ValueError("--output-loss factored needs --learn answers and --lora-rank 0.")
+        if loss != CROSS_ENTROPY and (learn in ("choices", "number") or self.examples.soft_labels is not None):
+            raise ValueError(f"--output-loss {loss} needs classes or answers; choices and soft labels are likelihoods.")
+        if learning.distilling.teacher is not None and (rank > 0 or not is_text):
+            raise ValueError("--teacher needs --learn answers or choices, and --lora-rank 0.")
+
     def identity(self, examples: ExampleSets, choices: Prepared | None) -> dict[str, Any]:
         """What can change a weight, for the card."""
         found: dict[str, Any] = {
@@ -165,7 +181,7 @@ class FinetuneSettings:
             found |= {"workers": self.training.workers, "micro_batch": self.batches.micro_batch}
         if choices is not None:
             found |= {"label_ids": choices.labels.ids.tolist(), **identity_of(self.examples.choices)}
-        return identity_of(self, **found, **self.training.identity())
+        return identity_of(self, **found, **self.training.identity(), **self.learning.identity())
 
 
 def plan_finetuning(
@@ -185,7 +201,7 @@ def plan_finetuning(
         identity=identity,
         take=config.taking.take,
         best_by=config.taking.best_by,
-        inputs=(*(split_source(uri)[1] for uri in config.examples.data), config.model),
+        inputs=(*(split_source(uri)[1] for uri in config.examples.data), config.model, *config.learning.inputs),
         **config.training.engine_settings(),
     )
 
@@ -194,21 +210,24 @@ def make(
     config: FinetuneSettings, workers: "Workers", layout: BatchLayout
 ) -> "tuple[Task[Document], DataLoader[Document]]":
     """The task and its rows, on a worker."""
-    seed = config.training.seed
+    seed, order = config.training.seed, None
     if config.examples.learn == "choices":
-        learner, found = task_of(config, []), config.examples.load_choices(model=config.model, seed=seed)
-        return learner, ExampleLoader(found.train, found.validation, layout, seed, learner.count, found.order)
-    examples = config.examples.load(model=config.model)
-    task = task_of(config, examples.labels, n_steps=config.batches.n_steps(len(examples.train)))
-    return task, ExampleLoader(examples.train, examples.heldout, layout, seed, task.count)
+        found = config.examples.load_choices(model=config.model, seed=seed)
+        train, heldout, order, labels = found.train, found.validation, found.order, list[str]()
+    else:
+        examples = config.examples.load(model=config.model)
+        train, heldout, labels = examples.train, examples.heldout, examples.labels
+    n_steps = config.batches.n_steps(len(train))
+    task = task_of(config, labels, n_steps=n_steps)
+    loader = ExampleLoader(train, heldout, layout, seed, task.count, order)
+    return config.learning.pruned(task, loader, workers, n_steps=n_steps, seed=seed), loader
 
 
-def task_of(config: FinetuneSettings, labels: list[str], *, n_steps: int = 1) -> "NextToken | ClassificationHead":
+def task_of(config: FinetuneSettings, labels: list[str], *, n_steps: int = 1) -> "Task[Document]":
     """The model under the task, of so many steps; the same settings give the same weights, of a head and adapters."""
     import torch
 
     from raypipe.train.tasks.classification import ClassificationHead, new_classifier
-    from raypipe.train.tasks.next_token import NextToken
     from raypipe.train.tasks.soft_labels import SoftLabelHead
 
     lora, precision = config.lora, config.training.precision
@@ -217,30 +236,34 @@ def task_of(config: FinetuneSettings, labels: list[str], *, n_steps: int = 1) ->
         if config.examples.learn in ("answers", "choices"):
             causal = open_model(config.model).weights(dtype="float32", device="cpu")
             precision.apply(causal)
-            return NextToken(lora.apply(causal))
+            length = config.examples.length
+            return config.learning.next_token(lora.apply(causal), config.training, length=length, n_steps=n_steps)
         classifier = new_classifier(open_model(config.model), labels or ["value"])
         precision.apply(classifier)
         if config.examples.soft_labels is not None:
             return SoftLabelHead(lora.apply(classifier, head="score"), CrossEntropy(), n_steps=n_steps)
-        return ClassificationHead(lora.apply(classifier, head="score"))
+        return ClassificationHead(lora.apply(classifier, head="score"), config.learning.z_loss)
 
 
 def export(
     config: FinetuneSettings, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: "State"
 ) -> None:
     """The finetuned model as a transformers folder, adapters merged into it."""
-    from raypipe.train.tasks.next_token import NextToken
-    from raypipe.train.weights.export import export_model, set_weights
+    from raypipe.train.tasks.factored_next_token import FactoredNextToken
+    from raypipe.train.weights.export import export_model, of_task, set_weights
 
     task = task_of(config, identity["labels"])
-    set_weights(task.module, weights)
-    module: Any = task.module
-    model = module.causal if isinstance(task, NextToken) else module.classifier
+    set_weights(task.models.trained, weights)
+    module: Any = task.models.trained
+    if isinstance(task, FactoredNextToken):
+        task.load_state(of_task(weights))
+        task.with_layer()
+    model = module.causal if hasattr(module, "causal") else module.classifier
     run = Folder(config.run.output)
     export_model(
         model,
         open_vocabulary(config.model).tokenizer,
         folder=folder / "model",
-        lineage=lineage(config, identity, state, run=run),
+        lineage=lineage(config, identity, state, run=run) | in_card(config.learning, model),
         title=f"{config.model}, finetuned on {config.examples.learn}",
     )

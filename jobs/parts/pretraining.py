@@ -23,6 +23,7 @@ from raypipe.train.data.token_loader import TokenLoader
 
 from .common import RunSettings
 from .idle import refuse_idle
+from .learning import Learning, in_card
 from .training import TrainSettings, lineage
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class PretrainSettings:
     source: TokenSource = TokenSource()
     sequences: Sequences = Sequences()
     training: TrainSettings = TrainSettings()
+    learning: Learning = Learning()
     run: RunSettings
 
     def check(self) -> None:
@@ -203,7 +205,10 @@ class PretrainSettings:
         self.training.check()
         _ = self.sequences.n_steps
         self.sequences.n_sequences(workers=self.training.workers)
-        self.start.config(open_vocabulary(self.source.tokenizer), length=self.sequences.length)
+        vocabulary = open_vocabulary(self.source.tokenizer)
+        found = self.start.config(vocabulary, length=self.sequences.length)
+        n_outputs, n_inputs = int(found.vocab_size), int(found.hidden_size)
+        self.learning.check(self.training, n_outputs=n_outputs, n_inputs=n_inputs, vocabulary=vocabulary)
 
 
 def plan_pretraining(config: PretrainSettings, folder: Folder) -> Training:
@@ -214,13 +219,14 @@ def plan_pretraining(config: PretrainSettings, folder: Folder) -> Training:
     mix = source.mix(run)
     sequences.order(mix, seed=training.seed)  # refuses an empty one
     identity = identity_of(
-        config.start, source, sequences,
+        config.start, source, sequences, config.learning,
         mix_sha256=mix.sha256,
         tokenizer_sha256=vocabulary.sha256,
         model=_shape(config.start.config(vocabulary, length=sequences.length)),
         start=config.start.identity(),
         n_steps=sequences.n_steps,
         **training.identity(),
+        **config.learning.identity(),
     )  # fmt: skip
     return Training(
         folder=folder,
@@ -230,7 +236,12 @@ def plan_pretraining(config: PretrainSettings, folder: Folder) -> Training:
         n_sequences=sequences.n_sequences(workers=training.workers),
         micro=sequences.micro_batch,
         identity=identity,
-        inputs=(config.start.name, source.tokenizer, *([source.read_from] if source.read_from else [])),
+        inputs=(
+            config.start.name,
+            source.tokenizer,
+            *([source.read_from] if source.read_from else []),
+            *config.learning.inputs,
+        ),
         **training.engine_settings(),
     )
 
@@ -246,31 +257,42 @@ def make(
     config: PretrainSettings, workers: "Workers", layout: BatchLayout
 ) -> "tuple[Task[Document], DataLoader[Document]]":
     """The task and its rows, on a worker."""
-    from raypipe.train.tasks.next_token import NextToken
-
     run, training = Folder(config.run.output), config.training
-    vocabulary = open_vocabulary(config.source.tokenizer)
-    causal = config.start.build(vocabulary, length=config.sequences.length, seed=training.seed)
-    training.precision.apply(causal)
     order = config.sequences.order(config.source.mix(run), seed=training.seed)
     tokens, n_heldout = config.source.stages(run)["tokens"], config.sequences.heldout_documents
-    return NextToken(causal), TokenLoader(tokens, order, layout, heldout_sequences=n_heldout)
+    loader, n_steps = TokenLoader(tokens, order, layout, heldout_sequences=n_heldout), config.sequences.n_steps
+    task = task_of(config)
+    return config.learning.pruned(task, loader, workers, n_steps=n_steps, seed=training.seed), loader
+
+
+def task_of(config: PretrainSettings) -> "Task[Document]":
+    """The task before it is pruned; the same settings give the same weights."""
+    training, length = config.training, config.sequences.length
+    causal = config.start.build(open_vocabulary(config.source.tokenizer), length=length, seed=training.seed)
+    training.precision.apply(causal)
+    return config.learning.next_token(causal, training, length=length, n_steps=config.sequences.n_steps)
 
 
 def export(
     config: PretrainSettings, folder: Folder, identity: dict[str, Any], weights: dict[str, Any], state: "State"
 ) -> None:
     """The trained model as a transformers folder."""
-    from raypipe.train.tasks.next_token import NextToken
-    from raypipe.train.weights.export import export_model, set_weights
+    from raypipe.train.tasks.factored_next_token import FactoredNextToken
+    from raypipe.train.weights.export import export_model, of_task, set_weights
 
     vocabulary, run = open_vocabulary(config.source.tokenizer), Folder(config.run.output)
-    task = NextToken(config.start.build(vocabulary, length=config.sequences.length, seed=config.training.seed))
-    set_weights(task.module, weights)
+    task = task_of(config)
+    set_weights(task.models.trained, weights)
+    if isinstance(task, FactoredNextToken):
+        task.load_state(of_task(weights))
+        task.with_layer()
+    trained: Any = task.models.trained
+    model = trained.causal
+    whence = lineage(config, identity, state, run=run, read=config.source.stages(run))
     export_model(
-        task.module.causal,
+        model,
         vocabulary.tokenizer,
         folder=folder / "model",
-        lineage=lineage(config, identity, state, run=run, read=config.source.stages(run)),
+        lineage=whence | in_card(config.learning, model),
         title=f"{config.start.name} on {config.source.selection}",
     )

@@ -18,6 +18,7 @@ from raypipe.runs.trials import Result, Trial, TrialFiles
 from raypipe.settings.nested import changed, flat
 
 from . import settings
+from .learning import flat_settings
 from .pretraining import PretrainSettings
 from .tune_settings import TuneSettings
 from .tune_space import NOT_SEARCHED, TrainingJob, check_space
@@ -47,7 +48,7 @@ class Search:
     @property
     def trial_identity(self) -> dict[str, Any]:
         """What can change a trial's metrics beside its own settings and seed."""
-        shared = {name: value for name, value in flat(self.base).items()
+        shared = {name: value for name, value in flat_settings(self.base).items()
                   if name not in (*NOT_SEARCHED, *RUNNING, *self.space)}  # fmt: skip
         stops = {**dataclasses.asdict(self.asha), "metric": self.goal.metric} if self.asha else None
         return dict(json.loads(json.dumps({"job": self.job, **shared, "asha": stops})))
