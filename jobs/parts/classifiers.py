@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from raypipe.contracts.estimator import Estimator
 from raypipe.contracts.score import KEY
 from raypipe.corpus import Corpus
 from raypipe.corpus.records import read_records
+from raypipe.fitting.bags import BagSample
 from raypipe.fitting.sample import ColumnSample
 from raypipe.run.inputs import Sizes, stages_of
 from raypipe.runs.life import Life
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from raypipe.run.predict import Predict
 
 Json = dict[str, Any]
+E = TypeVar("E", bound=Estimator)
+S = TypeVar("S", ColumnSample, BagSample)
 
 
 def read_labels(uri: str) -> dict[str, str]:
@@ -76,20 +79,18 @@ def read_reach(uri: str) -> "LabelReach":
     return LabelReach(tuple(edges))
 
 
-def gathered(
-    asked: ColumnSample, life: Life, stage: str, corpus: Corpus, sizes: Sizes, identity: dict[str, Any]
-) -> ColumnSample:
+def gathered(asked: S, life: Life, stage: str, corpus: Corpus, sizes: Sizes, identity: dict[str, Any]) -> S:
     """The columns of the rows that are asked for, gathered on workers; what is there and unchanged isn't again."""
     from raypipe.run.gather import GatherStage  # loads Ray
 
     ids = sha256(json.dumps(sorted(asked.ids or ())).encode()).hexdigest()
     return GatherStage(
-        life.run, stage, asked, corpus, sizes, stages_of(asked.columns), identity | {"ids_sha256": ids}, life.stopping,
+        life.run, stage, asked, corpus, sizes, stages_of(asked.reads), identity | {"ids_sha256": ids}, life.stopping,
         life.is_owner,
     )()  # fmt: skip
 
 
-def seeded(estimator: Estimator, seed: int) -> Estimator:
+def seeded(estimator: E, seed: int) -> E:
     """The estimator with this seed, where it draws and was given none."""
     settings = estimator.get_params()
     if "random_state" in settings and settings["random_state"] is None:

@@ -56,7 +56,14 @@ def nearest_documents() -> Any:
     return NearestDocuments("embeddings.embedding", np.array([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.1]]), 7)
 
 
+def bag_sample() -> Any:
+    from raypipe.fitting.bags import BagSample
+
+    return BagSample("chunk_columns.embedding", n_bags=20, max_vectors=3)
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
+    "BagSample": bag_sample,
     "ColumnQuantiles": column_quantiles, "ColumnSample": column_sample, "VoteSummary": vote_summary,
     "CellSizes": cell_sizes, "PairRecall": pair_recall,
     "NearestDocuments": nearest_documents,
@@ -76,6 +83,10 @@ def rows(gather: Any, *, n: int = 60) -> pa.Table:
     rng = np.random.default_rng(0)
     columns = {"id": [str(row) for row in range(n)], "text_hash": list(range(n))}
     for name in gather.reads:
+        if name == "chunk_columns.embedding":
+            bags = [[[row, at] for at in range(row % 6)] + [None] * (row % 2) for row in range(n)]
+            columns[name] = pa.array(bags, pa.large_list(pa.list_(pa.float32())))
+            continue
         if name in LISTS:
             kind = pa.string() if name == "votes.failures" else pa.int16()
             columns[name] = pa.array([LISTS[name](row) for row in range(n)], pa.list_(kind))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from raypipe.evaluate.auroc import auroc, tpr_at_fpr
+from raypipe.evaluate.bags import compare_bag_regressors
 from raypipe.evaluate.classifiers import calibration_error
 from raypipe.evaluate.comparison import compare
 from raypipe.evaluate.erde import erde
@@ -140,7 +141,15 @@ def of_tasks(r: Rows) -> float:
 
 Metric = Callable[[Rows], float]
 """Of rows and answers the metric's number, turned so that more is better."""
+
+
+def of_bags(r: Rows) -> float:
+    found = compare_bag_regressors({"score": r.score}, (r.y == 0).astype(float), ours="score", n_resamples=50)
+    return found["contenders"]["score"]["spearman"]["mean"]
+
+
 METRICS: dict[str, Metric] = {
+    "compare_bag_regressors": of_bags,
     "auroc": lambda r: auroc(r.score, r.y == 0).auroc,
     "tpr_at_fpr": lambda r: tpr_at_fpr(r.score, r.y == 0),
     "told_by": lambda r: told_by({"score": r.score}, r.y == 0, ["word"] * len(r.y))["score"].auroc,

@@ -11,6 +11,7 @@ from raypipe.report.page import cells
 from raypipe.report.page.panel import Panel, panel
 from raypipe.report.page.render import foreign
 from raypipe.report.page.table import Column, table
+from raypipe.report.panels.bags import is_of_bags, of_bags
 from raypipe.report.panels.benchmarks import is_of_benchmarks, of_benchmarks
 from raypipe.report.panels.classifier import is_of_classifier, of_classifier
 from raypipe.report.panels.how import settings_table
@@ -34,6 +35,8 @@ def _part(name: str, found: Json) -> dict[str, Any]:
         return empty | of_benchmarks(found)
     if is_of_classifier(found):
         return empty | of_classifier(found)
+    if is_of_bags(found):
+        return empty | of_bags(found)
     if is_of_retrieval(found):
         return empty | of_retrieval(found)
     if "test_accuracy" in found:
