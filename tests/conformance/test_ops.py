@@ -28,6 +28,8 @@ LISTS = {
     "keys.signature": pa.list_(pa.uint16(), 2),
     "embeddings.embedding": pa.list_(pa.float32(), 2),
 }
+BAGS = "chunk_columns.embedding"
+FIRST_PART = "a-000000000000000"
 TEXTS = ["one two three", None, "four five six seven", "eight " * 30, "nine ten", None, "eleven twelve"]
 
 
@@ -155,7 +157,7 @@ def marks_folder(reference: pa.Array | None = None) -> Folder:
     from raypipe.select.dedup.unit_marks import FIRST_FILE, REPEATED_FILE
 
     folder = Folder(mkdtemp())
-    folder.write(PARTS, parts_table([("a-0", 0)], 7))
+    folder.write(PARTS, parts_table([(FIRST_PART, 0)], 7))
     found, chosen = clusters_of(np.array([6]), np.array([0])), pa.table({"row": [0], "id": ["0"]})
     if reference is not None:
         chosen = chosen.append_column("reference", reference)
@@ -200,6 +202,40 @@ def describe() -> Any:
     return Describe(parts_of(PART_NAMES))
 
 
+def back() -> Any:
+    """Two chunks of each text that has none of its own reason, and numbers of these."""
+    from raypipe.rewrite.back import Back
+
+    folder = Folder(mkdtemp())
+    cut = [row for row, text in enumerate(TEXTS) if text for _ in range(2)]
+    ids = [f"{row}#{at % 2}" for at, row in enumerate(cut)]
+    origin = pa.table({"id": ids, "source_row": cut, "source_text_hash": cut})
+    numbers = pa.table({"id": ids, "loss": [float(at) for at in range(len(cut))]})
+    name = "a-00000000-000000000000000"
+    for stage, file, table in (("chunks", name, origin), ("scores", f"{name}.parquet-00000000-{0:015d}", numbers)):
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        (folder / stage).write(f"{file}.parquet", sink.getvalue())
+    return Back(folder / "chunks", folder, ("scores.loss",), (pa.float64(),), "f")
+
+
+def score_bags() -> Any:
+    from raypipe.classify.weakstil import WeakSTIL
+    from raypipe.models.fitted import save_fitted
+    from raypipe.run.score_bags import ScoreBags
+
+    folder = Folder(mkdtemp())
+    save_fitted(WeakSTIL(hidden=2, max_iter=2, random_state=0).fit([[1.0, 2.0], [3.0, 1.0]], [1.0, 2.0]), folder)
+    return ScoreBags(folder, "chunk_columns.embedding", is_of_bags=True)
+
+
+def class_likelihoods() -> Any:
+    from raypipe.score.class_likelihoods import ClassLikelihoods, ClassModel
+
+    classes = tuple(ClassModel(label, tiny_folder(), f"{label}: ") for label in ("a", "b"))
+    return ClassLikelihoods(classes, "1:32", token_budget=64)
+
+
 EXAMPLES: dict[str, Callable[[], Any]] = {
     "ForwardPass": forward_pass,
     "Tokenise": tokenise,
@@ -220,6 +256,9 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "ExactMarks": exact_marks,
     "UnitMarks": unit_marks,
     "Describe": describe,
+    "Back": back,
+    "ClassLikelihoods": class_likelihoods,
+    "ScoreBags": score_bags,
 }
 
 
@@ -240,10 +279,13 @@ def table_for(op: Any, texts: list[str | None] = TEXTS) -> pa.Table:
             votes = [None if text is None else [len(text) % 2, len(text) % 3 - 1] for text in texts]
             table = table.append_column(name, pa.array(votes, pa.list_(pa.int8())))
         elif name == PART:
-            part = pa.array(["a-0"] * n, pa.string()).dictionary_encode()
+            part = pa.array([FIRST_PART] * n, pa.string()).dictionary_encode()
             table = table.append_column(name, part)
         elif name == PART_ROW:
             table = table.append_column(name, pa.array(range(n), pa.int64()))
+        elif name == BAGS:
+            bags = [None if text is None else [[len(text), row]] * row + [None] for row, text in enumerate(texts, 1)]
+            table = table.append_column(name, pa.array(bags, pa.large_list(pa.list_(pa.float32()))))
         elif name in LISTS:
             lists = [None if text is None else [len(text)] * 2 for text in texts]
             table = table.append_column(name, pa.array(lists, LISTS[name]))

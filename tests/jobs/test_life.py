@@ -17,9 +17,10 @@ import pytest
 
 from jobs import choose_answers, debate, find_heads, learn_functions
 from jobs.benchmark.chaos_inputs import make_model
-from jobs.parts import ablate_run, ablate_work, choices, debates, fitting, studying, tune_run
+from jobs.parts import ablate_run, ablate_work, bags, choices, debates, fitting, studying, tune_run
 from jobs.parts.common import run_job
 from raypipe.classify.nearest_centroid import NearestCentroid
+from raypipe.classify.weakstil import WeakSTIL
 from raypipe.fitting.sample import ColumnSample
 from raypipe.fitting.words import WordCounts
 from raypipe.models.fitted import save_fitted
@@ -35,7 +36,7 @@ from raypipe.select import stage as select_stage
 from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from tests.jobs.ablation import write_scored_run
-from tests.jobs.committed import commit_vectors
+from tests.jobs.committed import commit_chunks, commit_vectors
 from tests.retrieve.folders import write_set
 from tests.select.conftest import corpus as scored_rows
 from tests.select.conftest import write_run
@@ -72,6 +73,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     X, _ = words.encode(pa.table({"text": TEXTS}))
     classes = NearestCentroid().fit(X.toarray(), np.arange(len(TEXTS)) % 2)
     save_fitted(classes, Folder(f"{folder}/of_words"), feed=words)
+    of_bags = [{"n": number % 3, "parts": [[number, 1.0], [0.0, number]]} for number in range(9)]
+    (folder / "bags.jsonl").write_text("".join(json.dumps(row) + "\n" for row in of_bags))
+    save_fitted(WeakSTIL(max_iter=1).fit(np.eye(4), [0.0, 1.0, 0.0, 1.0]), Folder(f"{folder}/of_bags"))
     write_set(folder / "set")
     (folder / "space.yaml").write_text(json.dumps({"learning_rate": [0.01, 0.1]}))
     return folder
@@ -134,6 +138,11 @@ def learned(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     monkeypatch.setattr(learn_functions, "_learned", lambda *_: work(None))
 
 
+def weighed(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Regressors of bags are cross-validated by `work`."""
+    monkeypatch.setattr(bags, "evaluate", lambda *_, **__: work(None))
+
+
 def chosen(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Answers are weighed by `work`."""
     monkeypatch.setattr(choose_answers, "posterior_of", lambda *_: work(None))
@@ -194,11 +203,24 @@ CASES = [
         "learn_functions", learned,
         {"corpus": SCORED["corpus"], "id_column": "case", "labels": "{inputs}/labels.jsonl"}, "functions",
     ),
+    Case(
+        "join_chunks", annotated, {"corpus": SCORED["corpus"], "columns": ("embeddings.number",)}, "chunk_columns",
+    ),
+    Case("fit_bags", weighed, {"rows": ("{inputs}/bags.jsonl",), "number": "n", "column": "parts"}, "bag_scorer"),
+    Case(
+        "score_bags", annotated,
+        {"corpus": SCORED["corpus"], "column": "embeddings.embedding", "fitted": "{inputs}/of_bags"}, "bag_scores",
+    ),
     Case("fit_classifier", classified, {"rows": ("{inputs}/rows.jsonl",)}, "classifier"),
     Case("choose_answers", chosen, {"data": ("{inputs}/candidates.jsonl",)}, "choices"),
     Case(
         "classify_corpus", annotated,
         {"corpus": SCORED["corpus"], "fitted": "{inputs}/of_words", "shard_bytes": 400}, "classes",
+    ),
+    Case(
+        "classify_texts", annotated,
+        {"corpus": SCORED["corpus"], "model": "{inputs}/model", "prompts": ("a=A: ", "b=B: "), "schedule": "1:32",
+         "shard_bytes": 400}, "text_classes",
     ),
     Case(
         "embed_corpus", annotated,
@@ -287,9 +309,11 @@ def made(case: Case, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     run = tmp_path / "run"
     if case.job == "select_corpus":
         write_run(run, scored_rows(sizes={"web": 40}))
+    if case.job == "join_chunks":
+        commit_chunks(f"{inputs}/rows.jsonl", run)
     if case.job == "ablate":
         write_scored_run(Path(run), str(inputs / "model"))
-    if case.job in ("predict", "gather", "learn_functions"):
+    if case.job in ("predict", "gather", "learn_functions", "score_bags"):
         commit_vectors(f"{inputs}/rows.jsonl", run)
     if case.job == "pretrain":
         vocabulary = open_vocabulary(str(inputs / "model"))
