@@ -1,19 +1,20 @@
 """Diffusion classifier: the class under which a conditional denoiser tells a row's noise best.
 
-A small denoiser is trained on the rows with their classes; to classify one, noise is added at evenly spaced times, and
-the class with the lowest mean error of the noise that is told wins. All classes of a row meet the same noise, and
-classes that are behind after a few times are dropped before the rest is tried.
+A small denoiser is trained on the rows with their classes, or a trained one is opened (`folder`); to classify a row,
+noise is added at evenly spaced times, and the class with the lowest mean error of the noise that is told wins. All
+classes of a row meet the same noise, and classes that are behind after a few times are dropped before the rest is
+tried.
 Source: A. Li et al., Your Diffusion Model is Secretly a Zero-Shot Classifier, ICCV 2023, arXiv 2303.16203: paired
 noise, evenly spaced times, stages; times of a stage are those of the authors' code.
-Departures: the denoiser is our own and small (raypipe.classify.denoiser), for vectors; a row's noise is keyed by its
-numbers, so that batches change nothing; a dropped class's error is at least that of whoever was left.
+Departures: without a folder the denoiser is our own and small (raypipe.classify.denoiser), for vectors; a row's noise
+is keyed by its numbers, so that batches change nothing; a dropped class's error is at least that of whoever was left.
 Cost: about 2 b h^2 multiplications for each row, class and time tried, of b blocks of h units; the training as many
 for `n_epochs` passes, 50 steps at least; more passes tell better. Memory O(batch t d).
 """
 
+from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
 from scipy.special import softmax
@@ -21,6 +22,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
+from raypipe.arrays.elimination import levelled, stages_of, still_left
 from raypipe.arrays.scaling import mean_and_scale
 from raypipe.contracts.estimator import State
 from raypipe.fitting.classes import classes_of, classes_state
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from raypipe.classify.denoiser import Denoiser
 
 ROWS_AT_ONCE, MIN_STEPS, N_TIMES = 64, 50, 1000
+IMAGES_AT_ONCE = 4
+"""Of a folder: noise of all times is held for so many."""
 
 
 def grid(n: int, *, n_times: int = N_TIMES) -> list[int]:
@@ -41,27 +45,40 @@ def subset(times: list[int], n: int) -> list[int]:
     return times[len(times) // n // 2 :: len(times) // n][:n]
 
 
-def stages_of(schedule: str) -> list[tuple[int, int]]:
-    """Classes kept and evaluations of each stage, from `KEEP:EVALUATIONS ...`.
+class Teller(Protocol):
+    """Tells noise that was added, given a class."""
 
-    Raises
-    ------
-    ValueError
-        If it isn't of that form, doesn't end with one class, or classes don't fall while evaluations rise.
-    """
-    try:
-        found = [(int(keep), int(n)) for keep, _, n in (stage.partition(":") for stage in schedule.split())]
-    except ValueError:
-        found = []
-    keeps, numbers = [keep for keep, _ in found], [n for _, n in found]
-    falls = all(a > b for a, b in pairwise(keeps))
-    rises = all(a < b for a, b in pairwise(numbers))
-    if not found or keeps[-1] != 1 or not falls or not rises or numbers[0] < 1 or numbers[-1] > N_TIMES:
-        raise ValueError(
-            "schedule must be KEEP:EVALUATIONS for each stage, the first falling to 1, the second rising to at most "
-            f"{N_TIMES}, such as '5:50 1:500'; got {schedule!r}."
-        )
-    return found
+    @property
+    def n_times(self) -> int:
+        """How many there are, from little noise to much."""
+        ...
+
+    def begun(self, X: np.ndarray) -> np.ndarray:
+        """What noise is added to: rows [n, d] -> [n, d']."""
+        ...
+
+    def error(self, Z: np.ndarray, noise: np.ndarray, time: int, classes: np.ndarray, *, loss: str) -> np.ndarray:
+        """Error of the noise that is told for [n, d'] under classes [n]: [n]."""
+        ...
+
+
+@dataclass(frozen=True)
+class OwnTeller:
+    """The denoiser that was trained on the rows."""
+
+    model: "Denoiser"
+    mean: np.ndarray
+    scale: np.ndarray
+    n_times: int = N_TIMES
+
+    def begun(self, X: np.ndarray) -> np.ndarray:
+        """Rows of unit variance."""
+        found: np.ndarray = (X - self.mean) / self.scale
+        return found
+
+    def error(self, Z: np.ndarray, noise: np.ndarray, time: int, classes: np.ndarray, *, loss: str) -> np.ndarray:
+        """As `told_error`."""
+        return told_error(self.model, Z, noise, time, classes, loss=loss)
 
 
 class DiffusionClassifier(ClassifierMixin, BaseEstimator):
@@ -83,26 +100,33 @@ class DiffusionClassifier(ClassifierMixin, BaseEstimator):
         n_epochs: int = 60,
         batch: int = 128,
         learning_rate: float = 2e-3,
+        folder: str | None = None,
+        prompt: str = "a photo of a {}.",
         random_state: int | None = None,
     ) -> None:
         """`schedule`: classes kept and evaluations so far of each stage, KEEP:EVALUATIONS; `loss`: of told noise.
 
-        `width`, `n_blocks`: of the denoiser; `n_epochs`, `batch`, `learning_rate`: of its training.
+        `width`, `n_blocks`: of the denoiser; `n_epochs`, `batch`, `learning_rate`: of its training. `folder`: a trained
+        model of the diffusers library instead (Stable Diffusion, DiT). Rows are then square images, pixel by pixel,
+        three numbers of 0 to 255 each; classes are texts for {} in `prompt`, or the model's own names or numbers.
         """
+        self.folder, self.prompt = folder, prompt
         self.schedule, self.loss, self.width, self.n_blocks = schedule, loss, width, n_blocks
         self.n_epochs, self.batch, self.learning_rate, self.random_state = n_epochs, batch, learning_rate, random_state
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Train the denoiser on rows [n, d] and classes [n].
+        """Train the denoiser on rows [n, d] and classes [n]; of a folder only the names of the classes are learned.
 
         Raises
         ------
         ValueError
             If a number isn't finite, there are fewer than two classes, or a setting is out of its range.
+        FileNotFoundError, ImportError
+            If the folder is none of diffusers, or that library isn't installed.
         """
         from raypipe.classify.denoiser import trained
 
-        stages_of(self.schedule)
+        stages_of(self.schedule, most=N_TIMES)
         if min(self.width, self.n_blocks, self.n_epochs, self.batch) < 1 or self.loss not in ("l1", "l2"):
             raise ValueError(
                 f"width, n_blocks, n_epochs and batch must be at least 1 and loss l1 or l2, got {self.width}, "
@@ -113,6 +137,8 @@ class DiffusionClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, at = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"DiffusionClassifier needs two classes at least, got 1 class: {str(y[0])!r}.")
+        if self.folder is not None:
+            return self._take_folder(X)
         self.mean_, self.scale_ = mean_and_scale(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         model = trained(
@@ -122,6 +148,28 @@ class DiffusionClassifier(ClassifierMixin, BaseEstimator):
         )  # fmt: skip
         self.weights_ = {name: of.numpy().copy() for name, of in model.state_dict().items()}
         return self
+
+    def _take_folder(self, X: np.ndarray) -> Self:
+        """See that rows are images and that the model knows the classes; nothing is trained."""
+        from raypipe.classify.diffusers_folder import digest_of
+
+        if round((X.shape[1] / 3) ** 0.5) ** 2 * 3 != X.shape[1] or X.min() < 0 or X.max() > 255:
+            raise ValueError(
+                "rows must be square images, three numbers of 0 to 255 a pixel, where folder is given; got "
+                f"{X.shape[1]} numbers of {X.min():g} to {X.max():g}."
+            )
+        self._teller()
+        self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
+        self.weights_ = {"folder_sha256": np.frombuffer(digest_of(str(self.folder)).encode(), np.uint8)}
+        return self
+
+    def _teller(self) -> Teller:
+        if self.folder is None:
+            return OwnTeller(self._denoiser(), self.mean_, self.scale_)
+        from raypipe.classify.diffusers_folder import FolderTeller
+
+        names = [str(name) for name in self.classes_]
+        return FolderTeller.open(self.folder, names, prompt=self.prompt, batch=self.batch)
 
     def _denoiser(self) -> "Denoiser":
         import torch
@@ -139,15 +187,15 @@ class DiffusionClassifier(ClassifierMixin, BaseEstimator):
         That of a dropped class is above those of the classes that were left.
         """
         check_is_fitted(self)
-        Z = (validate_data(self, X, dtype=np.float64, reset=False) - self.mean_) / self.scale_
-        model = self._denoiser()
-        parts = [self._staged(model, Z[at : at + ROWS_AT_ONCE]) for at in range(0, len(Z), ROWS_AT_ONCE)]
+        X, teller = validate_data(self, X, dtype=np.float64, reset=False), self._teller()
+        n = ROWS_AT_ONCE if self.folder is None else IMAGES_AT_ONCE
+        parts = [self._staged(teller, X[at : at + n]) for at in range(0, len(X), n)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes_)))
 
-    def _staged(self, model: "Denoiser", Z: np.ndarray) -> np.ndarray:
-        stages = stages_of(self.schedule)
-        times, (n, k) = grid(stages[-1][1]), (len(Z), len(self.classes_))
-        noise = noise_of(Z, len(times))
+    def _staged(self, teller: Teller, X: np.ndarray) -> np.ndarray:
+        stages, Z = stages_of(self.schedule, most=teller.n_times), teller.begun(X)
+        times, (n, k) = grid(stages[-1][1], n_times=teller.n_times), (len(Z), len(self.classes_))
+        noise = noise_of(X if self.folder else Z, len(times), d=Z.shape[1])
         total, number, left, tried = np.zeros((n, k)), np.zeros((n, k)), np.ones((n, k), bool), set()
         found = np.full((n, k), np.inf)
         for keep, n_evaluations in stages:
@@ -156,18 +204,11 @@ class DiffusionClassifier(ClassifierMixin, BaseEstimator):
             for time in new:
                 rows, classes = np.nonzero(left)
                 eps = noise[rows, times.index(time)]
-                total[rows, classes] += told_error(model, Z[rows], eps, time, classes, loss=self.loss)
+                total[rows, classes] += teller.error(Z[rows], eps, time, classes, loss=self.loss)
                 number[rows, classes] += 1
-            means = np.where(left, total / np.maximum(number, 1), np.inf)
-            order = np.argsort(np.argsort(means, axis=1, kind="stable"), axis=1, kind="stable")
-            found = np.where(left, means, found)
-            left &= order < keep
-        worst = np.full((n, 1), -np.inf)
-        for count in np.unique(number)[::-1]:  # from the classes that were tried longest on
-            is_of = number == count
-            found = np.where(is_of, np.maximum(found, worst), found)
-            worst = np.maximum(worst, np.where(is_of, found, -np.inf).max(axis=1, keepdims=True))
-        return found
+            found = np.where(left, total / np.maximum(number, 1), found)
+            left = still_left(left, found, keep=keep)
+        return levelled(found, number)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """The class of the lowest error that was kept to the end: [n, d] -> [n]."""
@@ -203,13 +244,13 @@ class DiffusionClassifier(ClassifierMixin, BaseEstimator):
         return made
 
 
-def noise_of(Z: np.ndarray, n: int, *, salt: bytes = b"") -> np.ndarray:
-    """Noise of each row for `n` times, by the row's own numbers: [r, d] -> [r, n, d]."""
-    rows = np.ascontiguousarray(Z, dtype=np.float64)
-    found = np.empty((len(rows), n, rows.shape[1]))
+def noise_of(Z: np.ndarray, n: int, *, salt: bytes = b"", d: int | None = None) -> np.ndarray:
+    """Noise of each row for `n` times, by the row's own numbers: [r, d'] -> [r, n, d]; d' numbers if None."""
+    rows, d = np.ascontiguousarray(Z, dtype=np.float64), d or Z.shape[1]
+    found = np.empty((len(rows), n, d))
     for at, row in enumerate(rows):
         key = int.from_bytes(blake2b(row.tobytes() + salt, digest_size=16).digest())
-        found[at] = np.random.Generator(np.random.Philox(key=key)).standard_normal((n, rows.shape[1]))
+        found[at] = np.random.Generator(np.random.Philox(key=key)).standard_normal((n, d))
     return found
 
 
