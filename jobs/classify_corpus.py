@@ -1,10 +1,11 @@
 """Classify a corpus: python -m jobs.classify_corpus --corpus DATA --output RUN [--fitted FOLDER].
 
 Takes a classifier that fit_classifier has fitted over a corpus. RUN/classes holds, beside each row, label and
-probability, and where the classifier has them familiarity (higher is more; low is novel) and explanation; with --edges,
-label_beyond, which may be a label that had no labelled row. With --keep rows of other labels are skipped rows, and
-`select_corpus --leave-out classes` selects none of them. With --good it is a stage of scores: `quality` is the
-probability of these labels; `select_corpus --scores classes`, the report and `ablate --scores` take it as any other.
+probability, and where the classifier has them familiarity (higher is more; low is novel), explanation and radius, how
+far the row may move without another label; with --edges, label_beyond, which may be a label that had no labelled row.
+With --keep rows of other labels are skipped rows, and `select_corpus --leave-out classes` selects none of them. With
+--good it is a stage of scores: `quality` is the probability of these labels; `select_corpus --scores classes`, the
+report and `ablate --scores` take it as any other.
 """
 
 from dataclasses import asdict, dataclass

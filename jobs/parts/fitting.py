@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from raypipe.contracts.estimator import Estimator, taken_by
+from raypipe.corpus.kinds import kind_of
 from raypipe.corpus.soft_labels import read_soft_labels
-from raypipe.fitting.inputs import Input, input_for
+from raypipe.fitting.bags import BagSample
+from raypipe.fitting.inputs import Input, input_for, is_of_sets
 from raypipe.fitting.names import fit_with_names
 from raypipe.fitting.sample import ColumnSample
 from raypipe.fitting.soft import fit_soft, takes_weights
@@ -51,7 +54,7 @@ class FitSettings(CorpusSettings):
     """RUN/labels of label_corpus: the class probabilities of the rows' ids are learned, and labels only judge."""
     columns: tuple[str, ...] = ("text",)
     """What is learned from: one column of texts; columns of numbers, categories or vectors; or STAGE.COLUMN of the run,
-    one of vectors or several of numbers, for rows with `id` and `label`. Repeatable."""
+    one of vectors or of lists of vectors, or several of numbers, for rows with `id` and `label`. Repeatable."""
     unknown: str | None = None
     """A label that is no class: its rows are not learned, and must be told from the others by familiarity."""
     folds: int = 5
@@ -181,8 +184,12 @@ def _of_stages(config: FitSettings, life: Life, labelled: str) -> LabelledRows:
     stages, labels, corpus = stages_of(config.columns), read_labels(config.rows[0]), config.to_corpus()
     resolve(life.run, config.columns, stages=stages)
     sizes = sizes_of(life.run, stages[0])
-    asked = ColumnSample(config.columns, len(labels), 0, frozenset(labels))  # all of them: nothing is drawn
-    sample = gathered(asked, life, labelled, corpus, sizes, identity_of(corpus, sizes))
+    read = identity_of(corpus, sizes)
+    if len(config.columns) == 1 and is_of_sets(kind_of(life.run, config.columns[0])):
+        bags = BagSample(config.columns[0], len(labels), ids=frozenset(labels))  # all of them: no row is drawn
+        return _of_sets(config.columns[0], labels, gathered(bags, life, labelled, corpus, sizes, read))
+    asked = ColumnSample(config.columns, len(labels), 0, frozenset(labels))
+    sample = gathered(asked, life, labelled, corpus, sizes, read)
     left_out = Counter({"not among the rows of the stages": len(labels) - len(sample.X)})
     if len(config.columns) == 1:
         table = pa.table({config.columns[0]: pa.array(list(sample.X), pa.list_(pa.float64()))})
@@ -191,6 +198,13 @@ def _of_stages(config: FitSettings, life: Life, labelled: str) -> LabelledRows:
     else:
         raise ValueError(f"columns of stages must be one of vectors or several of numbers, got {config.columns}.")
     return LabelledRows(table, [labels[name] for name in sample.row_ids], +left_out)
+
+
+def _of_sets(column: str, labels: Mapping[str, str], sample: BagSample) -> LabelledRows:
+    """Sets of vectors, such as those of a document's chunks."""
+    lists = pa.array([list(bag) for bag in sample.bags], pa.list_(pa.list_(pa.float32())))
+    left_out = Counter({"not among the rows of the stages": len(labels) - len(sample.bags)})
+    return LabelledRows(pa.table({column: lists}), [labels[name] for name in sample.row_ids], +left_out)
 
 
 def _warn(y: np.ndarray, classes: list[str]) -> None:
@@ -221,6 +235,8 @@ def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSe
     from raypipe.evaluate.classifiers import compare_classifiers
     from raypipe.evaluate.cross_validation import KnownRows, cross_validated, folds_of, majority_answers
 
+    from .shown import shown
+
     labelled = KnownRows(rows.known, rows.y, rows.unknown, tuple(rows.classes))
     folds = folds_of(labelled, n_folds=config.folds, seed=config.seed)
     contenders = {method: estimator, **{name: method_class(name)() for name in RIVALS if name != method}}
@@ -231,6 +247,8 @@ def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSe
         answers[name] = cross_validated(one, feed, labelled, folds, calibration_seed=seed)
     answers[MAJORITY] = majority_answers(labelled, folds)
     found = compare_classifiers(answers, rows.y, rows.classes, ours=method, seed=config.seed)
+    feed = input_for(taken_by(type(estimator)), rows.known, rows.columns, n_dimensions=config.dimensions)
+    found |= shown(estimator, feed, labelled, n_folds=config.folds, seed=config.seed)
     return {**found, "folds": config.folds, "seed": config.seed, "left_out": rows.left_out}
 
 

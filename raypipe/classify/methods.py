@@ -8,6 +8,7 @@ that. Its settings are the annotated, keyword-only arguments of `__init__`, whic
   `"vectors"`): see `contracts.estimator`;
 - `score_samples(X)`: how familiar rows are, higher is more -> column `familiarity`, and AUROC and OSCR for unknowns;
 - `explain(X, names)`: a sentence a row -> column `explanation`;
+- `radius(X)`: how far a row may move without another class -> column `radius`;
 - `takes_names = True` (a class variable): `fit(X, y, names=...)` takes a vector of each label's name, made by what
   makes vectors of texts;
 - `advice()`: a sentence on which rows to label next, printed once it is fitted.

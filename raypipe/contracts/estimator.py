@@ -85,3 +85,15 @@ class Explains(Protocol):
     def explain(self, X: np.ndarray, names: Sequence[str]) -> list[str]:
         """A short text for each row [n, d], in terms of the names of its columns [d]."""
         ...
+
+
+@runtime_checkable
+class Certified(Protocol):
+    """Says how far a row may move before its class can change."""
+
+    def radius(self, X: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
+        """Euclidean distance within which each row keeps class y (None: the predicted): [n, d] -> [n].
+
+        Below 0 the row isn't of that class.
+        """
+        ...

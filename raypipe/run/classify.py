@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.columns import DOMAIN, REASON, TEXT
-from raypipe.contracts.estimator import Estimator, Explains, Familiar, State
+from raypipe.contracts.estimator import Certified, Estimator, Explains, Familiar, State
 from raypipe.contracts.row_op import ReaderOp
 from raypipe.contracts.score import Score
 from raypipe.describe.texts import words_in
@@ -77,7 +77,8 @@ def stored_input(fitted: Folder) -> tuple[Json, State]:
     return stored
 
 
-def _stamp(folder: Folder) -> Stamp:
+def stamp_of(folder: Folder) -> Stamp:
+    """What a folder holds, as a listing says: other files, another stamp."""
     return tuple(sorted((entry.path, entry.size_bytes, entry.mtime_ns) for entry in folder.files()))
 
 
@@ -118,8 +119,11 @@ class Classify(ReaderOp):
 
     @property
     def adds(self) -> pa.Schema:
-        """Label and its probability; familiarity and explanation where the estimator has them; label_beyond; score."""
-        more = [("score_samples", "familiarity", pa.float32()), ("explain", "explanation", pa.string())]
+        """Label, its probability; familiarity, explanation and radius where the estimator has them; what is asked."""
+        more = [
+            ("score_samples", "familiarity", pa.float32()), ("explain", "explanation", pa.string()),
+            ("radius", "radius", pa.float32()),
+        ]  # fmt: skip
         found = [(name, kind) for method, name, kind in more if hasattr(self.estimator, method)]
         found += [(BEYOND, pa.string())] if self.reach is not None else []
         found += [(QUALITY, pa.float32())] if self.good else []
@@ -134,7 +138,7 @@ class Classify(ReaderOp):
             If the folder holds no estimator of this class with an input of as many columns, or one that doesn't know
             the labels to keep or has no familiarity to be above.
         """
-        self._seen = _stamp(self.fitted)
+        self._seen = stamp_of(self.fitted)
         model, feed, _ = opened(self.estimator, self.fitted, self._seen)
         labels = [str(label) for label in model.classes_]  # type: ignore[attr-defined]
         for name, chosen_labels in (("keep", self.keep), ("good", self.good)):
@@ -156,6 +160,8 @@ class Classify(ReaderOp):
         chosen["min_familiarity"] = self.min_familiarity
         if self.good:
             chosen["good"] = sorted(set(self.good))
+        if "radius" in self.adds.names:
+            chosen["radius"] = True
         if self.reach is not None:
             self.reach.check(labels)
             chosen["reach"] = self.reach.identity()
@@ -165,7 +171,7 @@ class Classify(ReaderOp):
         """All of the work, on a CPU: what is added + reason, same rows and order; what isn't kept has its label too."""
         reasons = np.array(table[REASON].to_pylist(), object)
         rows = np.flatnonzero(pc.is_null(table[REASON]).to_numpy())
-        model, feed, temperature = opened(self.estimator, self.fitted, self._seen or _stamp(self.fitted))
+        model, feed, temperature = opened(self.estimator, self.fitted, self._seen or stamp_of(self.fitted))
         parts = [self._says.empty_table()]
         for start in range(0, len(rows), BATCH_ROWS):
             chunk = rows[start : start + BATCH_ROWS]
@@ -202,6 +208,8 @@ class Classify(ReaderOp):
             found["explanation"] = model.explain(X, feed.feature_names)
         if self.good:
             found[QUALITY] = probability[:, [at for at, name in enumerate(classes) if name in self.good]].sum(axis=1)
+        if isinstance(model, Certified):
+            found["radius"] = model.radius(X)
         if self.reach is not None:
             found[BEYOND] = self.reach.labels_of(probability, classes)
         is_usable = np.array([reason is None for reason in reasons], bool)

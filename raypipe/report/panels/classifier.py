@@ -6,6 +6,7 @@ from raypipe.report.charts.forest import ForestRow, forest_chart
 from raypipe.report.numbers.read import Json
 from raypipe.report.page.render import foreign
 from raypipe.report.page.table import Column, table
+from raypipe.report.panels.decisions import lines_of_teen, of_shown
 from raypipe.report.words import count
 
 Named = tuple[str, Json]
@@ -32,11 +33,13 @@ def of_classifier(found: Json) -> dict[str, Any]:
     left_out = [f"Left out: {count(n)} rows, {why}." for why, n in found.get("left_out", {}).items()]
     return {
         "said": f"{count(found['n'])} rows in {count(found['folds'])} folds{unknown}; in %, with 95 % intervals.",
-        "tables": [table("Cross-validation, %", columns, contenders.items()), _recalls(ours, contenders)],
+        "tables": [
+            table("Cross-validation, %", columns, contenders.items()), _recalls(ours, contenders), *of_shown(found)
+        ],
         "chart": forest_chart(effects, x_name="points", label=f"{ours} minus each other, in points")
         if effects else None,
         "chart_name": f"balanced accuracy, {ours} minus each other; pale: no difference shown",
-        "lines": [*([f"{found['advice']}."] if "advice" in found else []), *left_out],
+        "lines": [*([f"{found['advice']}."] if "advice" in found else []), *lines_of_teen(found), *left_out],
     }  # fmt: skip
 
 
