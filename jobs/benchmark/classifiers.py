@@ -3,8 +3,9 @@
 SS3 beside pyss3, FOLD-SE at its rival's settings beside foldrpp, the Tsetlin machine beside pyTsetlinMachine, SMOTE
 beside imbalanced-learn, each on the same rows, by --oracle PYTHON; a package that isn't there is said to be missing.
 Each does its work alone on one thread, and what is held against a bar is the CPU's time: other work on the machine
-bends the clock's. Then fitted classifiers are taken over many vectors, batch by batch as classify_corpus does it, and
-the memory that this takes is printed.
+bends the clock's. What numba compiles here is made ready before, as the packages' C is when they are installed; what
+that takes, the first time on a machine and in later processes, is printed. Then fitted classifiers are taken over many
+vectors, batch by batch as classify_corpus does it, and the memory that this takes is printed.
 """
 
 import json
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,10 @@ def main(config: Config) -> int:
         versions |= theirs.get("versions", {})
         compared[name] = {"ours": mine["seconds"], "says": mine["says"], **told(theirs, mine)}
     applied = {name: apart(taken_over, name, rows, config.dimensions) for name, rows in methods.items()}
-    result: Json = {"compared": compared, "applied": applied, "versions": versions}
+    with tempfile.TemporaryDirectory() as nothing:
+        first, later = (apart(made_ready, nothing) for _ in range(2))
+    ready = {"numba": find_spec("numba") is not None, "first": first, "later": later}
+    result: Json = {"compared": compared, "applied": applied, "ready": ready, "versions": versions}
     result["bars"] = bars(compared, applied, config)
     show(result)
     if config.json:
@@ -153,6 +158,22 @@ def _timed(fit: Callable[[], Any], predict: Callable[[Any], Any]) -> tuple[Any, 
     return said, {"fit": fitted - start, "predict": time.process_time() - fitted}
 
 
+def made_ready(folder: str) -> float:
+    """CPU seconds until the Tsetlin machine can learn, where a folder keeps what is compiled or gets it."""
+    import time
+
+    os.environ["NUMBA_CACHE_DIR"] = folder
+    start = time.process_time()
+    _learn_little()
+    return time.process_time() - start
+
+
+def _learn_little() -> None:
+    from raypipe.classify.tsetlin import TsetlinMachine
+
+    TsetlinMachine(n_clauses=2, n_epochs=1, random_state=0).fit(np.eye(2), np.arange(2))
+
+
 def ss3_answers(asked: Json) -> Json:
     """SS3 from texts, as pyss3 is given them."""
     import pyarrow as pa
@@ -190,6 +211,7 @@ def tsetlin_answers(asked: Json) -> Json:
     (one,) = asked["sets"].values()
     X, y, told = (np.array(one[name], float) for name in ("bits", "y", "told"))
     model = TsetlinMachine(**one["settings"], random_state=0)
+    _learn_little()
     said, seconds = _timed(lambda: model.fit(X, y.astype(int)), lambda fitted: fitted.predict(told))
     says = f"{len(X):,} rows, {X.shape[1]:,} bits, {model.n_clauses} clauses"
     return {"said": said.tolist(), "seconds": seconds, "says": says}
@@ -292,5 +314,8 @@ def show(result: Json) -> None:
         table.add_row(name, f"{of['rows']:,}", f"{of['seconds']:.1f}", speed, *memory)
     console.print(table)
     console.print(f"one thread each, in turn; {result['versions']}")
+    ready = result["ready"]
+    says = f"{ready['first']:.1f} CPU s the first time on a machine, {ready['later']:.1f} in a later process"
+    console.print(f"the Tsetlin machine is ready after {says}{'' if ready['numba'] else ' (without numba)'}")
     for bar in result["bars"]:
         console.print(f"{'met' if bar['met'] else 'MISSED'}: {bar['rule']}: {bar['value']:.3g} (bar {bar['bar']:g})")

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import BernoulliNB
 
 from raypipe.classify.automata import Automata
-from raypipe.classify.bits import Thresholds
+from raypipe.classify.bits import Draws, Thresholds, Words
 from raypipe.classify.tsetlin import TsetlinMachine
 from raypipe.evaluate.claims import Claim
 from raypipe.runs.trials import Metrics
@@ -43,20 +43,17 @@ class _FirstOnly(Automata):
     def __init__(self, of: Automata) -> None:
         self.__dict__ = of.__dict__
 
-    def feed_back(
-        self, row: np.ndarray, first: np.ndarray, fired: np.ndarray, second: np.ndarray, rng: np.random.Generator
-    ) -> None:
+    def feed_back(self, row: Words, first: np.ndarray, fired: np.ndarray, second: np.ndarray, draws: Draws) -> None:
         """Type I alone."""
-        super().feed_back(row, first, fired, second[:0], rng)
+        super().feed_back(row, first, fired, second[:0], draws)
 
 
 class _NoTypeII(TsetlinMachine):
     """An ablation: clauses that fire for the wrong class are left as they are."""
 
-    def _teach(
-        self, automata: Automata, row: np.ndarray, own: int, is_for: np.ndarray, rng: np.random.Generator
-    ) -> int:  # fmt: skip
-        return super()._teach(_FirstOnly(automata), row, own, is_for, rng)
+    def _epoch(self, automata: Automata, rows: Words, y: np.ndarray, seeds: np.ndarray) -> int:
+        deaf, of_rows = _FirstOnly(automata), zip(rows, y.tolist(), seeds, strict=True)
+        return sum(self._teach(deaf, row, of, Draws(seed)) for row, of, seed in of_rows)
 
 
 def trial(settings: dict[str, Any], seed: int, folder: Folder) -> Metrics:

@@ -7,7 +7,7 @@ Cost: a step is some 5 operations a plane on words of 64 automata.
 
 import numpy as np
 
-from raypipe.classify.bits import WORD_BITS, Words, packed, random_words
+from raypipe.classify.bits import WORD_BITS, Draws, Words, packed, random_words
 
 
 class Automata:
@@ -31,20 +31,18 @@ class Automata:
         found: Words = self.planes[-1]
         return found
 
-    def feed_back(
-        self, row: Words, first: np.ndarray, fired: np.ndarray, second: np.ndarray, rng: np.random.Generator
-    ) -> None:
+    def feed_back(self, row: Words, first: np.ndarray, fired: np.ndarray, second: np.ndarray, draws: Draws) -> None:
         """Teach a row of literals [w]: type I to the clauses `first`, which `fired` or not, type II to `second`."""
-        drawn = random_words(rng, (len(first), len(row)), 1 / self.s)
+        drawn = random_words(draws, (len(first), len(row)), 1 / self.s)
         up, down = steps(row, fired, drawn, self.include[second], boost=self.boost)
         clauses = np.concatenate([first, second])
-        self.step(clauses, up & self.real, down & self.real, rng)
+        self.step(clauses, up & self.real, down & self.real, draws)
 
-    def step(self, clauses: np.ndarray, up: Words, down: Words, rng: np.random.Generator) -> None:
+    def step(self, clauses: np.ndarray, up: Words, down: Words, draws: Draws) -> None:
         """Move the states of some clauses one up or down, [c, w] each, the first `len(down)` both ways."""
         planes = self.planes[:, clauses]
         if self.max_literals is not None:
-            up = self._within_budget(planes, up, rng)
+            up = self._within_budget(planes, up, draws)
         carry = up & ~np.bitwise_and.reduce(planes, axis=0)  # the highest state is the last
         for plane in planes:
             plane ^= carry
@@ -55,14 +53,15 @@ class Automata:
             borrow = borrow & plane  # where a 0 became 1
         self.planes[:, clauses] = planes
 
-    def _within_budget(self, planes: Words, up: Words, rng: np.random.Generator) -> Words:
+    def _within_budget(self, planes: Words, up: Words, draws: Draws) -> Words:
         """Without the steps that would include more literals than a clause may have; which of them is chance."""
         assert self.max_literals is not None
         entering = up & ~planes[-1] & np.bitwise_and.reduce(planes[:-1], axis=0)
         room = self.max_literals - np.bitwise_count(planes[-1]).sum(axis=1, dtype=np.int64)
         kept = entering.copy()
         while (over := np.flatnonzero(np.bitwise_count(kept).sum(axis=1, dtype=np.int64) > room)).size:
-            kept[over] = np.where((room[over] <= 0)[:, None], 0, kept[over] & random_words(rng, kept[over].shape, 0.5))
+            half = random_words(draws, kept[over].shape, 0.5)
+            kept[over] = np.where((room[over] <= 0)[:, None], 0, kept[over] & half)
         found: Words = up & ~(entering & ~kept)
         return found
 

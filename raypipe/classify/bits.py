@@ -8,6 +8,12 @@ from scipy.sparse import issparse
 Words = np.ndarray
 """uint64; bit b of a row is bit b % 64 of its word b // 64."""
 WORD_BITS = 64
+_GAMMA, _LAST_SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(31)
+_MIXING = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+"""How SplitMix64 mixes what it counts up by _GAMMA: a shift and a factor, twice."""
 
 
 def packed(bits: np.ndarray) -> Words:
@@ -26,21 +32,53 @@ def unpacked(words: Words, n_bits: int) -> np.ndarray:
     return found
 
 
-def random_words(rng: np.random.Generator, shape: tuple[int, ...], probability: float, *, precision: int = 12) -> Words:
-    """Words whose bits are 1 with a probability, to the nearest 2**-precision.
+class Draws:
+    """Random words one after the other from a seed of 64 bits, by SplitMix64: each is known by its place alone.
+
+    Source: G. Steele et al., Fast splittable pseudorandom number generators, OOPSLA 2014, section 4.
+    """
+
+    def __init__(self, seed: int) -> None:
+        """From the first one on."""
+        self._last = np.uint64(seed)
+
+    def words(self, n: int) -> Words:
+        """The next n."""
+        found: Words = np.arange(n + 1, dtype=np.uint64) * _GAMMA + self._last
+        self._last = found[-1]
+        found = found[1:]
+        for shift, factor in _MIXING:
+            found ^= found >> shift
+            found *= factor
+        found ^= found >> _LAST_SHIFT
+        return found
+
+    def uniform(self, n: int) -> np.ndarray:
+        """The next n as numbers in [0, 1)."""
+        found: np.ndarray = (self.words(n) >> np.uint64(11)) * 2.0**-53
+        return found
+
+
+def digits_of(probability: float) -> tuple[int, int]:
+    """A probability as `digits` of 2**-precision, to 12 binary ones; those that are 0 at the end are left out."""
+    digits, precision = round(probability * 2**12), 12
+    while digits and not digits & 1:  # a half of nothing is nothing
+        digits, precision = digits >> 1, precision - 1
+    return digits, precision
+
+
+def random_words(draws: Draws, shape: tuple[int, ...], probability: float) -> Words:
+    """Words whose bits are 1 with a probability, to the nearest 2**-12.
 
     The binary digits of the probability are gone through from the last: an and with random bits halves what there is,
     an or also adds a half.
     """
-    digits = round(probability * 2**precision)
-    if digits >= 2**precision:
+    digits, precision = digits_of(probability)
+    if digits >> precision:
         return np.full(shape, np.iinfo(np.uint64).max, np.uint64)
-    while digits and not digits & 1:  # a half of nothing is nothing
-        digits, precision = digits >> 1, precision - 1
     found = np.zeros(shape, np.uint64)
     if digits:
-        drawn = rng.integers(0, np.iinfo(np.uint64).max, (precision, *shape), np.uint64, endpoint=True)
-        for place, one in enumerate(drawn):
+        for place, one in enumerate(draws.words(precision * found.size).reshape(precision, *shape)):
             found = found | one if digits >> place & 1 else found & one
     return found
 

@@ -30,17 +30,50 @@ from raypipe.fitting.classes import classes_of, classes_state
 
 CHUNK = 1024
 """Rows whose distances to all others are taken together."""
+SPARE = 8
+"""Neighbours more than asked for that are looked at again."""
+PRODUCTS_ERR = 1e-15
+"""Of a squared distance by products, for each column, of the squared lengths: a few roundings."""
 
 
 def neighbours(X: np.ndarray, k: int) -> np.ndarray:
-    """The k nearest other rows of each row, of equally near ones the first: [m, d] -> positions [m, min(k, m - 1)]."""
-    return np.concatenate([_nearest(cdist(X[at : at + CHUNK], X), at, k) for at in range(0, len(X), CHUNK)])
+    """The k nearest other rows of each row, of equally near ones the first: [m, d] -> positions [m, min(k, m - 1)].
+
+    Matrix products say which rows can be among them, differences which are; where products aren't exact enough to
+    say, as among many equal rows, all differences are taken.
+    """
+    m, k = len(X), min(k, len(X) - 1)
+    n_likely = k + 1 + SPARE
+    if m <= 2 * n_likely:
+        return _nearest(cdist(X, X), 0, k)
+    likely, beyond = _likely(X, n_likely)
+    chunks = [slice(at, at + CHUNK) for at in range(0, m, CHUNK)]
+    squares = np.concatenate([((X[likely[rows]] - X[rows, None]) ** 2).sum(axis=2) for rows in chunks])
+    squares[likely == np.arange(m)[:, None]] = np.inf
+    order = squares.argsort(axis=1, kind="stable")[:, :k]
+    found = np.take_along_axis(likely, order, axis=1)
+    lengths = (X**2).sum(axis=1)
+    uncertain = PRODUCTS_ERR * X.shape[1] * (lengths + lengths.max())
+    farthest = np.take_along_axis(squares, order[:, -1:], axis=1)[:, 0]
+    open_rows = np.flatnonzero(~(farthest < beyond - uncertain))
+    for at in range(0, len(open_rows), CHUNK):
+        rows = open_rows[at : at + CHUNK]
+        found[rows] = _nearest(cdist(X[rows], X), rows, k)
+    return found
 
 
-def _nearest(distances: np.ndarray, start: int, k: int) -> np.ndarray:
-    """Of a block of rows from `start` on; a row isn't its own neighbour, though others may be equal to it."""
+def _likely(X: np.ndarray, n_likely: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that matrix products say are nearest, in the order of rows, and the least square of all others, about."""
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, found = NearestNeighbors(n_neighbors=n_likely, algorithm="brute").fit(X).kneighbors(X)
+    return np.sort(found, axis=1), distances[:, -1] ** 2
+
+
+def _nearest(distances: np.ndarray, own: int | np.ndarray, k: int) -> np.ndarray:
+    """Of a block of rows, numbered `own` or from it on; none is its own neighbour, though others may be equal to it."""
     rows = np.arange(len(distances))
-    distances[rows, start + rows] = np.inf
+    distances[rows, own if isinstance(own, np.ndarray) else own + rows] = np.inf
     found: np.ndarray = distances.argsort(axis=1, kind="stable")[:, : min(k, distances.shape[1] - 1)]
     return found
 
@@ -58,7 +91,10 @@ def between(
     """New rows [n_new, d] on lines between rows [m, d] and their neighbours [m, k], or in the boxes between them."""
     rows, others = parents(n_new, near, rng)
     gaps = rng.uniform(size=(n_new, X.shape[1] if per_attribute else 1))
-    found: np.ndarray = X[rows] + gaps * (X[others] - X[rows])
+    found: np.ndarray = X[others]
+    found -= X[rows]
+    found *= gaps
+    found += X[rows]
     return found
 
 

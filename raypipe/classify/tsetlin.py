@@ -7,11 +7,13 @@ rewarded, as in the authors' program.
 Departures: columns of numbers become bits by thresholds, words by whether they are there; chi-square keeps the best of
 them; all learnt in `fit`. A clause that has `max_literals` takes no more of them in; 1/s is met to 12 binary digits.
 Probabilities are ours: the softmax of the votes over T.
-Cost: a row takes some 50 operations on words of 64 literals for each clause that learns, fewer as votes reach T; all
-clauses at once, rows one after the other. State: state_bits x clauses x literals bits.
+Cost: a row takes some 150 operations on words of 64 literals for each clause that learns, fewer as votes reach T; rows
+one after the other: compiled where numba is installed, which compiles once a machine for some seconds, else by NumPy,
+all clauses at once: the same result, up to a hundred times slower. State: state_bits x clauses x literals bits.
 """
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,7 +24,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from raypipe.classify.automata import Automata
-from raypipe.classify.bits import Thresholds, Words, fires, packed, unpacked
+from raypipe.classify.bits import Draws, Thresholds, Words, digits_of, fires, packed, unpacked
 from raypipe.classify.rules import DefaultRule, sql
 from raypipe.classify.tables import CellTest, Op
 from raypipe.contracts.estimator import State, Taken
@@ -127,28 +129,40 @@ class TsetlinMachine(ClassifierMixin, BaseEstimator):
         automata = Automata(
             k * n, n_literals, state_bits=self.state_bits, s=self.s, max_literals=self.max_literals, boost=self.boost
         )
-        is_for = np.arange(n) % 2 == 0
         shares = []
         for _ in range(self.n_epochs):
-            updated = 0
-            for row in rng.permutation(len(y)):
-                updated += self._teach(automata, literals[row], int(y[row]), is_for, rng)
+            order = rng.permutation(len(y))
+            seeds = rng.integers(0, np.iinfo(np.uint64).max, len(y), np.uint64, endpoint=True)
+            updated = self._epoch(automata, literals[order], y[order], seeds)
             shares.append(updated / (len(y) * n * min(k, 2)))
         return automata.include.reshape(k, n, -1).copy(), np.array(shares)
 
-    def _teach(self, automata: Automata, row: Words, own: int, is_for: np.ndarray, rng: np.random.Generator) -> int:
+    def _epoch(self, automata: Automata, rows: Words, y: np.ndarray, seeds: np.ndarray) -> int:
+        """Teach rows [n, w] one after the other, compiled where numba is; how often a clause was chosen to learn."""
+        if find_spec("numba") is None:
+            of_rows = zip(rows, y.tolist(), seeds, strict=True)
+            return sum(self._teach(automata, row, of, Draws(seed)) for row, of, seed in of_rows)
+        from raypipe.classify.compiled_automata import teach_rows
+
+        digits, precision = digits_of(1 / self.s)
+        budget = -1 if self.max_literals is None else self.max_literals
+        settings = (self.n_clauses, self.T, digits, precision, bool(self.boost), budget)
+        return int(teach_rows(automata.planes, automata.real, rows, y, seeds, *settings))
+
+    def _teach(self, automata: Automata, row: Words, own: int, draws: Draws) -> int:
         """Feed one row of its own class and of one other back; how many clauses were chosen to learn."""
         k, n = len(self.classes_), self.n_clauses
-        taught = [own] if k == 1 else [own, (own + 1 + int(rng.integers(k - 1))) % k]
+        is_for = np.arange(n) % 2 == 0
+        taught = [own] if k == 1 else [own, (own + 1 + int(draws.words(1)[0]) % (k - 1)) % k]
         clauses = np.concatenate([np.arange(of * n, (of + 1) * n) for of in taught])
         fired = fires(automata.include[clauses], row)
         votes = fired.reshape(-1, n) @ np.where(is_for, 1, -1)
         sides = np.array([1, -1])[: len(taught)]  # its own machine is to say yes, the other no
         chance = (self.T - sides * np.minimum(np.maximum(votes, -self.T), self.T)) / (2 * self.T)
-        is_chosen = (rng.random((len(taught), n)) < chance[:, None]).ravel()
+        is_chosen = draws.uniform(len(clauses)) < np.repeat(chance, n)
         says_so = (is_for == (sides > 0)[:, None]).ravel()
         is_first, is_second = is_chosen & says_so, is_chosen & ~says_so & fired
-        automata.feed_back(row, clauses[is_first], fired[is_first], clauses[is_second], rng)
+        automata.feed_back(row, clauses[is_first], fired[is_first], clauses[is_second], draws)
         return int(is_chosen.sum())
 
     def votes(self, X: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raypipe.classify.automata import Automata, steps
-from raypipe.classify.bits import packed, random_words, unpacked
+from raypipe.classify.bits import Draws, packed, random_words, unpacked
 
 
 def states_of(automata: Automata, n: int) -> np.ndarray:
@@ -29,7 +29,7 @@ def slow_step(states, row, fired, drawn, kinds, top: int, boost: bool) -> np.nda
 
 @pytest.mark.parametrize(("n", "state_bits", "boost"), [(5, 2, True), (64, 3, False), (70, 8, True)])
 def test_given_the_same_random_bits_every_step_equals_a_slow_reference(n: int, state_bits: int, boost: bool) -> None:
-    rng = np.random.default_rng(0)
+    rng, draws = np.random.default_rng(0), Draws(0)
     automata = Automata(8, n, state_bits=state_bits, s=3.0, max_literals=None)
     slow = states_of(automata, n)
     assert (slow == 2 ** (state_bits - 1) - 1).all()
@@ -41,10 +41,10 @@ def test_given_the_same_random_bits_every_step_equals_a_slow_reference(n: int, s
         fired = np.array([not (one & ~row).any() for one in include])
         first = order[kinds[order] == 1]
         second = np.array([clause for clause in order if kinds[clause] == 2 and fired[clause]], dtype=int)
-        drawn_words = random_words(rng, (len(first), automata.planes.shape[2]), 0.4)
+        drawn_words = random_words(draws, (len(first), automata.planes.shape[2]), 0.4)
         words = packed(row[None])[0]
         up, down = steps(words, fired[first], drawn_words, automata.include[second], boost=boost)
-        automata.step(np.concatenate([first, second]), up & automata.real, down & automata.real, rng)
+        automata.step(np.concatenate([first, second]), up & automata.real, down & automata.real, draws)
         drawn = np.zeros((8, n), bool)
         drawn[first] = unpacked(drawn_words, n)
         slow = slow_step(slow, row, fired, drawn, kinds, 2**state_bits - 1, boost)
@@ -54,12 +54,12 @@ def test_given_the_same_random_bits_every_step_equals_a_slow_reference(n: int, s
 
 
 def test_a_clause_never_has_more_literals_than_its_budget() -> None:
-    rng = np.random.default_rng(0)
+    rng, draws = np.random.default_rng(0), Draws(0)
     automata, rows = Automata(20, 100, state_bits=3, s=4.0, max_literals=5), packed(rng.random((300, 100)) < 0.8)
     sizes = []
     for row in rows:
         fired = ~(automata.include & ~row).any(axis=1)
-        automata.feed_back(row, np.arange(10), fired[:10], 10 + np.flatnonzero(fired[10:]), rng)
+        automata.feed_back(row, np.arange(10), fired[:10], 10 + np.flatnonzero(fired[10:]), draws)
         sizes.append(np.bitwise_count(automata.include).sum(axis=1))
     assert np.max(sizes) == 5
     assert (np.array(sizes)[-100:, :10] > 0).any()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raypipe.classify.bits import Thresholds, fires, packed, random_words, unpacked
+from raypipe.classify.bits import Draws, Thresholds, fires, packed, random_words, unpacked
 
 
 @pytest.mark.parametrize("n_bits", [1, 63, 64, 65, 200])
@@ -15,12 +15,22 @@ def test_packing_and_unpacking_gives_the_bits_back(n_bits: int) -> None:
 
 @pytest.mark.parametrize("probability", [0.0, 1 / 27, 0.2, 0.5, 1 / 1.3, 1.0])
 def test_random_bits_are_ones_as_often_as_asked(probability: float) -> None:
-    words = random_words(np.random.default_rng(0), (50, 40), probability)
+    words = random_words(Draws(0), (50, 40), probability)
     n = 50 * 40 * 64
     share = np.bitwise_count(words).sum() / n
     assert abs(share - probability) < 4 * np.sqrt(probability * (1 - probability) / n) + 2**-12
     places = unpacked(words, 64 * 40).reshape(-1, 64).mean(axis=0)  # no place of a word is favoured
     assert np.ptp(places) < 0.1
+
+
+def test_words_are_those_of_split_mix_64() -> None:
+    assert Draws(0).words(1)[0] == 0xE220A8397B1DCDAF  # as published for the seed 0
+    known = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+    draws = Draws(1234567)
+    assert [*draws.words(2).tolist(), *draws.words(3).tolist()] == known
+    numbers = draws.uniform(2000)
+    assert ((numbers >= 0) & (numbers < 1)).all()
+    assert abs(numbers.mean() - 0.5) < 0.03
 
 
 def test_a_clause_fires_where_all_its_literals_are_there() -> None:

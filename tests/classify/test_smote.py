@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -42,6 +43,22 @@ def test_neighbours_are_those_of_a_slow_loop_and_never_oneself():
     X[20:25] = X[3]  # copies
     assert neighbours(X, 4).tolist() == slow_neighbours(euclidean(X), 4)
     assert neighbours(X[:3], 9).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: rng.normal(size=(300, 5)),
+        lambda rng: rng.integers(0, 3, (200, 3)).astype(float),  # ties
+        lambda rng: np.repeat(rng.normal(size=(30, 4)), 9, axis=0)[rng.permutation(270)],  # equal rows
+        lambda rng: rng.normal(size=(200, 4)) * 1e-9 + 1e6,  # products have no digits left
+    ],
+)
+def test_neighbours_of_many_rows_are_those_of_all_differences(make) -> None:
+    X = make(np.random.default_rng(0))
+    distances = cdist(X, X)
+    np.fill_diagonal(distances, np.inf)
+    assert (neighbours(X, 5) == distances.argsort(axis=1, kind="stable")[:, :5]).all()
 
 
 def test_rows_of_both_libraries_lie_on_lines_between_the_same_neighbours():
