@@ -56,6 +56,18 @@ def read_labels(uri: str) -> dict[str, str]:
     return {name: truths.get(label, label) for name, label in found.items()}
 
 
+def read_unlabelled_ids(uri: str) -> frozenset[str]:
+    """The ids of a file's rows that have none of the labels.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file isn't there.
+    """
+    values = (record.values for record in read_records((uri,)) if record.reason is None)
+    return frozenset(str(of["id"]) for of in values if of.get("id") is not None and class_name(of.get("label")) is None)
+
+
 def read_reach(uri: str) -> "LabelReach":
     """The labels of a file of rows with `label` and `parent`, apart by steps.
 

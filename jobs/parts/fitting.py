@@ -15,8 +15,8 @@ from raypipe.contracts.estimator import Estimator, taken_by
 from raypipe.corpus.kinds import kind_of
 from raypipe.corpus.soft_labels import read_soft_labels
 from raypipe.fitting.bags import BagSample
+from raypipe.fitting.beside import LearnsBeside, fit_beside, takes_environments, takes_unlabelled
 from raypipe.fitting.inputs import Input, input_for, is_of_sets
-from raypipe.fitting.names import fit_with_names
 from raypipe.fitting.sample import ColumnSample
 from raypipe.fitting.soft import fit_soft, takes_weights
 from raypipe.models.fitted import save_fitted
@@ -25,7 +25,7 @@ from raypipe.runs.life import Life
 from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 
-from .classifiers import gathered, read_labels
+from .classifiers import gathered, read_labels, read_unlabelled_ids
 from .common import CorpusSettings
 from .idle import names_of, refuse_idle
 from .labelled import LabelledRows, read_labelled, read_softly_labelled
@@ -49,7 +49,9 @@ class FitSettings(CorpusSettings):
     rows: tuple[str, ...]
     """Parquet or JSON files of labelled rows. Repeatable."""
     label_column: str = "label"
-    """Of the class; rows without one are passed over."""
+    """Of the class; rows without one are passed over, except by methods that learn from them too."""
+    environment_column: str | None = None
+    """Where each labelled row is from, for methods that want to know (bonsai)."""
     soft_labels: str | None = None
     """RUN/labels of label_corpus: the class probabilities of the rows' ids are learned, and labels only judge."""
     columns: tuple[str, ...] = ("text",)
@@ -83,6 +85,8 @@ class FittingRows:
     identity: Json
     soft: "SoftRows | None" = None
     """Of the rows, where their probabilities are learned."""
+    beside: LearnsBeside = LearnsBeside()
+    """What else is learned from, where the method takes it."""
 
 
 def check(config: FitSettings) -> None:
@@ -98,6 +102,8 @@ def check(config: FitSettings) -> None:
         raise ValueError(f"columns must be of the rows or of stages, not of both, got {', '.join(config.columns)}.")
     if of_stages and not config.corpus:
         raise ValueError(f"columns of stages need --corpus, which the stages were made of; got {of_stages[0]!r}.")
+    if of_stages and config.environment_column is not None:
+        raise ValueError("environment_column is of the rows; with columns of stages it would have no effect.")
     if of_stages and (len(config.rows) > 1 or config.label_column != "label"):
         raise ValueError("with columns of stages, rows must be one file with `id` and `label`.")
     if not of_stages:
@@ -124,23 +130,45 @@ def read_rows(config: FitSettings, estimator: Estimator, life: Life, labelled: s
     """
     if config.soft_labels is not None:
         return _soft_rows(config, config.soft_labels, estimator)
-    found = _of_stages(config, life, labelled) if _is_of_stage(config.columns[0]) else _of_files(config)
+    kind = type(estimator)
+    if config.environment_column is not None and not takes_environments(kind):
+        raise ValueError(f"environment_column is for a method that takes environments, got {kind.__name__}.")
+    is_of_stage = _is_of_stage(config.columns[0])
+    found = _of_stages(config, life, labelled, kind) if is_of_stage else _of_files(config, kind)
     is_unknown = np.array([label == config.unknown for label in found.labels], bool)
     if config.unknown is not None and not is_unknown.any():
         raise ValueError(f"unknown must be a label of the rows, got {config.unknown!r}; they have {found.classes}.")
     columns = tuple(found.table.column_names)
     feed = input_for(taken_by(type(estimator)), found.table, columns, n_dimensions=config.dimensions)
-    feed.fit(found.table.filter(pa.array(~is_unknown)))
-    reasons = np.array([reason or "" for reason in feed.encode(found.table)[1]], str)
-    usable, left_out = reasons == "", found.left_out + Counter(reasons[reasons != ""].tolist())
+    LearnsBeside(found.unlabelled).feeding(feed, found.table.filter(pa.array(~is_unknown)))
+    usable, left_out = _usable(feed, found.table)
+    left_out += found.left_out
+    unlabelled = found.unlabelled
+    if unlabelled is not None:
+        kept, more_left_out = _usable(feed, unlabelled)
+        unlabelled, left_out = unlabelled.filter(pa.array(kept)), left_out + more_left_out
     labels = np.array(found.labels, object)[usable & ~is_unknown]
     classes = [name for name in found.classes if name in set(labels)]
     if len(classes) < 2:
         raise ValueError(f"there must be rows of two classes that can be used, got {len(labels):,} of {classes}.")
     y = np.array([classes.index(label) for label in labels])
     _warn(y, classes)
-    known, unknown = (found.table.filter(pa.array(usable & kind)) for kind in (~is_unknown, is_unknown))
-    return FittingRows(known, unknown, y, classes, columns, feed, dict(left_out), _identity(config, found))
+    known, unknown = (found.table.filter(pa.array(usable & one)) for one in (~is_unknown, is_unknown))
+    environments = None if found.environments is None else np.array(found.environments)[usable & ~is_unknown]
+    beside = LearnsBeside(unlabelled if unlabelled is not None and len(unlabelled) else None, environments)
+    if config.calibrate and (beside.unlabelled is not None or beside.environments is not None):
+        raise ValueError(
+            f"calibrate fits on labelled rows alone, and {kind.__name__} learns from more; leave --calibrate out."
+        )
+    return FittingRows(
+        known, unknown, y, classes, columns, feed, dict(left_out), _identity(config, found), beside=beside
+    )
+
+
+def _usable(feed: Input, table: pa.Table) -> tuple[np.ndarray, Counter]:
+    """Which rows can be used [n], and why how many others can't."""
+    reasons = np.array([reason or "" for reason in feed.encode(table)[1]], str)
+    return reasons == "", Counter(reasons[reasons != ""].tolist())
 
 
 def _soft_rows(config: FitSettings, uri: str, estimator: Estimator) -> FittingRows:
@@ -159,8 +187,8 @@ def _soft_rows(config: FitSettings, uri: str, estimator: Estimator) -> FittingRo
     if not covered.any():
         raise ValueError(f"{uri} must have voted on a row of {', '.join(config.rows)}, but covers none of them.")
     feed.fit(found.table.filter(pa.array(covered)))
-    reasons = np.array([reason or "" for reason in feed.encode(found.table)[1]], str)
-    usable, left_out = reasons == "", found.left_out + Counter(reasons[reasons != ""].tolist())
+    usable, left_out = _usable(feed, found.table)
+    left_out += found.left_out
     table = found.table.filter(pa.array(usable))
     truth = np.array([softly.classes.index(label) if label else -1 for label in found.truth])[usable]
     soft = np.array([softly.probability[name] for name in found.ids])[usable]
@@ -173,12 +201,15 @@ def _soft_rows(config: FitSettings, uri: str, estimator: Estimator) -> FittingRo
     )  # fmt: skip
 
 
-def _of_files(config: FitSettings) -> LabelledRows:
-    return read_labelled(config.rows, label_column=config.label_column, columns=config.columns)
+def _of_files(config: FitSettings, kind: type[Estimator]) -> LabelledRows:
+    return read_labelled(
+        config.rows, label_column=config.label_column, columns=config.columns, keep_unlabelled=takes_unlabelled(kind),
+        environment_column=config.environment_column,
+    )  # fmt: skip
 
 
-def _of_stages(config: FitSettings, life: Life, labelled: str) -> LabelledRows:
-    """Columns of stages, gathered on workers for the ids that have a label."""
+def _of_stages(config: FitSettings, life: Life, labelled: str, kind: type[Estimator]) -> LabelledRows:
+    """Columns of stages, gathered on workers for the ids that have a label, and where they are taken for others."""
     from raypipe.run.inputs import resolve, sizes_of, stages_of
 
     stages, labels, corpus = stages_of(config.columns), read_labels(config.rows[0]), config.to_corpus()
@@ -188,16 +219,20 @@ def _of_stages(config: FitSettings, life: Life, labelled: str) -> LabelledRows:
     if len(config.columns) == 1 and is_of_sets(kind_of(life.run, config.columns[0])):
         bags = BagSample(config.columns[0], len(labels), ids=frozenset(labels))  # all of them: no row is drawn
         return _of_sets(config.columns[0], labels, gathered(bags, life, labelled, corpus, sizes, read))
-    asked = ColumnSample(config.columns, len(labels), 0, frozenset(labels))
-    sample = gathered(asked, life, labelled, corpus, sizes, read)
-    left_out = Counter({"not among the rows of the stages": len(labels) - len(sample.X)})
+    others = read_unlabelled_ids(config.rows[0]) - labels.keys() if takes_unlabelled(kind) else frozenset[str]()
+    ids = frozenset(labels) | others
+    sample = gathered(ColumnSample(config.columns, len(ids), 0, ids), life, labelled, corpus, sizes, read)
+    left_out = Counter({"not among the rows of the stages": len(ids) - len(sample.X)})
     if len(config.columns) == 1:
         table = pa.table({config.columns[0]: pa.array(list(sample.X), pa.list_(pa.float64()))})
     elif sample.X.shape[1] == len(config.columns):
         table = pa.table(dict(zip(config.columns, sample.X.T, strict=True)))
     else:
         raise ValueError(f"columns of stages must be one of vectors or several of numbers, got {config.columns}.")
-    return LabelledRows(table, [labels[name] for name in sample.row_ids], +left_out)
+    is_labelled = np.array([name in labels for name in sample.row_ids], bool)
+    unlabelled = table.filter(pa.array(~is_labelled)) if not is_labelled.all() else None
+    own = [labels[name] for name in sample.row_ids[is_labelled]]
+    return LabelledRows(table.filter(pa.array(is_labelled)), own, +left_out, unlabelled)
 
 
 def _of_sets(column: str, labels: Mapping[str, str], sample: BagSample) -> LabelledRows:
@@ -219,12 +254,20 @@ def _warn(y: np.ndarray, classes: list[str]) -> None:
 
 
 def _identity(config: FitSettings, found: LabelledRows) -> Json:
+    rows = sha256(_as_bytes(found.table) + json.dumps(found.labels).encode()).hexdigest()
+    about = {"rows_sha256": rows, "columns": list(config.columns), "unknown": config.unknown, "folds": config.folds}
+    if found.unlabelled is not None:
+        about["unlabelled_sha256"] = sha256(_as_bytes(found.unlabelled)).hexdigest()
+    if found.environments is not None:
+        about["environments_sha256"] = sha256(json.dumps(found.environments).encode()).hexdigest()
+    return about | ({"calibrate": True} if config.calibrate else {})
+
+
+def _as_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, found.table.schema) as writer:
-        writer.write_table(found.table)
-    rows = sha256(sink.getvalue().to_pybytes() + json.dumps(found.labels).encode()).hexdigest()
-    own = {"rows_sha256": rows, "columns": list(config.columns), "unknown": config.unknown, "folds": config.folds}
-    return own | ({"calibrate": True} if config.calibrate else {})
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSettings) -> Json:
@@ -237,7 +280,7 @@ def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSe
 
     from .shown import shown
 
-    labelled = KnownRows(rows.known, rows.y, rows.unknown, tuple(rows.classes))
+    labelled = KnownRows(rows.known, rows.y, rows.unknown, tuple(rows.classes), rows.beside)
     folds = folds_of(labelled, n_folds=config.folds, seed=config.seed)
     contenders = {method: estimator, **{name: method_class(name)() for name in RIVALS if name != method}}
     answers = {}
@@ -249,7 +292,8 @@ def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSe
     found = compare_classifiers(answers, rows.y, rows.classes, ours=method, seed=config.seed)
     feed = input_for(taken_by(type(estimator)), rows.known, rows.columns, n_dimensions=config.dimensions)
     found |= shown(estimator, feed, labelled, n_folds=config.folds, seed=config.seed)
-    return {**found, "folds": config.folds, "seed": config.seed, "left_out": rows.left_out}
+    found |= {"folds": config.folds, "seed": config.seed, "left_out": rows.left_out}
+    return found if rows.beside.unlabelled is None else found | {"n_unlabelled": len(rows.beside.unlabelled)}
 
 
 def _evaluate_soft(method: str, estimator: Estimator, rows: FittingRows, soft: "SoftRows", config: FitSettings) -> Json:
@@ -287,7 +331,7 @@ def fit_and_save(
         found["temperature"] = fit_temperature(estimator, X, classes[rows.y], seed=calibration_seed)
     if rows.soft is None:
         X, _ = rows.feed.encode(rows.known)
-        fitted = fit_with_names(estimator, rows.feed, X, classes[rows.y])
+        fitted = fit_beside(estimator, rows.feed, X, classes[rows.y], rows.beside)
         _write_what_it_shows(fitted, rows, X, classes[rows.y], folder)
     else:
         covered = rows.soft.covered
@@ -330,6 +374,8 @@ def lines_of(found: Json) -> list[str]:
         *softly,
         f"{found['n']:,} rows in {found['folds']} folds, {found['n_unknown']:,} of no class; 95 % intervals",
     ]
+    if "n_unlabelled" in found:
+        lines.append(f"{found['ours']} learns from {found['n_unlabelled']:,} rows without a label too")
     for name, of in found["contenders"].items():
         said = [f"{one.replace('_', ' ')} {of[one]['mean']:.3f} ({of[one]['low']:.3f} to {of[one]['high']:.3f})"
                 for one in measures]  # fmt: skip

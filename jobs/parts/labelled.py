@@ -23,6 +23,10 @@ class LabelledRows:
     """One name for each class, however it is written."""
     left_out: Counter
     """Why rows of the files aren't there, and how many."""
+    unlabelled: pa.Table | None = None
+    """Rows without a label, where they were asked for and there are any."""
+    environments: list[str] | None = None
+    """Of the labelled rows, where they were asked for."""
 
     @property
     def classes(self) -> list[str]:
@@ -30,8 +34,15 @@ class LabelledRows:
         return in_order(self.labels)
 
 
-def read_labelled(uris: Sequence[str], *, label_column: str, columns: Sequence[str]) -> LabelledRows:
-    """The rows of Parquet or JSON files that have a label, with these columns.
+def read_labelled(
+    uris: Sequence[str],
+    *,
+    label_column: str,
+    columns: Sequence[str],
+    keep_unlabelled: bool = False,
+    environment_column: str | None = None,
+) -> LabelledRows:
+    """The rows of Parquet or JSON files that have a label, with these columns; others too, if they are to be kept.
 
     Raises
     ------
@@ -40,10 +51,11 @@ def read_labelled(uris: Sequence[str], *, label_column: str, columns: Sequence[s
     KeyError
         If no row has a column or a label.
     ValueError
-        If a column is of several kinds, or of none that can be used.
+        If a column is of several kinds, or of none that can be used, or a labelled row has no environment.
     """
     values: dict[str, list[Any]] = {name: [] for name in columns}
-    labels: list[str] = []
+    labels: list[str | None] = []
+    environments: list[str | None] = []
     left_out: Counter = Counter()
     seen: set[str] = set()
     for record in read_records(tuple(uris)):
@@ -51,17 +63,30 @@ def read_labelled(uris: Sequence[str], *, label_column: str, columns: Sequence[s
             left_out[record.reason] += 1
             continue
         seen |= record.values.keys()
-        if (label := class_name(record.values.get(label_column))) is None:
+        if (label := class_name(record.values.get(label_column))) is None and not keep_unlabelled:
             left_out[UNLABELLED] += 1
             continue
         labels.append(label)
         for name in columns:
             values[name].append(record.values.get(name))
+        if environment_column is not None:
+            environments.append(class_name(record.values.get(environment_column)))
+            if label is not None and environments[-1] is None:
+                raise ValueError(f"{record.path}, row {record.row}: a labelled row must have {environment_column!r}.")
     if missing := [name for name in (label_column, *columns) if name not in seen]:
         raise KeyError(f"no row of {', '.join(uris)} has a column {missing[0]!r}; they have {', '.join(sorted(seen))}.")
-    truths = renamed_truths(labels)
-    table = pa.table({name: column_of(name, of) for name, of in values.items()})
-    return LabelledRows(table, [truths.get(label, label) for label in labels], left_out)
+    truths = renamed_truths(label for label in labels if label is not None)
+    table, is_labelled = (
+        pa.table({name: column_of(name, of) for name, of in values.items()}),
+        [label is not None for label in labels],
+    )
+    return LabelledRows(
+        table.filter(pa.array(is_labelled, pa.bool_())),
+        [truths.get(label, label) for label in labels if label is not None],
+        left_out,
+        table.filter(pa.array([not one for one in is_labelled], pa.bool_())) if not all(is_labelled) else None,
+        [str(of) for of, one in zip(environments, is_labelled, strict=True) if one] if environments else None,
+    )
 
 
 @dataclass(frozen=True)

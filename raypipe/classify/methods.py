@@ -38,6 +38,7 @@ METHODS = {
     "fold-se": "fold_se:FoldSE",
     "ss3": "ss3:SS3",
     "tsetlin": "tsetlin:TsetlinMachine",
+    "shrinkmatch": "shrinkmatch:ShrinkMatch",
 }
 """Name -> module of this package:class; nothing is imported before it is asked for."""
 

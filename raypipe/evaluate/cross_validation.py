@@ -19,9 +19,9 @@ from sklearn.model_selection import StratifiedKFold
 from raypipe.contracts.estimator import Estimator
 from raypipe.evaluate.baselines import majority
 from raypipe.evaluate.classifiers import ClassAnswers
+from raypipe.fitting.beside import LearnsBeside, fit_beside
 from raypipe.fitting.calibration import fit_temperature, tempered
 from raypipe.fitting.inputs import Input
-from raypipe.fitting.names import fit_with_names
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class KnownRows:
     unknown: pa.Table
     names: tuple[str, ...] = ()
     """Of the classes, for methods to whom they mean something; (): they are fitted on the numbers."""
+    beside: LearnsBeside = LearnsBeside()
+    """What every fit may use beside known rows."""
 
     @property
     def n_classes(self) -> int:
@@ -96,10 +98,11 @@ def _of_folds(
     estimator: Estimator, feed: Input, rows: KnownRows, folds: list[Fold], calibration_seed: int | None
 ) -> Iterator[ClassAnswers]:
     for fold in folds:
-        own = deepcopy(feed).fit(rows.known.take(fold.train))
-        X, _ = own.encode(rows.known.take(fold.train))
+        train, beside = rows.known.take(fold.train), rows.beside.take(fold.train)
+        own = beside.feeding(deepcopy(feed), train)
+        X, _ = own.encode(train)
         y = rows.targets[fold.train]
-        fitted = fit_with_names(clone(estimator), own, X, y)
+        fitted = fit_beside(clone(estimator), own, X, y, beside)
         temperature = 1.0 if calibration_seed is None else fit_temperature(estimator, X, y, seed=calibration_seed)
         test, _ = own.encode(rows.known.take(fold.test))
         beyond, _ = own.encode(rows.unknown.take(fold.unknown))

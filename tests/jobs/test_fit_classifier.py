@@ -216,6 +216,40 @@ def test_columns_of_stages_are_learned_from_and_classified(config, tmp_path, mon
     assert right == pytest.approx(evaluation(own)["contenders"]["nearest-centroid"]["accuracy"]["mean"], abs=0.25)
 
 
+def test_rows_without_a_label_are_learned_from_by_methods_that_take_them(config, tmp_path, monkeypatch, capsys):
+    use_this_process(monkeypatch)
+    few = write_rows(tmp_path / "few.jsonl", n=15, unknown=0)  # and one without a label
+    more = [{"id": f"m{row}", "text": text_of(row), "label": None} for row in range(100, 160)]
+    own = replace(config, rows=(few, lines(tmp_path / "more.jsonl", more)), unknown=None, folds=2)
+    fit = replace(own, method="shrinkmatch", set=("n_epochs=10",))
+    assert fit_classifier.main(fit) == 0
+    found = evaluation(fit)
+    assert (found["n"], found["n_unlabelled"], found["left_out"]) == (15, 61, {})
+    assert found["contenders"]["shrinkmatch"]["accuracy"]["mean"] > 0.6
+    assert "shrinkmatch learns from 61 rows without a label too" in capsys.readouterr().out
+    alone = replace(own, output=f"{tmp_path}/alone")
+    assert fit_classifier.main(alone) == 0
+    assert evaluation(alone)["left_out"] == {"no label": 61}
+    corpus = lines(tmp_path / "corpus.jsonl", [{"text": text_of(at)} for at in range(200, 212)])
+    assert classify_corpus.main(classify_corpus.Config(corpus=(corpus,), output=fit.output)) == 0
+    [path] = Path(f"{fit.output}/classes").glob("*.parquet")
+    right = [row["label"] == NAMES[at % 3] for at, row in enumerate(pq.read_table(path).to_pylist(), start=200)]
+    assert np.mean(right) > 0.6
+
+
+def test_unlabelled_ids_of_a_stage_are_gathered_too(config, tmp_path, monkeypatch):
+    use_this_process(monkeypatch)
+    corpus = write_rows(tmp_path / "corpus.jsonl", unknown=0)
+    commit_vectors(corpus, config.output, id_column="id")
+    rows = [{"id": f"n{row}", "label": NAMES[row % 3] if row < 18 else None} for row in range(45)]
+    own = replace(
+        config, corpus=(corpus,), id_column="id", columns=("embeddings.embedding",), unknown=None, folds=2,
+        rows=(lines(tmp_path / "rows.jsonl", rows),), method="shrinkmatch", set=("n_epochs=1",),
+    )  # fmt: skip
+    assert fit_classifier.main(own) == 0
+    assert (evaluation(own)["n"], evaluation(own)["n_unlabelled"]) == (18, 27)
+
+
 def test_texts_of_sentences_and_lists_of_vectors_are_learned_from_as_sets(config, tmp_path, monkeypatch):
     use_this_process(monkeypatch)
     own = replace(config, method="st-protopnet", set=("n_prototypes=2", "n_epochs=2"), folds=2)
@@ -256,6 +290,7 @@ def test_texts_of_sentences_and_lists_of_vectors_are_learned_from_as_sets(config
         ({"rows": ("nowhere.jsonl",)}, FileNotFoundError, "nowhere.jsonl"),
         ({"calibrate": True, "soft_labels": "labels", "unknown": None}, ValueError, "calibrate needs labels"),
         ({"dimensions": 0}, ValueError, "dimensions must be at least 1, got 0"),
+        ({"environment_column": "site"}, ValueError, "for a method that takes environments, got NearestCentroid"),
     ],
 )
 def test_wrong_settings_are_refused(config, changes, error, said):
