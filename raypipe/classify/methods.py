@@ -39,6 +39,7 @@ METHODS = {
     "ss3": "ss3:SS3",
     "tsetlin": "tsetlin:TsetlinMachine",
     "shrinkmatch": "shrinkmatch:ShrinkMatch",
+    "imbalanced-self-training": "imbalanced_self_training:ImbalancedSelfTraining",
 }
 """Name -> module of this package:class; nothing is imported before it is asked for."""
 
