@@ -227,6 +227,8 @@ def test_rows_without_a_label_are_learned_from_by_methods_that_take_them(config,
     assert (found["n"], found["n_unlabelled"], found["left_out"]) == (15, 61, {})
     assert found["contenders"]["shrinkmatch"]["accuracy"]["mean"] > 0.6
     assert "shrinkmatch learns from 61 rows without a label too" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="calibrate fits on labelled rows alone, and ShrinkMatch learns from more"):
+        fit_classifier.main(replace(fit, calibrate=True))
     alone = replace(own, output=f"{tmp_path}/alone")
     assert fit_classifier.main(alone) == 0
     assert evaluation(alone)["left_out"] == {"no label": 61}
