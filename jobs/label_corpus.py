@@ -14,6 +14,8 @@ without any label: RUN/labels holds the likeliest class and the probability of e
          against: [a nice song], margin: 0.05, column: embeddings.embedding, model: mini}     # after embed_corpus
       - {kind: nearest, name: by keywords, keywords: {spam: [advertisement, my channel], ham: [song, music video]},
          documents: 50, at_least: 0.5, column: embeddings.embedding, model: mini}
+      - {kind: graph, name: by a graph, triples: triples.jsonl, nodes: {spam: advertising, ham: music}, own: 0.5,
+         column: embeddings.embedding, model: mini}        # rows of head, relation and tail
       - {kind: prompt, name: asked, question: "Comment: {text}\nIs it an advertisement, yes or no? Answer:",
          answers: {yes: spam, no: ham}, at_least: 0.6}      # a class may be null: RUN/answers, by --model
       - {kind: learned, name: snuba 1, column: embeddings.embedding, entry: 17, above: spam, at_least: 0.11,

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
+from raypipe.label.functions.graph import Graph
 from raypipe.label.functions.keywords import Keywords
 from raypipe.label.functions.learned import Learned
 from raypipe.label.functions.model import Model
@@ -21,7 +22,7 @@ from .settings import read_yaml
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Function = Keywords | Regex | Sql | Threshold | Model | Similarity | Prompt | Learned | Nearest
+Function = Keywords | Regex | Sql | Threshold | Model | Similarity | Prompt | Learned | Nearest | Graph
 """The kinds of labelling functions; each goes by its name in lower case, and a new one is a word more here."""
 _KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in get_args(Function)}
 MAX_CLASSES = 127
@@ -76,14 +77,14 @@ def _voted(function: Function) -> list[str | None]:
     """The classes that it names."""
     if isinstance(function, Prompt):
         return list(function.answers.values())
-    if isinstance(function, Nearest):
-        return list(function.keywords)
+    if isinstance(function, Nearest | Graph):
+        return list(function.keywords if isinstance(function, Nearest) else function.nodes)
     return [function.above, function.below] if isinstance(function, Learned) else [function.vote]
 
 
 def _is_free(function: Function) -> bool:
     """Whether it may vote for classes that it doesn't name."""
-    return function.vote is None and not isinstance(function, Learned | Prompt | Nearest)
+    return function.vote is None and not isinstance(function, Learned | Prompt | Nearest | Graph)
 
 
 def _classes(given: Any, path: str) -> tuple[str, ...]:
@@ -126,6 +127,8 @@ def _value(hint: Any, value: Any, what: str) -> Any:
         return {class_name(of) or str(of): _value(tuple[str, ...], words, f"{what} of {of!r}")
                 for of, words in value.items()}  # fmt: skip
     if get_origin(hint) is Mapping and isinstance(value, Mapping):
+        if what.endswith(": nodes"):
+            return {class_name(of) or str(of): None if node is None else str(node) for of, node in value.items()}
         return {str(answer): None if one is None else class_name(one) for answer, one in value.items()}
     kinds = () if is_list else get_args(hint) or (hint,)
     if what.endswith((": vote", ": above", ": below")):
@@ -139,7 +142,8 @@ def _value(hint: Any, value: Any, what: str) -> Any:
     if str in kinds and isinstance(value, str):
         return value
     if get_origin(hint) is Mapping:
-        maps = "classes to lists of words" if what.endswith(": keywords") else "answers to classes"
+        kinds_of = {"keywords": "classes to lists of words", "nodes": "classes to nodes"}
+        maps = kinds_of.get(what.rpartition(": ")[2], "answers to classes")
         raise ValueError(f"labelling function {what} must map {maps}, got {_short(value)}.")
     wanted = "a list of words" if is_list else "a number" if float in kinds else "text in quotes"
     raise ValueError(f"labelling function {what} must be {wanted}, got {_short(value)}.")

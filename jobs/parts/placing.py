@@ -2,14 +2,16 @@
 
 from dataclasses import fields, replace
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raypipe.corpus.records import read_records
 from raypipe.corpus.rows import source_of
 from raypipe.embed.embed import Embed
 from raypipe.embed.formats import EMBEDDING
 from raypipe.embed.template import PLAIN
+from raypipe.label.functions.graph import Graph
 from raypipe.label.functions.nearest import Nearest
 from raypipe.label.functions.prompt import Prompt
 from raypipe.label.functions.similarity import Similarity
@@ -17,6 +19,9 @@ from raypipe.runs.card import Json, finished_card
 from raypipe.storage.folder import Folder
 
 from .labelling import Function, Functions
+
+if TYPE_CHECKING:
+    from raypipe.label.graph.graph import ClassGraph
 
 
 def prompts_of(asked: Functions) -> list[Prompt]:
@@ -38,6 +43,8 @@ def placed(asked: Functions, run: Folder, *, answers: str) -> Functions:
     for one in asked.functions:
         if isinstance(one, Prompt):
             found.append(one.placed(answers, next(number)))
+        elif isinstance(one, Graph):
+            found.append(_with_classes(one, run))
         else:
             found.append(_with_vectors(one, run) if isinstance(one, Similarity) else one)
     return replace(asked, functions=tuple(found))
@@ -46,6 +53,38 @@ def placed(asked: Functions, run: Folder, *, answers: str) -> Functions:
 def _with_vectors(function: Similarity, run: Folder) -> Similarity:
     op = phrase_embedder(function, finished_card(run, function.column.partition(".")[0])["identity"])
     return function.placed(vectors_of(op, [*function.phrases, *function.against], function.name))
+
+
+def _with_classes(function: Graph, run: Folder) -> Graph:
+    """With the vectors of its classes: of all names only those near a class go through the encoder."""
+    from raypipe.label.graph.class_vectors import neighbour_means
+
+    graph = _graph_of(function)
+    nodes = graph.numbers([str(node) for node in function.nodes.values()])
+    near = [graph.neighbours(int(node), at_most=function.neighbours)[0] for node in nodes]
+    needed = np.unique(np.concatenate([nodes, *near]))
+    op = phrase_embedder(function, finished_card(run, function.column.partition(".")[0])["identity"])
+    vectors = vectors_of(op, [graph.names[one] for one in needed], function.name)
+    names = np.zeros((len(graph.names), vectors.shape[1]))
+    names[needed] = vectors
+    return function.placed(neighbour_means(graph, names, nodes, own=function.own, at_most=function.neighbours))
+
+
+def _graph_of(function: Graph) -> "ClassGraph":
+    """The graph of its file.
+
+    Raises
+    ------
+    ValueError
+        If a row is no triple, or there is no edge; with the function's name.
+    """
+    from raypipe.label.graph.graph import ClassGraph
+
+    rows = [record.values for record in read_records((function.triples,)) if record.reason is None]
+    try:
+        return ClassGraph.of([[str(row.get(part, "")) for part in ("head", "relation", "tail")] for row in rows])
+    except ValueError as error:
+        raise ValueError(f"labelling function {function.name!r}: {function.triples}: {error}") from error
 
 
 def directions_of(function: Nearest, run: Folder) -> np.ndarray:
@@ -63,7 +102,7 @@ def directions_of(function: Nearest, run: Folder) -> np.ndarray:
     return np.stack([vectors[labels == label].mean(axis=0) for label in range(len(function.keywords))])
 
 
-def phrase_embedder(function: Similarity | Nearest, identity: Json) -> Embed:
+def phrase_embedder(function: Similarity | Nearest | Graph, identity: Json) -> Embed:
     """What makes vectors of phrases as a stage of this identity made those of texts; they are queries to its model.
 
     A prompt of the model's own before documents gives way to its own before queries; any other template stays.

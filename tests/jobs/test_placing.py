@@ -99,6 +99,35 @@ def test_rows_are_labelled_by_the_documents_nearest_to_keywords(
     assert votes[-1] is None or votes[-1][0] == -1
 
 
+def test_rows_are_labelled_by_names_of_a_graph(model: str, run: Path, tmp_path: Path) -> None:
+    """Neighbours that are texts of both sorts tell them apart, whatever the classes are called."""
+    path, triples = tmp_path / "f.yaml", tmp_path / "triples.jsonl"
+    rows = [{"head": node, "relation": "has", "tail": text}
+            for node, texts in (("one", TEXTS[:8:2]), ("other", TEXTS[1:9:2])) for text in texts]  # fmt: skip
+    triples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    graph = {"kind": "graph", "name": "by a graph", "triples": str(triples), "own": 0.0, "model": model,
+             "nodes": {"pear": "one", "apple": "other"}}  # fmt: skip
+    word = {"kind": "keywords", "name": "word", "vote": "apple", "words": ["apples"]}
+    path.write_text(yaml.safe_dump({"classes": ["pear", "apple"], "functions": [graph, word]}))
+    config = label_corpus.Config(
+        corpus=(f"{tmp_path}/rows.jsonl",), output=str(run), functions=str(path), label_model="majority-vote"
+    )
+    assert label_corpus.main(config) == 0
+    tables = [pq.read_table(file) for file in sorted((run / "votes").glob("*.parquet"))]
+    votes = [row for table in tables for row in table["votes"].to_pylist()]
+    assert sum(row[0] == number % 2 for number, row in enumerate(votes[:-1])) > 18  # of 24
+    for changes, why in (({"nodes": {"pear": "one", "apple": "others"}}, "'others' is none; the nearest is 'other'"),
+                         ({"nodes": {"pear": "one"}}, "nodes must map two classes at least to a node each"),
+                         ({"own": 2.0}, "own must be a share from 0 to 1")):  # fmt: skip
+        path.write_text(yaml.safe_dump({"classes": ["pear", "apple"], "functions": [{**graph, **changes}, word]}))
+        with pytest.raises(ValueError, match=why):
+            label_corpus.main(config)
+    triples.write_text(json.dumps({"head": "one", "relation": "has", "tail": "one"}))
+    path.write_text(yaml.safe_dump({"classes": ["pear", "apple"], "functions": [graph, word]}))
+    with pytest.raises(ValueError, match=r"'by a graph': .*an edge between two nodes at least"):
+        label_corpus.main(config)
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

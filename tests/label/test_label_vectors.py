@@ -104,7 +104,7 @@ def test_the_function_votes_for_the_nearest_class_where_it_is_sure() -> None:
     assert said(function, table).classes == ["a", "b", None, None, None]
     assert function.vote is None
     wrong = said(function, pa.table({"embeddings.embedding": [[1.0, 0.0, 0.0]]}))
-    assert "must have 2 dimensions" in wrong.failed[0]
+    assert "must have 2 dimensions as the classes' do" in wrong.failed[0]
 
 
 @pytest.mark.parametrize(

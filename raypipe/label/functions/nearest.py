@@ -79,14 +79,27 @@ class Nearest:
         """
         if self.labels is None:
             raise RuntimeError(f"{self.name!r} must be given its label vectors (`placed`) before it votes.")
-        X, reasons = matrix([table[self.column]])
-        rows = np.flatnonzero([reason is None for reason in reasons])
-        found = np.full(len(table), None, object)
-        if len(rows):
-            if X.shape[1] != self.labels.shape[1]:
-                raise ValueError(f"vectors must have {self.labels.shape[1]} dimensions as keywords do: {X.shape[1]}.")
-            probability = probabilities(X[rows], self.labels)
-            names = np.array(list(self.keywords), object)[probability.argmax(axis=1)]
-            sure = probability.max(axis=1) >= self.at_least
-            found[rows[sure]] = names[sure]
-        return pa.array(found.tolist(), pa.string())
+        return nearest_classes(table[self.column], self.labels, tuple(self.keywords), at_least=self.at_least)
+
+
+def nearest_classes(
+    column: pa.ChunkedArray, labels: np.ndarray, classes: tuple[str, ...], *, at_least: float
+) -> pa.Array:
+    """The class [n] of the label vector [k, d] that each vector is nearest to, null where it is less probable.
+
+    Raises
+    ------
+    ValueError
+        If vectors have another number of dimensions than the label vectors.
+    """
+    X, reasons = matrix([column])
+    rows = np.flatnonzero([reason is None for reason in reasons])
+    found = np.full(len(column), None, object)
+    if len(rows):
+        if X.shape[1] != labels.shape[1]:
+            raise ValueError(f"vectors must have {labels.shape[1]} dimensions as the classes' do: {X.shape[1]}.")
+        probability = probabilities(X[rows], labels)
+        names = np.array(classes, object)[probability.argmax(axis=1)]
+        sure = probability.max(axis=1) >= at_least
+        found[rows[sure]] = names[sure]
+    return pa.array(found.tolist(), pa.string())
