@@ -197,7 +197,7 @@ STUDY = Study(
     },
     control=CONTROL,
     more_data=("corpus",),
-    settings={"n_notes": 60, "hidden": 24, "epochs": 12},
+    settings={"n_notes": 44, "hidden": 16, "epochs": 10},
     quick={"n_notes": 26, "hidden": 4, "epochs": 1},
     seeds=5,
     more_code=("raypipe.classify.section_network", "raypipe.classify.crf"),
