@@ -23,7 +23,7 @@ from raypipe.train.weights.lora import Lora
 from .common import RunSettings
 from .examples import ExampleSettings, digest_of, lines_of
 from .idle import names_of, refuse_idle
-from .learning import CROSS_ENTROPY, Learning, in_card
+from .learning import CROSS_ENTROPY, Learning, finish_pruning
 from .training import TrainSettings, lineage
 
 if TYPE_CHECKING:
@@ -264,6 +264,6 @@ def export(
         model,
         open_vocabulary(config.model).tokenizer,
         folder=folder / "model",
-        lineage=lineage(config, identity, state, run=run) | in_card(config.learning, model),
+        lineage=lineage(config, identity, state, run=run) | finish_pruning(config.learning, model),
         title=f"{config.model}, finetuned on {config.examples.learn}",
     )

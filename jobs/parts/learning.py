@@ -239,17 +239,25 @@ def _magnitudes(ticket: str, task: "Task[Document]") -> dict[str, Any]:
     return {name: weight.abs() for name, weight in found.items() if weight is not None}
 
 
-def in_card(learning: Learning, model: Any) -> dict[str, Any]:
+def finish_pruning(learning: Learning, model: Any) -> dict[str, Any]:
     """What an export's card says of pruning: how many weights are 0, and of a token's products how many are left.
 
-    Nothing where nothing was pruned. Dense kernels carry the others out all the same: that is no saving of time.
+    Nothing where nothing was pruned. Dense kernels carry the others out all the same, which saves no time, but units
+    that were pruned are taken out of the model here.
     """
     if learning.pruning.prune == "none":
         return {}
     from raypipe.train.loop.flops import matrix_parameters
     from raypipe.train.weights.pruning import matrices_of, sparsity_of
+    from raypipe.train.weights.units import take_out_units
 
     weights = dict(model.named_parameters())
     dense, zeros = matrix_parameters(model), sum(int((of == 0).sum()) for of in matrices_of(weights).values())
-    found = {"method": learning.pruning.prune, "sparsity": sparsity_of(weights), "flops_left": 1 - zeros / dense}
+    found: dict[str, Any] = {
+        "method": learning.pruning.prune,
+        "sparsity": sparsity_of(weights),
+        "flops_left": 1 - zeros / dense,
+    }
+    if learning.pruning.prune == "units":
+        found["units_left"] = take_out_units(model)
     return {"pruning": found}

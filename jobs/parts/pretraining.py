@@ -23,7 +23,7 @@ from raypipe.train.data.token_loader import TokenLoader
 
 from .common import RunSettings
 from .idle import refuse_idle
-from .learning import Learning, in_card
+from .learning import Learning, finish_pruning
 from .training import TrainSettings, lineage
 
 if TYPE_CHECKING:
@@ -293,6 +293,6 @@ def export(
         model,
         vocabulary.tokenizer,
         folder=folder / "model",
-        lineage=whence | in_card(config.learning, model),
+        lineage=whence | finish_pruning(config.learning, model),
         title=f"{config.start.name} on {config.source.selection}",
     )

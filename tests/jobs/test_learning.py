@@ -72,6 +72,13 @@ def test_a_pruned_model_is_exported_with_its_sparsity_in_the_card(config):
     assert "output_loss" not in card["identity"]
 
 
+def test_pruned_units_are_taken_out_of_the_export(config):
+    assert main(changed(config, prune="units", sparsity=0.5, steps=2)) == 0
+    model, lineage, _ = opened(config)
+    assert model.config.intermediate_size == lineage["pruning"]["units_left"] == 80
+    assert lineage["pruning"]["flops_left"] < 0.9
+
+
 def test_a_ticket_is_found_in_one_training_and_kept_in_the_next(config):
     main(changed(config, name="first"))
     ticket = f"{config.run.output}/train-first/model"
