@@ -40,7 +40,8 @@ def main(config: Config) -> int:
         life.begin()
         card = (card or {"stage": stage, "kind": "evaluation"}) | {"identity": identity}
         with at_work(folder, card | {"versions": cards.versions()}) as own:
-            found = figures_of(RankingFiles(asked, folder, life.stopping).rankings(), asked)
+            rankings = RankingFiles(asked, folder, life.stopping).rankings()
+            found = figures_of(rankings, asked.data, ks=config.k, seed=config.seed)
             own["counts"] = {"queries": found["n"], "documents": found["n_documents"]}
             folder.write(EVALUATION, json.dumps(found, indent=1).encode())
         print(table_of(found))

@@ -1,4 +1,4 @@
-"""Finetune on answers or labels: python -m jobs.finetune --data chat.jsonl --model MODEL --output RUN --steps 100."""
+"""Finetune on answers, labels or pairs: python -m jobs.finetune --data a.jsonl --model MODEL --output RUN --steps 9."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,8 @@ from raypipe.storage.folder import Folder
 from .parts import settings
 from .parts.choices import ChoiceEvaluation
 from .parts.common import life_of, run_job, stage_name
+from .parts.embedding_evaluation import EmbeddingEvaluation
+from .parts.embedding_training import load_pairs, plan_embedding
 from .parts.examples import as_examples
 from .parts.finetuning import FinetuneSettings, plan_finetuning
 from .parts.label_evaluation import LabelEvaluation
@@ -27,6 +29,8 @@ def main(config: FinetuneSettings) -> int:
         folder = life.run / stage
         if config.examples.learn == "choices":
             learn_choices(config, folder, life, stage)
+        elif config.examples.learn == "embedding":
+            learn_embedding(config, folder, life, stage)
         else:
             learn(config, folder, life, stage)
     return life.status
@@ -49,6 +53,13 @@ def learn_choices(config: FinetuneSettings, folder: Folder, life: Life, stage: s
     training = plan_finetuning(config, folder, as_examples(choices), choices)
     measure = ChoiceEvaluation(config.model, config.training, choices, folder, life.stopping)
     run_training(config.training, training, life, stage, first=measure.start, then=measure.finish)
+
+
+def learn_embedding(config: FinetuneSettings, folder: Folder, life: Life, stage: str) -> None:
+    """Train an encoder on pairs; it is then set beside BM25 and the model that it was."""
+    pairs = load_pairs(config)
+    measure = EmbeddingEvaluation(config, pairs, folder, life.stopping)
+    run_training(config.training, plan_embedding(config, folder, pairs), life, stage, then=measure.finish)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from raypipe.train.choices.read import ChoiceColumns, read_questions
 from raypipe.train.data.examples import ExampleColumns, ExampleSets, label_counts, read_examples
 
 from .idle import names_of, refuse_idle
+from .pairs import EmbeddingSettings
 
 SHOWN_CLASSES = 20
 """On a terminal."""
@@ -24,6 +25,7 @@ USED = {
     "class": HEAD,
     "number": HEAD,
     "choices": ("answer_column",),
+    "embedding": ("domain_column",),
 }
 """The columns of examples that are read for what is learnt."""
 
@@ -36,18 +38,21 @@ class ExampleSettings:
     """[NAME=]URI of a folder, glob or file of Parquet or JSON (.gz, .zst, .bz2, .xz) of examples. Repeatable."""
     where: str | None = field(default=None, metadata=BY_CONTENT)
     """SQL condition on a row's columns; rows that fail it are left out as "filtered"."""
-    learn: Literal["answers", "class", "number", "choices"] = "answers"
+    learn: Literal["answers", "class", "number", "choices", "embedding"] = "answers"
     """answers: next token, with a loss on answers only; class, number: a head on the state of the last token;
-    choices: many classification tasks at once, answered with the letter of a choice, and evaluated."""
+    choices: many classification tasks at once, answered with the letter of a choice, and evaluated;
+    embedding: vectors that are near for a query and its positive, of an encoder or a decoder, and evaluated."""
     soft_labels: str | None = field(default=None, metadata=BY_CONTENT)
     """With --learn class: RUN/labels of label_corpus, whose class probabilities of the rows' ids are learnt."""
     length: int = 2048
-    """Tokens; longer examples are left out. Of choices the text is cut to fit."""
+    """Tokens; longer examples are left out. Of choices the text is cut to fit, of embedding to that and to what the
+    model reads."""
     heldout_share: float = 0.05
     """Share of the examples that is measured, not learnt."""
     columns: ExampleColumns = field(default=ExampleColumns(), metadata=BY_CONTENT)
     questions: ChoiceColumns = field(default=ChoiceColumns(), metadata=BY_CONTENT)
     choices: ChoiceSettings = field(default=ChoiceSettings(), metadata=BY_CONTENT)  # themselves too, with that --learn
+    embedding: EmbeddingSettings = field(default=EmbeddingSettings(), metadata=BY_CONTENT)  # likewise
 
     def check(self) -> None:
         """Refuse settings that do nothing for what is learnt, or are out of range.
@@ -65,12 +70,17 @@ class ExampleSettings:
         if self.learn != "choices":
             for part in (self.questions, self.choices):
                 refuse_idle(part, because=f"with --learn {self.learn}")
+        if self.learn != "embedding":
+            refuse_idle(self.embedding, because=f"with --learn {self.learn}")
+        else:
+            self.embedding.check()
         if not 0 <= self.heldout_share < 1:
             raise ValueError(f"heldout_share must be in [0, 1), got {self.heldout_share}.")
 
     def load(self, *, model: str) -> ExampleSets:
         """The examples of the files, as this model's tokenizer reads them."""
         assert self.learn != "choices"
+        assert self.learn != "embedding"
         return read_examples(
             self.data,
             self.columns,

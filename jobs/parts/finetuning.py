@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from raypipe.train.engines.workers import Workers
     from raypipe.train.loop.checkpoint import State
 
-FIGURES = {"answers": (), "choices": (), "class": ("accuracy", "auroc"), "number": ("mean_absolute_error",)}
+FIGURES = {
+    "answers": (),
+    "choices": (),
+    "embedding": ("recall@1",),
+    "class": ("accuracy", "auroc"),
+    "number": ("mean_absolute_error",),
+}
 """What each task measures of held-out rows beside the loss."""
 
 
@@ -76,10 +82,10 @@ class Taking:
 
     take: Literal["last", "best"] = field(default="last", metadata=RUNNING)
     """Which weights are exported: the last step's, or those of the best held-out step (see --heldout-every)."""
-    best_by: Literal["loss", "accuracy", "auroc", "mean_absolute_error"] = field(
+    best_by: Literal["loss", "accuracy", "auroc", "mean_absolute_error", "recall@1"] = field(
         default="loss", metadata=counts_as(_unless_loss)
     )
-    """What --take best goes by: the lowest loss or error, the highest accuracy or area under the ROC curve."""
+    """What --take best goes by: the lowest loss or error, the highest accuracy, area under the ROC curve or recall."""
 
     def check(self, *, learn: str) -> None:
         """Refuse a figure that isn't measured, or isn't looked at.
@@ -131,18 +137,30 @@ class FinetuneSettings:
             With their names.
         """
         self.training.check()
-        model = open_model(self.model)
-        model.check(has_new_head=self.examples.learn in ("class", "number"))
-        check_architecture(model.config(), max_tokens=self.examples.length, setting="length")
+        shape = self._check_model()
         self.examples.check()
         self._check_lora()
-        self._check_learning(model.config())
+        if self.examples.learn == "embedding":
+            refuse_idle(self.learning, because="with --learn embedding")
+        else:
+            self._check_learning(shape)
         self.batches.check(workers=self.training.workers)
         self.taking.check(learn=self.examples.learn)
         if self.examples.soft_labels is not None and self.taking.best_by == "auroc":
             raise ValueError("--best-by auroc isn't measured with --soft-labels; take accuracy or loss.")
         if self.examples.heldout_share == 0 and self.taking.take == "last":
             refuse_idle(self.training, ["heldout_every"], because="with --heldout-share 0")
+
+    def _check_model(self) -> Any:
+        """Its configuration."""
+        model = open_model(self.model)
+        if self.examples.learn == "embedding":
+            self.examples.embedding.check_model(self.model, length=self.examples.length)
+            refuse_idle(self.training.precision, ["compile"], because="with --learn embedding")
+        else:
+            model.check(has_new_head=self.examples.learn in ("class", "number"))
+            check_architecture(model.config(), max_tokens=self.examples.length, setting="length")
+        return model.config()
 
     def _check_lora(self) -> None:
         if not 0 <= self.lora.lora_dropout < 1:

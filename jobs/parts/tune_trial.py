@@ -24,6 +24,7 @@ STAGES = {"finetune": "finetune", "pretrain": "train"}
 RUN = "run"
 """The job's run folder inside the trial's."""
 HELDOUT, LOSS, ACCURACY, ERROR = "heldout_loss", "loss", "accuracy", "mean_absolute_error"
+NDCG = "nDCG@10"
 STOPPED = (130, 143)
 
 
@@ -91,6 +92,8 @@ def _heldout(line: dict[str, Any]) -> dict[str, float]:
 
 def _evaluated(found: dict[str, Any]) -> dict[str, float]:
     ours = found["ours"]
+    if "retrieval" in found:
+        return {NDCG: float(found["retrieval"][ours][NDCG]["mean"])}
     if ERROR in found:
         return {ERROR: float(found[ERROR][ours]["mean"])}
     return {ACCURACY: float(found["mean_over_tasks"]["accuracy"][ours]["mean"])}
@@ -100,5 +103,6 @@ def known_metrics(job: str, base: TrainingJob) -> list[str]:
     """The metrics that a trial of these settings gives; those by domain are HELDOUT/DOMAIN beside."""
     if isinstance(base, PretrainSettings):
         return [LOSS] if base.source.selection == "none" else [LOSS, HELDOUT]
-    measured = {"answers": [], "class": [ACCURACY], "choices": [ACCURACY], "number": [ERROR]}[base.examples.learn]
+    of = {"answers": [], "class": [ACCURACY], "choices": [ACCURACY], "number": [ERROR], "embedding": [NDCG]}
+    measured = of[base.examples.learn]
     return [LOSS, HELDOUT, *measured] if base.examples.heldout_share > 0 else [LOSS]

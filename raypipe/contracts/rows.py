@@ -64,8 +64,8 @@ class Pair:
     path: str
     row: int
     negatives: tuple[np.ndarray, ...] = ()  # each [v] int32
-    score: float | None = None
-    """How well the two belong together, as a teacher says."""
+    scores: tuple[float, ...] = ()
+    """How well the positive, then each negative, belongs to the query, as a teacher says; or none."""
 
     @property
     def size(self) -> int:

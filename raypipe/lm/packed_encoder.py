@@ -2,7 +2,7 @@
 
 BERT, RoBERTa, XLM-R and ModernBERT run as transformers has them, with an attention of ours that knows the documents'
 borders. MPNet has no seam for one, and adds a bias by distance to its logits, so its layers are called from here.
-Decoders run in `lm.decoder`.
+Decoders run in `lm.decoder`, or, where they are trained, as transformers has them.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import torch
 
 from raypipe.lm.attention import BOTH_WAYS, attend_both_ways, attend_in_one_call, is_fused
 from raypipe.lm.decoder import Decoder
+from raypipe.lm.packed_model import use_packed_attention
 from raypipe.lm.packing import Packed
 from raypipe.models.architecture import ARCHITECTURES
 from raypipe.models.encoder import first_position
@@ -26,18 +27,29 @@ def states_of(weights: Any, *, max_tokens: int, is_causal: bool) -> States:
     if weights.config.model_type in ARCHITECTURES:
         decoder = Decoder(weights, max_tokens=max_tokens, is_causal=is_causal)
         return lambda batch: decoder(batch)[0]
+    attend_in_place(weights, is_causal=is_causal)
+    return lambda batch: states_in_place(weights, batch)
+
+
+def attend_in_place(weights: Any, *, is_causal: bool) -> None:
+    """Make a transformers model without a head, an encoder or a decoder, attend inside documents only."""
+    if is_causal:
+        use_packed_attention(weights)
+    elif weights.config.model_type != "mpnet":
+        from transformers import AttentionInterface
+
+        AttentionInterface.register(ATTENTION, attend_packed_both_ways)  # registries are per process
+        weights.set_attn_implementation(ATTENTION)
+
+
+def states_in_place(weights: Any, batch: Packed) -> torch.Tensor:
+    """The states [t, d] of a model that attends so, by its own modules: gradients reach its weights."""
     first = first_position(weights.config)
     if weights.config.model_type == "mpnet":
-        return lambda batch: _mpnet_states(weights, batch, first)
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(ATTENTION, attend_packed_both_ways)  # registries are per process
-    weights.set_attn_implementation(ATTENTION)
-    return lambda batch: _states(weights, batch, first)
-
-
-def _states(weights: Any, batch: Packed, first: int) -> torch.Tensor:
-    inputs = {"input_ids": batch.tokens[None], "position_ids": batch.positions[None] + first}
+        return _mpnet_states(weights, batch, first)
+    inputs: dict[str, Any] = {"input_ids": batch.tokens[None], "position_ids": batch.positions[None] + first}
+    if weights.config.model_type in ARCHITECTURES:
+        inputs["use_cache"] = False
     states: torch.Tensor = weights(**inputs, cuts=torch.from_numpy(batch.cuts)).last_hidden_state
     return states[0]
 

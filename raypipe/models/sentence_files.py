@@ -12,6 +12,8 @@ from raypipe.models.causal import LocalModel
 
 Pooling = Literal["mean", "cls", "last"]
 MODULES, SENTENCE, PROMPTS = "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"
+PACKAGE = "sentence_transformers.models"
+"""Of its modules, as they are named in files."""
 _MODES: Mapping[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
@@ -63,6 +65,26 @@ def sentence_files(model: LocalModel) -> SentenceFiles:
         prompts={str(name): str(prompt) for name, prompt in (said.get("prompts") or {}).items()},
         default_prompt=said.get("default_prompt_name"),
     )
+
+
+def written(
+    *, n_dimensions: int, pooling: Pooling, is_normalised: bool, max_tokens: int, lowers_case: bool,
+    prompts: Mapping[str, str],
+) -> dict[str, bytes]:  # fmt: skip
+    """Name -> content of the files that say so, as sentence-transformers since 2.0 reads them."""
+    kinds = ["Transformer", "Pooling", *(["Normalize"] if is_normalised else [])]
+    modules = [
+        {"idx": at, "name": str(at), "path": f"{at}_{kind}" if at else "", "type": f"{PACKAGE}.{kind}"}
+        for at, kind in enumerate(kinds)
+    ]
+    modes = {name: mode == pooling for name, mode in _MODES.items()}
+    files = {
+        MODULES: modules,
+        "1_Pooling/config.json": {"word_embedding_dimension": n_dimensions, **modes},
+        SENTENCE: {"max_seq_length": max_tokens, "do_lower_case": lowers_case},
+        PROMPTS: {"prompts": dict(prompts), "default_prompt_name": None},
+    }
+    return {name: json.dumps(content, indent=1).encode() for name, content in files.items()}
 
 
 def _max_tokens(sentence: dict[str, Any], tokenizer: dict[str, Any]) -> int | None:

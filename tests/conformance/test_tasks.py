@@ -74,9 +74,7 @@ def soft_labels() -> tuple[Any, list[Any]]:
 
 
 def contrastive() -> tuple[Any, list[Any]]:
-    from raypipe.train.tasks.contrastive import Contrastive
-
-    return Contrastive(tiny_model()), [Pair(ids(4), ids(5), "ab"[row % 2], "x", row) for row in range(N)]
+    return contrastive_task(), [Pair(ids(4), ids(5), "ab"[row % 2], "x", row) for row in range(N)]
 
 
 def factored_next_token() -> tuple[Any, list[Any]]:
@@ -104,10 +102,18 @@ def pruned(of: Make = next_token, prune: str = "rigl") -> tuple[Any, list[Any]]:
 
 
 def hard_contrastive() -> tuple[Any, list[Any]]:
-    from raypipe.train.tasks.contrastive import Contrastive
+    rows = [Pair(ids(4), ids(5), "ab"[row % 2], "x", row, (ids(3), ids(6)), (0.9, 0.1, 0.2)) for row in range(N)]
+    hard = {"focal_gamma": 0.5, "matryoshka": (8, 4), "pair_mixtures": 1, "list_mixture": True, "scores_weight": 1.0}
+    return contrastive_task(n_negatives=2, **hard), rows
 
-    rows = [Pair(ids(4), ids(5), "ab"[row % 2], "x", row, (ids(3), ids(6))) for row in range(N)]
-    return Contrastive(tiny_model(), n_negatives=2, gamma=0.5, dimensions={8: 1.0, 4: 0.5}), rows
+
+def contrastive_task(*, n_negatives: int = 0, **settings: Any) -> Any:
+    from raypipe.losses.contrastive import ContrastiveLoss
+    from raypipe.train.tasks.contrastive import Contrastive
+    from raypipe.train.tasks.text_encoder import TextEncoder
+
+    encoder = TextEncoder(tiny_model().model, pooling="mean", is_causal=False)
+    return Contrastive(encoder, ContrastiveLoss(**settings), n_negatives=n_negatives)
 
 
 def supervised_contrastive() -> tuple[Any, list[Any]]:

@@ -8,9 +8,8 @@ import numpy as np
 from raypipe.evaluate.retrieval import means_over_queries, ndcg_of_first, recall_of_first, reciprocal_rank
 from raypipe.evaluate.task_means import Estimate
 from raypipe.retrieve.ranking import NONE, Ranked
+from raypipe.retrieve.retrieval_set import RetrievalSet
 from raypipe.runs.card import Json
-
-from .rank import AskedRankings
 
 MRR = 10
 MINUS = " minus "
@@ -18,17 +17,17 @@ HEADLINE = "nDCG@10"
 """What differences are printed of, where it is measured."""
 
 
-def figures_of(rankings: Mapping[str, Ranked], asked: AskedRankings) -> Json:
+def figures_of(rankings: Mapping[str, Ranked], data: RetrievalSet, *, ks: tuple[int, ...], seed: int) -> Json:
     """What evaluation.json holds."""
-    data, judged = asked.data, asked.data.judged()
-    measures = {name: _measures(data.gains(one.documents), judged, asked.settings.k) for name, one in rankings.items()}
+    judged = data.judged()
+    measures = {name: _measures(data.gains(one.documents), judged, ks) for name, one in rankings.items()}
     values = {(name, measure): of[measure] for name, of in measures.items() for measure in of}
     values |= {
         (one + MINUS + other, measure): measures[one][measure] - measures[other][measure]
         for other, one in combinations(measures, 2)
         for measure in measures[one]
     }
-    found = means_over_queries({"\0".join(key): of for key, of in values.items()}, seed=asked.settings.seed)
+    found = means_over_queries({"\0".join(key): of for key, of in values.items()}, seed=seed)
     figures: Json = {"retrieval": {}, "differences": {}}
     for key, ends in found.items():
         name, measure = key.split("\0")

@@ -3,7 +3,9 @@
 import copy
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,9 +18,10 @@ LINEAGE = "raypipe.json"
 
 
 def export_model(
-    model: Any, tokenizer: Any, *, folder: Folder, lineage: dict[str, Any], title: str, dtype: str = "float32"
-) -> None:
-    """Write a transformers model, its tokenizer, README.md and raypipe.json to a folder at any URI.
+    model: Any, tokenizer: Any, *, folder: Folder, lineage: dict[str, Any], title: str, dtype: str = "float32",
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:  # fmt: skip
+    """Write a transformers model, its tokenizer, README.md, raypipe.json and what is to stand beside, to any URI.
 
     A tokenizer without a pad token gets one of its own special tokens for it, and a classifier's configuration its id:
     without it transformers refuses a batch of several texts. A language model's doesn't: it would keep the embedding of
@@ -38,6 +41,8 @@ def export_model(
         (Path(local) / "README.md").write_text(model_card(lineage, title=title))
         for path in sorted(Path(local).iterdir()):
             folder.write(path.name, path.read_bytes())
+    for name, content in beside.items():
+        folder.write(name, content)
 
 
 def with_pad_token(tokenizer: Any) -> Any:

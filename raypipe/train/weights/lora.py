@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
+from raypipe.models.architecture import ARCHITECTURES
+
+LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+"""Of a decoder; its head stays as it is."""
 INSTALL = "peft isn't installed; pip install 'raypipe[train]', or --lora-rank 0"
 
 
 @dataclass(frozen=True)
 class Lora:
-    """Adapters beside every linear layer of the decoder."""
+    """Adapters beside every linear layer of the decoder, or encoder."""
 
     lora_rank: int = 0
     """Rank of the adapters; 0: train all weights."""
@@ -33,11 +37,12 @@ class Lora:
             from peft import LoraConfig, get_peft_model
         except ImportError as error:
             raise ValueError(INSTALL) from error
+        is_decoder = model.config.model_type in ARCHITECTURES
         config = LoraConfig(
             r=self.lora_rank,
             lora_alpha=self.lora_alpha,
             lora_dropout=self.lora_dropout,
-            target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+            target_modules=LAYERS if is_decoder else "all-linear",
             modules_to_save=[head] if head else None,
         )
         return get_peft_model(model, config)
