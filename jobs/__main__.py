@@ -35,6 +35,7 @@ JOBS = (
     "weak_to_strong",
     "evaluate_model",
     "evaluate_retrieval",
+    "mine_negatives",
     "study",
     "show_run",
     "benchmark",

@@ -43,6 +43,10 @@ from tests.select.conftest import write_run
 from tests.train.synthetic import finished, write_selection, write_tokens
 
 TEXTS = [f"some words to begin with, and more of number {number}" for number in range(30)]
+MINED = {
+    "model": "{inputs}/model", "pooling": "mean", "depth": 6, "first_rank": 1, "last_rank": 6, "n_negatives": 1,
+    "positive_within": 6,
+}  # fmt: skip
 Work = Callable[[threading.Event | None], Any]
 
 
@@ -125,6 +129,11 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 def retrieved(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Rankings are made by `work`."""
     monkeypatch.setattr("jobs.parts.retrieval.rank.RankingFiles.rankings", lambda self: work(self.stopping))
+
+
+def ranked(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """A ranking to mine from is made by `work`."""
+    monkeypatch.setattr("jobs.parts.retrieval.rank.RankingFiles.of", lambda self, _: work(self.stopping))
 
 
 def classified(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
@@ -272,6 +281,7 @@ CASES = [
         "evaluation",
     ),
     Case("evaluate_retrieval", retrieved, {"data": "{inputs}/set", "retrievers": ("bm25",)}, "retrieval"),
+    Case("mine_negatives", ranked, {"data": "{inputs}/set", "mine_from": "bm25", **MINED}, "negatives"),
     Case("study", studied, {"name": "attention-influence", "quick": True}, "trials", within="attention-influence"),
 ]  # fmt: skip
 WITHOUT_CARD = ("find_heads", "study")

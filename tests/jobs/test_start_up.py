@@ -37,6 +37,7 @@ LIGHT_JOBS = (
     "choose_answers",
     "embed_corpus",
     "evaluate_retrieval",
+    "mine_negatives",
     "describe_corpus",
 )
 LIGHT_BENCHMARKS = ("benchmark scoring", "benchmark workers", "benchmark chaos", "benchmark gpu", "benchmark training")

@@ -144,7 +144,7 @@ class RankingFiles:
     def _dense(self) -> Ranked:
         from raypipe.retrieve.dense import nearest
 
-        documents, queries = self._vectors
+        documents, queries = self.vectors
         is_cosine = self.asked.settings.vectors.similarity == "cosine"
         return nearest(queries, documents, k=self.asked.settings.depth, is_cosine=is_cosine)
 
@@ -162,7 +162,7 @@ class RankingFiles:
         return reranked(first, data.queries, data.documents, score=scorer, depth=of.rerank_depth)
 
     @cached_property
-    def _vectors(self) -> tuple[np.ndarray, np.ndarray]:
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
         """Of documents and of queries."""
         of, data = self.asked.settings.vectors, self.asked.data
         if of.document_vectors is not None and of.query_vectors is not None:
