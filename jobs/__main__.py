@@ -23,6 +23,7 @@ JOBS = (
     "gather",
     "learn_functions",
     "label_corpus",
+    "label_sections",
     "choose_answers",
     "describe_corpus",
     "decontaminate",

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs import choose_answers, debate, find_heads, learn_functions
+from jobs import choose_answers, debate, find_heads, label_sections, learn_functions
 from jobs.benchmark.chaos_inputs import make_model
 from jobs.parts import ablate_run, ablate_work, bags, choices, debates, fitting, studying, tune_run
 from jobs.parts.common import run_job
@@ -66,6 +66,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"question": text, "candidates": ["a", "b"], "correct": [True, False], "scores": {"one": [2, number % 3]}}
         for number, text in enumerate(TEXTS)
     ]
+    (folder / "notes.jsonl").write_text(json.dumps({"text": "Plan:\nrest\nExam:\nclear"}) + "\n")
+    (folder / "sections.yaml").write_text(json.dumps({"headers": {"P": ["plan"], "O": ["exam"]}}))
     labels = [{"id": str(number), "label": number % 2} for number in range(9)]
     (folder / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labels))
     (folder / "candidates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
@@ -152,6 +154,11 @@ def weighed(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     monkeypatch.setattr(bags, "evaluate", lambda *_, **__: work(None))
 
 
+def sectioned(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Documents of sections are tagged by `work`."""
+    monkeypatch.setattr(label_sections, "judged", lambda *_, **__: work(None))
+
+
 def chosen(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Answers are weighed by `work`."""
     monkeypatch.setattr(choose_answers, "posterior_of", lambda *_: work(None))
@@ -219,6 +226,9 @@ CASES = [
     Case(
         "score_bags", annotated,
         {"corpus": SCORED["corpus"], "column": "embeddings.embedding", "fitted": "{inputs}/of_bags"}, "bag_scores",
+    ),
+    Case(
+        "label_sections", sectioned, {"rows": ("{inputs}/notes.jsonl",), "rules": "{inputs}/sections.yaml"}, "sections"
     ),
     Case("fit_classifier", classified, {"rows": ("{inputs}/rows.jsonl",)}, "classifier"),
     Case("choose_answers", chosen, {"data": ("{inputs}/candidates.jsonl",)}, "choices"),

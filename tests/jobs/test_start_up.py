@@ -34,6 +34,7 @@ LIGHT_JOBS = (
     "gather",
     "label_corpus",
     "learn_functions",
+    "label_sections",
     "choose_answers",
     "embed_corpus",
     "evaluate_retrieval",
