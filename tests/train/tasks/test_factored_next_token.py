@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from raypipe.contracts.rows import Document
 from raypipe.losses.z_loss import ZLoss, z_loss
+from raypipe.runs.signals import Stopped
 from raypipe.train.data.loader import BatchLayout, ExampleLoader
 from raypipe.train.engines.engine import Precision
 from raypipe.train.engines.handles import plainly
@@ -21,9 +22,9 @@ from raypipe.train.engines.torch_engine import TorchEngine
 from raypipe.train.engines.workers import Workers
 from raypipe.train.loop.loop import backward
 from raypipe.train.tasks.factored_next_token import FactoredNextToken
-from tests.train.parts import tiny_model
+from tests.train.parts import Run, go, tiny_model, variant
 from tests.train.processes import run_workers
-from tests.train.synthetic import VOCABULARY
+from tests.train.synthetic import VOCABULARY, write_tokens
 
 LENGTH, RATE = 9, 0.5
 
@@ -134,6 +135,23 @@ def test_ranks_are_those_of_all_outputs_and_the_exported_model_has_the_layer() -
     assert task.count(whole) == len(whole.ids) - 1
     logits = model(torch.from_numpy(whole.ids.astype(np.int64))[None], use_cache=False).logits[0]
     torch.testing.assert_close(logits[:-1], outputs[tensors["owners"] == 4], atol=1e-9, rtol=1e-9)
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    write_tokens(tmp_path / "tokens")
+    run = Run(str(tmp_path / "tokens"), str(tmp_path / "whole"), n_steps=4)
+
+    def task() -> FactoredNextToken:
+        model = tiny_model(num_hidden_layers=1)
+        return FactoredNextToken(model, ZLoss(z_b=3.0), length=run.length, learning_rate=lambda _: RATE)
+
+    whole, again, halves = task(), task(), variant(run, tmp_path / "halves")
+    go(run, task=whole)
+    with pytest.raises(Stopped):
+        go(variant(halves, tmp_path / "halves", stop_at=2), task=task())
+    go(halves, task=again)
+    for name, value in everything(whole).items():
+        assert torch.equal(value, everything(again)[name]), name
 
 
 def test_a_b_that_no_token_reaches_is_refused_before_training() -> None:
