@@ -34,6 +34,8 @@ class Config(CorpusSettings, RunSettings):
     """Of lists of vectors: of the rows, or STAGE.COLUMN of the run for rows with `id`."""
     set: tuple[str, ...] = ()
     """NAME=VALUE each: settings of WeakSTIL. Repeatable."""
+    alphas: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)
+    """Penalties on squared weights; the one that foretells held-out bags best is taken, unless --set gives alpha."""
     folds: int = 5
     """Of the cross-validation."""
     max_bags: int = 100_000
@@ -49,6 +51,9 @@ def main(config: Config) -> int:
 
     stage, is_of_stage = stage_name(STAGE, config), "." in config.column
     model = seeded(made_with(WeakSTIL, config.set), config.seed)
+    alphas = () if any(word.startswith("alpha=") for word in config.set) else config.alphas
+    if config.alphas and min(config.alphas) < 0:
+        raise ValueError(f"alphas must be at least 0, got {min(config.alphas)}.")
     if is_of_stage and not config.corpus:
         raise ValueError(f"a column of a stage needs --corpus, which the stage is of; got {config.column!r}.")
     if not is_of_stage:
@@ -66,8 +71,8 @@ def main(config: Config) -> int:
             found = bags.bags_of_files(config.rows, number=config.number, column=config.column, **limits)
         folder, card = life.run / stage, {"stage": stage, "kind": "classifier"}
         with at_work(folder, {**card, "identity": {"bags_sha256": found.sha256}}) as own, life.at_once():
-            judged = bags.evaluate(model, found, folds=config.folds, seed=config.seed)
-            bags.fit_and_save(model, found, judged, folder)
+            judged = bags.evaluate(model, found, alphas=alphas, folds=config.folds, seed=config.seed)
+            bags.fit_and_save(model, found, judged, folder, alphas=alphas, seed=config.seed)
             own["counts"] = {"rows": len(found.y), "left_out": found.n_left_out}
         print("\n".join(bags.lines_of(judged)))
         print(f"Scorer: {folder.uri}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from raypipe.classify.weakstil import WeakSTIL
     from raypipe.corpus import Corpus
 
-EVALUATION = "evaluation.json"
+EVALUATION, INNER = "evaluation.json", 3
 OURS, RIDGE, SHUFFLED, MEAN = "weakstil", "ridge on mean vectors", "shuffled numbers", "mean of the others"
 Json = dict[str, Any]
 
@@ -144,8 +144,10 @@ def _made(bags: list[np.ndarray], numbers: list[float], sizes: list[int]) -> Bag
     return Bags([bags[at] for at in there], y, len(bags) - len(there), (min(of), max(of)))
 
 
-def evaluate(model: "WeakSTIL", bags: Bags, *, folds: int, seed: int) -> Json:
+def evaluate(model: "WeakSTIL", bags: Bags, *, alphas: tuple[float, ...] = (), folds: int = 5, seed: int = 0) -> Json:
     """Cross-validation over bags beside ridge on mean vectors, shuffled numbers and the mean.
+
+    Of `alphas` each fold takes the one that foretells bags held out of its training best; (): the model's own.
 
     Raises
     ------
@@ -163,13 +165,29 @@ def evaluate(model: "WeakSTIL", bags: Bags, *, folds: int, seed: int) -> Json:
     found = {name: np.zeros(n) for name in (OURS, RIDGE, SHUFFLED, MEAN)}
     for fold in range(folds):
         train, test = np.flatnonzero(of != fold), np.flatnonzero(of == fold)
-        found[OURS][test] = _taught(model, bags, bags.y, train, test)
-        found[SHUFFLED][test] = _taught(model, bags, shuffled, train, test)
+        own = with_best_alpha(model, bags, bags.y, train, alphas=alphas, seed=seed)
+        found[OURS][test] = _taught(own, bags, bags.y, train, test)
+        found[SHUFFLED][test] = _taught(own, bags, shuffled, train, test)
         found[RIDGE][test] = _ridge(bags, train, test)
         found[MEAN][test] = bags.y[train].mean()
     compared = compare_bag_regressors(found, bags.y, ours=OURS, seed=seed)
     sizes = {"smallest": bags.sizes[0], "largest": bags.sizes[1]}
     return {**compared, "folds": folds, "seed": seed, "sizes": sizes, "left_out": bags.n_left_out}
+
+
+def with_best_alpha(
+    model: "WeakSTIL", bags: Bags, y: np.ndarray, rows: np.ndarray, *, alphas: tuple[float, ...], seed: int
+) -> "WeakSTIL":
+    """The model, unfitted, with the penalty that foretells each third of these bags best after the others."""
+    if len(alphas) < 2 or len(rows) < INNER:
+        return type(model)(**{**model.get_params(), **({"alpha": alphas[0]} if alphas else {})})
+    found = [type(model)(**{**model.get_params(), "alpha": alpha}) for alpha in alphas]
+    errors, order = np.zeros(len(alphas)), np.random.default_rng(seed).permutation(rows)
+    for at in range(INNER):
+        held = order[at::INNER]
+        taught = np.setdiff1d(order, held)
+        errors += [((_taught(one, bags, y, taught, held) - y[held]) ** 2).sum() for one in found]
+    return found[int(np.argmin(errors))]
 
 
 def _taught(model: "WeakSTIL", bags: Bags, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -188,9 +206,13 @@ def _ridge(bags: Bags, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     return found
 
 
-def fit_and_save(model: "WeakSTIL", bags: Bags, found: Json, folder: Folder) -> None:
-    """Fit on all bags; the fitted folder, and what the cross-validation has found."""
-    fitted = model.fit_bags(zip(bags.vectors, bags.y.tolist(), strict=True))
+def fit_and_save(
+    model: "WeakSTIL", bags: Bags, found: Json, folder: Folder, *, alphas: tuple[float, ...], seed: int
+) -> None:
+    """Fit on all bags, with the best penalty; the fitted folder, and what the cross-validation has found."""
+    own = with_best_alpha(model, bags, bags.y, np.arange(len(bags.y)), alphas=alphas, seed=seed)
+    fitted = own.fit_bags(zip(bags.vectors, bags.y.tolist(), strict=True))
+    found["alpha"] = fitted.alpha
     folder.write(EVALUATION, json.dumps(found, indent=1).encode())
     save_fitted(fitted, folder)
 
@@ -204,4 +226,5 @@ def lines_of(found: Json) -> list[str]:
         said = [f"{label} {of[one]['mean']:.3f} ({of[one]['low']:.3f} to {of[one]['high']:.3f})"
                 for one, label in (("r2", "R^2"), ("spearman", "rank correlation"))]  # fmt: skip
         lines.append(f"{name}: {', '.join(said)}")
+    lines.append(f"penalty on squared weights: {found['alpha']:g}")
     return [*lines, *([f"left out: {left_out:,} numbers without a bag"] if left_out else [])]

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import classify_corpus, fit_bags, fit_classifier, join_chunks, score_bags
+from jobs.parts import bags
 from raypipe.classify.weakstil import WeakSTIL
 from raypipe.corpus.stages import Mismatch
 from raypipe.models.fitted import open_fitted
@@ -96,6 +97,21 @@ def test_numbers_of_documents_become_scores_of_chunks_and_come_back_beside_docum
     assert [row["score"] for row in chunks if row["id"].startswith("n7#")] == documents["n7"]["scores"]
 
 
+def test_the_penalty_is_the_one_that_foretells_held_out_bags_best():
+    rng = np.random.default_rng(0)
+    vectors = [rng.normal(size=(1 + at % 4, 60)) for at in range(60)]  # as many numbers as bags
+    y = np.array([bag[:, 0].mean() for bag in vectors]) + 0.3 * rng.normal(size=60)
+    given = bags.Bags(vectors, y, 0, (1, 4))
+    model = WeakSTIL(hidden=4, max_iter=60, random_state=0)
+    chosen, weak = (
+        bags.evaluate(model, given, alphas=alphas, folds=3)["contenders"]["weakstil"]["r2"]["mean"]
+        for alphas in ((1e-4, 0.1), (1e-4,))
+    )
+    assert chosen > weak + 0.05
+    assert bags.with_best_alpha(model, given, y, np.arange(60), alphas=(1e-4, 0.1), seed=0).alpha == 0.1
+    assert bags.with_best_alpha(model, given, y, np.arange(60), alphas=(), seed=0).alpha == model.alpha
+
+
 def test_a_set_of_chunks_is_classified_by_the_chunks_that_it_is_like(run, tmp_path):
     joined(run)
     labels = [{"id": f"n{row}", "label": "good" if row % 5 > 2 else "poor"} for row in range(N)]
@@ -114,8 +130,8 @@ def test_a_set_of_chunks_is_classified_by_the_chunks_that_it_is_like(run, tmp_pa
 def test_bags_stand_in_files_too_and_of_large_ones_a_few_instances_are_drawn(run, tmp_path):
     rng = np.random.default_rng(0)
     sizes = [3, 900, *rng.integers(2, 9, 30)]
-    bags = [rng.normal([at % 3, 0], size=(n, 2)).round(3) for at, n in enumerate(sizes)]
-    rows = [{"share": float(at % 3), "parts": bag.tolist()} for at, bag in enumerate(bags)]
+    drawn = [rng.normal([at % 3, 0], size=(n, 2)).round(3) for at, n in enumerate(sizes)]
+    rows = [{"share": float(at % 3), "parts": bag.tolist()} for at, bag in enumerate(drawn)]
     (tmp_path / "bags.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"parts": [[1, 2]]}]))
     config = fit_bags.Config(
         rows=(f"{tmp_path}/bags.jsonl",), number="share", column="parts", output=f"{tmp_path}/other",

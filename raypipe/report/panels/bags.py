@@ -35,8 +35,15 @@ def of_bags(found: Json) -> dict[str, Any]:
         "tables": [table("Cross-validation over bags", columns, found["contenders"].items())],
         "chart": forest_chart(effects, x_name="rank correlation", label=label) if effects else None,
         "chart_name": f"rank correlation, {ours} minus each other; pale: no difference shown",
-        "lines": [f"Left out: {count(found['left_out'])} numbers without a bag."] if found["left_out"] else [],
+        "lines": [
+            f"Penalty on squared weights: {found['alpha']:g}.",
+            *_left_out(found),
+        ],
     }
+
+
+def _left_out(found: Json) -> list[str]:
+    return [f"Left out: {count(found['left_out'])} numbers without a bag."] if found["left_out"] else []
 
 
 def _measure(name: str, label: str) -> Column[Named]:
