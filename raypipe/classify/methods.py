@@ -11,7 +11,7 @@ that. Its settings are the annotated, keyword-only arguments of `__init__`, whic
 - `radius(X)`: how far a row may move without another class -> column `radius`;
 - `takes_names = True` (a class variable): `fit(X, y, names=...)` takes a vector of each label's name, made by what
   makes vectors of texts;
-- `advice()`: a sentence on which rows to label next, printed once it is fitted.
+- `advice()`: a sentence on what it assumes of the rows or which to label next, printed once it is fitted.
 """
 
 from importlib import import_module

@@ -254,6 +254,12 @@ class RCAL(ClassifierMixin, BaseEstimator):
         found: np.ndarray = logsumexp(logs, axis=0) - np.log(len(logs))
         return found
 
+    def advice(self) -> str:
+        """Which share of the rows it has taken for wrongly labelled."""
+        check_is_fitted(self)
+        rule = "by outlier factors" if self.contamination is None else f"as contamination {self.contamination:g} asks"
+        return f"{self.noise_rate_:.1%} of the rows are taken for wrongly labelled and left out, {rule}"
+
     def state(self) -> State:
         """What was learned: classes, axes, Gaussians, weights, the share left out."""
         check_is_fitted(self)

@@ -6,14 +6,14 @@ Source: N. Chawla et al., SMOTE: Synthetic Minority Over-sampling Technique, JAI
 neighbours), 6.1 (SMOTE-NC, mixed columns), 6.2 (SMOTE-N, nominal columns with the Value Difference Metric).
 Departures: one gap a row, as its text says, or one an attribute, as its pseudo-code does; any number of new rows, each
 row being used equally often, by one; of more than two classes every smaller one is raised; features are standardised
-before distances are taken; in a class of k rows or fewer all others are neighbours. Its descendants (Borderline, ADASYN
-and others) are left to imbalanced-learn.
+before distances are taken; in a class of k rows or fewer all others are neighbours. Its descendants (`sampler`)
+are imbalanced-learn's, see `smote_descendants`.
 Cost: O(m^2 d) for m rows of a class, plus the classifier; majority rows are only counted and kept.
 """
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from raypipe.arrays.hashing import uniform
 from raypipe.arrays.scaling import mean_and_scale
 from raypipe.classify.logistic_regression import of_each_class
+from raypipe.classify.smote_descendants import NAMES, Sampler, new_rows
 from raypipe.contracts.estimator import State
 from raypipe.fitting.classes import classes_of, classes_state
 
@@ -214,16 +215,18 @@ class SMOTE(ClassifierMixin, BaseEstimator):
         under: float | None = None,
         k: int = 5,
         per_attribute: bool = False,
+        sampler: Sampler = "smote",
         C: float = 1.0,
         random_state: int | None = None,
     ) -> None:
         """`percent`: new rows of every smaller class, of its rows; None: as many as the largest class has.
 
         `under`: then rows of the largest class are dropped until the next has so many per cent of it; None: none.
-        `k`: neighbours; `per_attribute`: a gap an attribute, not a row; `C`: inverse of the classifier's penalty.
+        `k`: neighbours; `per_attribute`: a gap an attribute, not a row; `sampler`: SMOTE or one of its descendants,
+        which want imbalanced-learn; `C`: inverse of the classifier's penalty.
         """
         self.percent, self.under, self.k = percent, under, k
-        self.per_attribute, self.C, self.random_state = per_attribute, C, random_state
+        self.per_attribute, self.sampler, self.C, self.random_state = per_attribute, sampler, C, random_state
 
     def fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows [n, d], [n], those of the largest class perhaps fewer, and then the new ones.
@@ -235,23 +238,41 @@ class SMOTE(ClassifierMixin, BaseEstimator):
         """
         if (self.percent is not None and self.percent < 0) or (self.under is not None and self.under <= 0):
             raise ValueError(f"percent must be at least 0, under above 0, got {self.percent} and {self.under}.")
+        if self.sampler not in (*NAMES, "smote") or (self.per_attribute and self.sampler != "smote"):
+            raise ValueError(
+                f"sampler must be smote or, without per_attribute, one of {', '.join(NAMES)}, got {self.sampler!r}."
+            )
         rng = check_random_state(self.random_state)
         names, counts = np.unique(y, return_counts=True)
         largest = int(counts.argmax())
-        mean, scale = mean_and_scale(X)
-        Z = (X - mean) / scale
-        rows, labels = [X], [y]
-        for name, m in zip(names, counts.tolist(), strict=True):
-            n_new = int(counts[largest]) - m if self.percent is None else round(m * self.percent / 100)
-            if m == counts[largest] or n_new <= 0:
-                continue
-            _enough(m, self.k, f"class {str(name)!r}")
-            of = np.flatnonzero(y == name)
-            near = neighbours(Z[of], self.k)
-            rows.append(between(X[of], n_new, near, rng, per_attribute=self.per_attribute))
-            labels.append(np.repeat(name, n_new))
-        X, y = np.concatenate(rows), np.concatenate(labels)
+        smaller = {name: m for name, m in zip(names.tolist(), counts.tolist(), strict=True) if m < counts[largest]}
+        n_new = {name: self._n_new(m, int(counts[largest])) for name, m in smaller.items()}
+        n_new = {name: n for name, n in n_new.items() if n > 0}
+        for name in n_new:
+            _enough(smaller[name], self.k, f"class {str(name)!r}")
+        rows, labels = self._filled(X, y, n_new, rng) if n_new else ([], [])
+        X, y = np.concatenate([X, *rows]), np.concatenate([y, *labels])
         return (X, y) if self.under is None else self._thinned(X, y, names[largest], rng)
+
+    def _n_new(self, m: int, largest: int) -> int:
+        return largest - m if self.percent is None else round(m * self.percent / 100)
+
+    def _filled(
+        self, X: np.ndarray, y: np.ndarray, n_new: dict[Any, int], rng: np.random.RandomState
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:  # fmt: skip
+        """New rows and their classes, in parts."""
+        if self.sampler != "smote":
+            least = min(int((y == name).sum()) for name in n_new)
+            counts = {name: int((y == name).sum()) + n for name, n in n_new.items()}
+            found, of = new_rows(self.sampler, X, y, counts, k=min(self.k, least - 1), random_state=rng)
+            return [found], [of]
+        mean, scale = mean_and_scale(X)
+        rows = []
+        for name, n in n_new.items():
+            of = np.flatnonzero(y == name)
+            near = neighbours((X[of] - mean) / scale, self.k)
+            rows.append(between(X[of], n, near, rng, per_attribute=self.per_attribute))
+        return rows, [np.full(n, name, y.dtype) for name, n in n_new.items()]
 
     def _thinned(
         self, X: np.ndarray, y: np.ndarray, name: object, rng: np.random.RandomState

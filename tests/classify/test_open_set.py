@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_iris
@@ -36,6 +39,13 @@ def test_the_energy_is_a_smooth_maximum_and_ties_the_others_together():
     gap = energy(LOGITS) - max_logit(LOGITS)
     assert ((gap >= 0) & (gap <= np.log(4))).all()
     np.testing.assert_allclose(np.exp(max_logit(LOGITS) - energy(LOGITS)), max_probability(LOGITS))
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_scores_are_those_of_pytorch_ood(scorer):
+    stored = json.loads((Path(__file__).parent / "stored" / "pytorch_ood.json").read_text())
+    ours = SCORERS[scorer](np.array(stored["logits"]))
+    np.testing.assert_allclose(ours, -np.array(stored[scorer]), rtol=1e-12)  # there higher is less familiar
 
 
 @pytest.fixture(scope="module")
