@@ -79,6 +79,7 @@ def test_pruned_units_are_taken_out_of_the_export(config):
     assert lineage["pruning"]["flops_left"] < 0.9
 
 
+@pytest.mark.slow
 def test_a_ticket_is_found_in_one_training_and_kept_in_the_next(config):
     main(changed(config, name="first"))
     ticket = f"{config.run.output}/train-first/model"
@@ -106,6 +107,7 @@ def test_a_factored_layer_is_exported_as_the_model_s_own(config):
     assert not torch.equal(model.model.embed_tokens.weight, after)
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_its_teacher(config, tmp_path, tokenizer):
     teacher = model_of(tokenizer, tmp_path / "teacher", num_hidden_layers=3)
     taught = changed(config, teacher=teacher, distil_weight=0.9, distil_top=20, name="taught", steps=2)

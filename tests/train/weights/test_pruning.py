@@ -80,7 +80,10 @@ def base(tmp_path_factory):
     return Run(str(folder / "tokens"), str(folder / "plain"), n_steps=N_STEPS)
 
 
-@pytest.mark.parametrize("prune", ["snip", "grasp", "magnitude", "random", "set", "rigl", "gmp", "pattern", "units"])
+OTHERS = [pytest.param(prune, marks=pytest.mark.slow) for prune in ("snip", "magnitude", "random", "set")]
+
+
+@pytest.mark.parametrize("prune", ["grasp", "rigl", "gmp", "pattern", "units", *OTHERS])
 def test_masked_weights_stay_0_and_budgets_are_exact(base, tmp_path, prune):
     run = variant(base, tmp_path)
     task = task_of(prune, run=run)
