@@ -26,13 +26,16 @@ class LossHead(nn.Module):
     def __init__(self, linear: nn.Linear, loss: ZLoss | None = None) -> None:
         super().__init__()
         self.weight, self.loss = linear.weight, loss
+        self.holds_logits = False
+        """Whether all logits are held, however many: the loss that computes them in chunks has no second derivative."""
 
     def forward(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """-log p(target) in nats, or the Z-loss: hidden [p, d], targets [p] -> [p] float32."""
         if self.loss is not None:
             return z_loss(F.linear(hidden, self.weight).float(), targets, self.loss)
         options = getattr(nn, "LinearCrossEntropyOptions", None)
-        if options is None or len(targets) * self.weight.shape[0] < CHUNK_LOGITS[hidden.device.type]:
+        few = len(targets) * self.weight.shape[0] < CHUNK_LOGITS[hidden.device.type]
+        if options is None or few or self.holds_logits:
             return F.cross_entropy(F.linear(hidden, self.weight).float(), targets, reduction="none")
         return F.linear_cross_entropy(hidden, self.weight, targets, reduction="none", options=options()).float()
 

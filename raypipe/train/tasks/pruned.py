@@ -13,6 +13,7 @@ from raypipe.contracts.task import Figure, Models, Placed, RowLosses, Task, Tens
 from raypipe.fitting.masks import grasp_scores, snip_scores
 from raypipe.train.engines.handles import Weights, plainly, trained_weights
 from raypipe.train.engines.workers import Workers
+from raypipe.train.tasks.next_token import LossHead
 from raypipe.train.weights.pruning import Pruner, matrices_of
 
 R = TypeVar("R", bound=Row)
@@ -113,7 +114,12 @@ def saliency(
         gradients = _gradients(task, passes, weights, workers)
         if not is_second_order:
             return snip_scores({name: of.detach() for name, of in weights.items()}, gradients)
+        heads = [module for module in task.models.trained.modules() if isinstance(module, LossHead)]
+        for head in heads:
+            head.holds_logits = True
         products = _products(task, passes, weights, gradients, workers)
+        for head in heads:
+            head.holds_logits = False
     return grasp_scores({name: of.detach() for name, of in weights.items()}, products)
 
 

@@ -15,6 +15,7 @@ import torch.multiprocessing as mp
 from raypipe.fitting.masks import gradual_sparsity, n_kept
 from raypipe.runs.signals import Stopped
 from raypipe.train.engines.handles import Weights, plainly, trained_weights
+from raypipe.train.tasks import next_token
 from raypipe.train.tasks.next_token import NextToken
 from raypipe.train.tasks.pruned import Pruned, saliency
 from raypipe.train.weights.pruning import Pruner, Pruning, matrices_of, sparsity_of
@@ -143,6 +144,16 @@ def test_scores_are_those_of_the_whole_step(base):
     numeric = torch.cat([(weights[n] * (beyond[n] - short[n]) / (2 * step)).flatten() for n in weights]).detach()
     found = torch.cat([grasp[name].flatten() for name in weights])
     assert torch.corrcoef(torch.stack([numeric, found]))[0, 1] > 0.999
+
+
+def test_second_derivatives_are_there_where_logits_are_computed_in_chunks(base, monkeypatch):
+    task, passes = NextToken(tiny_model()), loader_of(base, HERE).batch(0).micro
+    whole = saliency(task, passes, HERE, is_second_order=True)
+    monkeypatch.setitem(next_token.CHUNK_LOGITS, "cpu", 1)
+    found = saliency(task, passes, HERE, is_second_order=True)
+    for name, scores in whole.items():
+        torch.testing.assert_close(found[name], scores, atol=1e-6, rtol=1e-3)
+    assert task.module.head.holds_logits is False
 
 
 @pytest.mark.parametrize(
