@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import dirichlet
@@ -56,6 +59,15 @@ def test_the_deep_kernel_of_the_optimal_activation_has_the_dimension_as_exponent
     kernel = deep_kernel(1 - r**2 / 2, optimal_dual(dimension), depth=60)
     slope = np.polyfit(np.log(r), np.log(kernel), 1)[0]
     assert slope == pytest.approx(-dimension, abs=2e-3)
+
+
+def test_the_kernel_of_finite_depth_is_that_of_neural_tangents():
+    stored = json.loads((Path(__file__).parent / "stored" / "neural_tangents.json").read_text())
+    X = np.array(stored["X"])  # its layers are the activations themselves, as polynomials
+    assert len(stored["kernels"]) == 6
+    for name, kernel in stored["kernels"].items():
+        dimension, depth = map(int, name.split())
+        np.testing.assert_allclose(deep_kernel(X @ X.T, optimal_dual(dimension), depth=depth), kernel, atol=1e-10)
 
 
 def test_a_dual_that_is_wrong_has_another_exponent():
