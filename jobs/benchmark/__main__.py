@@ -15,6 +15,7 @@ BENCHMARKS = (
     "classifiers",
     "duplicates",
     "output_layer",
+    "sparsity",
     "gpu",
 )
 
