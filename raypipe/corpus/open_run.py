@@ -1,6 +1,7 @@
 """The stages of a run as one table: rows of the same source file, joined by position, each join checked by text."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from raypipe.runs.card import read_card
 from raypipe.storage.folder import Folder
 
 RUN_FILE = "run.json"
+_COUNT = re.compile(r"count\s*\(\s*\*\s*\)", re.IGNORECASE)
 
 
 def open_run(uri: str) -> "OpenRun":
@@ -81,6 +83,34 @@ class OpenRun:
             return pa.concat_tables(tables)
         named = [pa.field(name, self._field(name).type) for name in wanted]
         return pa.schema([*KEYS, *named]).empty_table()
+
+    def sql(self, query: str) -> pa.Table:
+        """The answer of DuckDB to a query of the table `run`: `id`, `text_hash`, and each stage as a struct.
+
+        `SELECT scores.influence FROM run WHERE selection.selected`; a stage with a hyphen stands in quotes. Read into
+        memory are the columns whose names the query has, all of them where it asks for `*`.
+
+        Raises
+        ------
+        duckdb.Error
+            If the query can't be answered.
+        Mismatch
+            If two stages don't hold the same rows.
+        """
+        import duckdb
+
+        every = [column for stage in self.stages for column in self.columns(stage)]
+        is_star = "*" in _COUNT.sub("", query)
+        named = [one for one in every if is_star or re.search(rf"\b{re.escape(one.partition('.')[2])}\b", query, re.I)]
+        table = self.table(*(named or every[:1]))
+        found: dict[str, Any] = {name: table[name] for name in KEYS.names}
+        for stage in dict.fromkeys(column.partition(".")[0] for column in named):
+            own = [column for column in named if column.startswith(f"{stage}.")]
+            parts = [table[column].combine_chunks() for column in own]
+            found[stage] = pa.StructArray.from_arrays(parts, [column.partition(".")[2] for column in own])
+        with duckdb.connect() as connection:
+            connection.register("run", pa.table(found))
+            return connection.sql(query).to_arrow_table()
 
     def by_file(self, *columns: str) -> Iterator[pa.Table]:
         """`table`, the rows of one source file at a time: for runs that don't fit into memory."""

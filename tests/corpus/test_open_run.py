@@ -1,5 +1,6 @@
 import json
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -43,6 +44,27 @@ def test_stages_are_joined_by_position_in_the_order_of_the_corpus(run):
     assert table["id"].to_pylist() == ["a0", "a1", "a2", "b0"]
     assert table["scores.influence"].to_pylist() == [0.1, 0.2, None, 0.4]
     assert table["selection.selected"].to_pylist() == [True, False, False, True]
+
+
+def test_stages_are_asked_in_sql(run, monkeypatch):
+    opened = raypipe.open_run(str(run))
+    read = []
+    whole = type(opened).table
+    monkeypatch.setattr(type(opened), "table", lambda self, *columns: (read.append(columns), whole(self, *columns))[1])
+    found = opened.sql("SELECT id, Scores.influence AS x FROM run WHERE selection.selected ORDER BY x DESC")
+    assert found.to_pylist() == [{"id": "b0", "x": 0.4}, {"id": "a0", "x": 0.1}]
+    assert read == [("scores.influence", "selection.selected")]
+    assert opened.sql("SELECT count(*) AS n FROM run").to_pylist() == [{"n": 4}]
+    assert len(read[1]) == 1
+    assert opened.sql("SELECT * FROM run").column_names == ["id", "text_hash", "scores", "selection"]
+    twice = "SELECT count(*) AS n FROM run AS a JOIN run AS b ON a.id = b.id WHERE a.scores.status = 'scored'"
+    assert opened.sql(twice).to_pylist() == [{"n": 3}]
+    with pytest.raises(duckdb.Error, match="influnce"):
+        opened.sql("SELECT scores.influnce FROM run WHERE scores.influence > 0")
+    write(run, "scores-min-k", "a.jsonl", 0, ["a0", "a1", "a2"], min_k=[1.0, 2.0, 3.0])
+    write(run, "scores-min-k", "b.jsonl", 0, ["b0"], min_k=[4.0])
+    own = raypipe.open_run(str(run)).sql('SELECT sum("scores-min-k".min_k) AS s FROM run WHERE selection.selected')
+    assert own.to_pylist() == [{"s": 5.0}]
 
 
 def test_all_columns_come_unless_some_are_named_and_files_one_by_one(run):
