@@ -15,7 +15,7 @@ from .parts.common import CorpusSettings, RunSettings, life_of, run_job, stage_n
 from .parts.controls import try_controls
 from .parts.idle import refuse_idle
 from .parts.scoring import STAGE, ScoreSettings, score
-from .select_corpus import check_selecting
+from .select_corpus import check_selecting, say_rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,7 @@ def main(config: Config) -> int:
                 select(life.run, selection)
                 if written.corpus_format != "none":
                     export(life.run, written)
+            say_rules(life.run, selection)
         with life.at_once():
             stage = life.run / stage_name(STAGE, run)
             life.note(

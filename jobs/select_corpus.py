@@ -46,10 +46,15 @@ def main(config: Config) -> int:
                 export(life.run, written)
         life.conclude()
         console = Console()
-        if is_ruled(selection):
-            print("\n".join(map(terminal_text, lines_of(finished_card(life.run, RULES)["rules"]))))
+        say_rules(life.run, selection)
         console.print(terminal.status(life.run), terminal.summary(life.run))
     return life.status
+
+
+def say_rules(run: Folder, selection: Selection) -> None:
+    """Print what each rule of a finished selection dropped; of one without rules nothing."""
+    if is_ruled(selection):
+        print("\n".join(map(terminal_text, lines_of(finished_card(run, RULES)["rules"]))))
 
 
 def check_selecting(selection: Selection, written: Export) -> None:
