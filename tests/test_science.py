@@ -52,6 +52,7 @@ def test_influence_is_zero_with_no_head_neutralised(op):
     assert influence(op, texts_of("encyclopedia", 4), heads=()).tolist() == [0.0] * 4
 
 
+@pytest.mark.slow
 def test_shuffled_words_have_clearly_less_influence(op):
     rng = np.random.default_rng(0)
     texts = texts_of("tech_docs", 4)

@@ -26,6 +26,7 @@ ESTIMATORS = [
     for kind in classes_with("fit", "predict", "predict_proba", "state", "from_state")
     if "votes" not in inspect.signature(kind.fit).parameters  # label models have checks of their own
 ]
+TRAINED_BY_TORCH = {"DiffusionClassifier"}
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 3, 120)
 X = RNG.normal(size=(3, 4))[Y] * 3 + RNG.normal(size=(120, 4))
@@ -156,8 +157,15 @@ CHECKS = [
 ]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
+def with_check(kind: type, check: Callable[[Any], None]) -> Any:
+    """A test's parameters; scikit-learn's sixty fits of what torch trains take minutes."""
+    is_slow = check is keeps_scikit_learn_s_contract and kind.__name__ in TRAINED_BY_TORCH
+    return pytest.param(
+        kind, check, id=f"{kind.__name__}-{check.__name__}", marks=[pytest.mark.slow] if is_slow else []
+    )
+
+
+@pytest.mark.parametrize(("kind", "check"), [with_check(kind, check) for kind in ESTIMATORS for check in CHECKS])
 def test_an_estimator(kind: type, check: Callable[[Any], None]) -> None:
     check(kind)
 

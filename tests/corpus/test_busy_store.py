@@ -69,6 +69,7 @@ def carry(bucket: str, n_files: int) -> None:
     assert (run / "stage").files() == []
 
 
+@pytest.mark.slow
 def test_no_row_is_lost_while_a_store_fails_a_tenth_of_all_requests(s3_bucket: str, store: FailingStore) -> None:
     fill(s3_bucket, 18)
     store.share = 0.1
@@ -96,6 +97,7 @@ def test_a_lock_is_taken_and_swapped_once_though_answers_are_lost(s3_bucket: str
     assert store.counts["lost"] > 0
 
 
+@pytest.mark.slow
 def test_a_file_that_stays_out_of_reach_is_named(
     s3_bucket: str, store: FailingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,7 +54,7 @@ def test_a_cut_stream_gives_what_was_before_the_cut(suffix: str, where: int):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @given(st.integers(0, 10**6))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_a_flipped_byte_is_noticed_and_costs_nothing_before_it(suffix: str, where: int):
     good = FORMATS[suffix](TEXT)
     bad = bytearray(good)

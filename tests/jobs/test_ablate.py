@@ -307,6 +307,7 @@ def test_a_recipe_stands_ready(recipe, said, monkeypatch, capsys, tokenizer):
     assert re.search(r"device-hours [\d.,]+ at", forecast)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_arms_are_trained_side_by_side_on_ray_tune(config):

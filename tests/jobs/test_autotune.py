@@ -138,6 +138,7 @@ def test_the_sample_is_of_shards_all_over_the_corpus():
         assert sampled[-1].start >= n - n / SAMPLE_SHARDS - 1
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_run_in_8_bits_measures_itself_once_and_keeps_its_budget(ray_session, tiny_folder, tmp_path, capsys):  # noqa: F811
     rows = [json.dumps({"text": f"{'word ' * (at % 17)}and {at}"}) for at in range(60)]

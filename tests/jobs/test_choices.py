@@ -82,7 +82,7 @@ def responses(config, name):
 
 
 @pytest.mark.learns
-@pytest.mark.parametrize("rank", [0, 8])
+@pytest.mark.parametrize("rank", [0, pytest.param(8, marks=pytest.mark.slow)])
 def test_two_tasks_are_learnt_and_both_controls_beaten(config, capsys, rank):
     assert main(changed(config, lora_rank=rank, learning_rate=5e-3 if rank else 2e-3)) == 0
     found = evaluation(config)

@@ -7,7 +7,7 @@ from jobs.chunk_corpus import Config, main
 from raypipe.corpus import Corpus
 from tests.corpus.reading import read_all
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]
 
 
 def test_chunks_of_a_corpus_are_a_corpus_that_goes_on_and_is_cut_anew_when_asked(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def test_wrong_benchmarks_are_refused_before_anything_is_written(tmp_path: Path)
     assert not (tmp_path / "run/decontamination").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.timeout(180)

@@ -32,6 +32,7 @@ def config(tmp_path_factory):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_corpus_is_tokenised_once_and_every_row_accounted_for(config, capsys):
     assert main(config) == 0
     card = json.loads(Path(config.output, "tokens/card.json").read_text())

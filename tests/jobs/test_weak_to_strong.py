@@ -72,6 +72,7 @@ def trained(monkeypatch, *, stop_after=None):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.learns
 def test_the_student_comes_between_weak_and_ceiling_and_controls_fall_to_chance(world, tmp_path):
     # six seeds: the strong model knows one direction, and shuffled labels turn it either way, each seed as a coin falls

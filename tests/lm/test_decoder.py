@@ -32,6 +32,7 @@ def test_every_architecture_equals_transformers_and_explicit_uniform_weights(nam
             torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_compiled_layers_are_the_same_model(name):
     """Traced as for any compiler, run as they are: what is checked is the graph, not a code generator."""

@@ -59,6 +59,7 @@ def logs(root: Path) -> str:
     return "\n".join(path.read_text() for path in sorted(root.glob("driver-*.log")))
 
 
+@pytest.mark.slow
 def test_a_killed_driver_is_gone_on_with_by_the_same_command(tmp_path: Path, start: Start) -> None:
     texts = write_corpus(tmp_path / "corpus", n_files=6)
     driver = start(tmp_path, 0.5)

@@ -42,7 +42,14 @@ from .stages import (
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("kind", ["kill-prepare", "kill-setup", "kill-forward", "kill-write"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("kill-prepare", "kill-setup")),
+        "kill-forward",
+        "kill-write",
+    ],
+)
 def test_a_process_killed_in_any_phase_costs_no_row(tmp_path: Path, kind: str) -> None:
     texts = write_corpus(tmp_path / "corpus")
     once = fault(tmp_path, kind)
@@ -53,6 +60,7 @@ def test_a_process_killed_in_any_phase_costs_no_row(tmp_path: Path, kind: str) -
     assert card["counts"]["rows"] == card["counts"]["scored"] == len(texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [
@@ -122,6 +130,7 @@ def test_a_batch_too_large_is_halved_for_its_shard_only_and_said_in_its_file(tmp
     assert card["counts"]["halved"] == 2
 
 
+@pytest.mark.slow
 def test_the_third_shard_with_batches_too_large_stops_the_job_and_names_the_budget(tmp_path: Path) -> None:
     texts = [f"{text} {TOO_LARGE}" if row % 5 == 0 else text for row, text in enumerate(texts_of(40))]
     write_lines(tmp_path / "corpus/a.jsonl", texts)
@@ -136,12 +145,14 @@ def test_a_broken_op_stops_the_job_instead_of_skipping_every_row(tmp_path: Path)
         stage()
 
 
+@pytest.mark.slow
 def test_an_op_that_cannot_be_set_up_stops_the_job_with_its_own_message(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus", n_files=1)
     with pytest.raises(StageFailed, match=r"scores: ValueError: model must be readable, got nonsense"):
         make_stage(tmp_path, FakeOp(fails_in_setup=True))()
 
 
+@pytest.mark.slow
 def test_a_full_storage_stops_the_job_and_the_same_command_goes_on(tmp_path: Path) -> None:
     texts = write_corpus(tmp_path / "corpus")
     once = fault(tmp_path, "full")
@@ -152,6 +163,7 @@ def test_a_full_storage_stops_the_job_and_the_same_command_goes_on(tmp_path: Pat
     assert_scored(tmp_path, texts)
 
 
+@pytest.mark.slow
 def test_a_storage_that_is_down_sets_shards_aside_and_retry_takes_them_up(tmp_path: Path) -> None:
     texts = write_corpus(tmp_path / "corpus", n_files=1)
     once = fault(tmp_path, "down")
@@ -165,6 +177,7 @@ def test_a_storage_that_is_down_sets_shards_aside_and_retry_takes_them_up(tmp_pa
     assert_scored(tmp_path, texts)
 
 
+@pytest.mark.slow
 def test_an_input_that_goes_away_is_set_aside_and_taken_up_when_it_is_back(tmp_path: Path) -> None:
     texts = write_corpus(tmp_path / "corpus")
     stage, gone = make_stage(tmp_path), tmp_path / "corpus/part-1.jsonl"
@@ -226,6 +239,7 @@ def test_a_worker_that_hangs_cannot_hold_up_a_stop_beyond_the_grace(tmp_path: Pa
     assert_scored(tmp_path, texts)
 
 
+@pytest.mark.slow
 def test_a_stage_on_which_nothing_moves_ends_with_advice(tmp_path: Path) -> None:
     from raypipe.contracts.op import Pool
 
@@ -245,7 +259,8 @@ def test_a_driver_that_lost_the_lock_stops_and_writes_no_card(tmp_path: Path) ->
     assert json.loads((tmp_path / "run/scores/card.json").read_text())["running"] == {}
 
 
-@pytest.mark.parametrize("mark", ["", pytest.param(CRASH, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mark", ["", CRASH])
 def test_parts_of_a_stream_are_gone_on_with_and_a_poisonous_part_is_finished(tmp_path: Path, mark: str) -> None:
     texts = texts_of(23)
     texts[11] += mark
@@ -265,6 +280,7 @@ def test_parts_of_a_stream_are_gone_on_with_and_a_poisonous_part_is_finished(tmp
     assert_scored(tmp_path, texts[:22], skipped=skipped)
 
 
+@pytest.mark.slow
 def test_the_first_rows_of_a_parquet_corpus_are_accounted_for(tmp_path: Path) -> None:
     import pyarrow as pa
 
@@ -276,6 +292,7 @@ def test_the_first_rows_of_a_parquet_corpus_are_accounted_for(tmp_path: Path) ->
     assert_scored(tmp_path, texts[:23])
 
 
+@pytest.mark.slow
 def test_a_corpus_without_a_row_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus/a.jsonl").write_text("\n\n")
@@ -315,6 +332,7 @@ def stop_when_some_are_done(root: Path, event: threading.Event) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+@pytest.mark.slow
 def test_totals_come_from_the_footers(tmp_path: Path) -> None:
     texts = write_corpus(tmp_path / "corpus")
     card = make_stage(tmp_path)()
@@ -325,6 +343,7 @@ def test_totals_come_from_the_footers(tmp_path: Path) -> None:
     assert card["identity"] == IDENTITY
 
 
+@pytest.mark.slow
 def test_a_file_that_another_writer_put_is_not_taken_for_the_stages_own(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus")
     make_stage(tmp_path)()
@@ -339,6 +358,7 @@ def test_a_file_that_another_writer_put_is_not_taken_for_the_stages_own(tmp_path
     assert is_complete(make_stage(tmp_path)())
 
 
+@pytest.mark.slow
 def test_a_killed_ledger_ends_the_job_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(tmp_path / "corpus", n_files=4)
     started = run_ledger.start_ledger

@@ -24,7 +24,7 @@ from raypipe.runs.card import IdentityChanged
 from .fake_op import FakeOp, commit_fault, crash, score
 from .stages import SIZES, fault, make_stage, output, stamps, texts_of, write_corpus, write_lines
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(180)]
 
 
 @dataclass

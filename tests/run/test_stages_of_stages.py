@@ -131,6 +131,7 @@ def number_table(root: Path) -> np.ndarray:
     return output(root, "embeddings")["number"].drop_null().to_numpy()
 
 
+@pytest.mark.slow
 def test_quantiles_on_workers_are_the_same_for_any_cut_and_after_kills(root: Path, tmp_path: Path) -> None:
     once = fault(tmp_path, "kill-forward", "kill-setup")
     deadly = DeadlyQuantiles(("embeddings.number",), (0.0, 0.5, 1.0), once=once)
@@ -196,6 +197,7 @@ def assert_chunked(root: Path) -> None:
     assert len({row["id"] for row in rows}) == len(rows)
 
 
+@pytest.mark.slow
 def test_chunks_are_a_new_corpus_a_file_a_shard_and_right_after_a_kill(root: Path, tmp_path: Path) -> None:
     once = fault(tmp_path, "kill-forward")
     card = chunks(root, once=once)()
@@ -212,6 +214,7 @@ def test_chunks_are_a_new_corpus_a_file_a_shard_and_right_after_a_kill(root: Pat
     assert again == [(row["id"], row["text"]) for row in output(root, "chunks").to_pylist()]
 
 
+@pytest.mark.slow
 def test_of_a_changed_input_only_its_chunks_are_made_again(root: Path) -> None:
     chunks(root)()
     before = stamps(root, "chunks")
