@@ -15,11 +15,18 @@ hypothesis.settings.register_profile("untimed", deadline=None)  # an example tak
 hypothesis.settings.load_profile("untimed")
 
 
+OF_RAY = ("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+"""What Ray says of its own parts and of the processes that it leaves, where it is started; elsewhere an error."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever asks for the shared Ray is marked `ray`, so that the rest can run on all cores."""
     for item in items:
         if "ray_session" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ray)
+        if item.get_closest_marker("ray") or item.get_closest_marker("slow"):
+            for ignored in OF_RAY:
+                item.add_marker(pytest.mark.filterwarnings(ignored))
 
 
 @pytest.fixture(autouse=True)
