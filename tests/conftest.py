@@ -20,10 +20,12 @@ OF_RAY = ("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::Resour
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever asks for the shared Ray is marked `ray`, so that the rest can run on all cores."""
+    """Whatever asks for the shared Ray is marked `ray`, so that the rest can run on all cores; what is long is slow."""
     for item in items:
         if "ray_session" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ray)
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("ray") or item.get_closest_marker("slow"):
             for ignored in OF_RAY:
                 item.add_marker(pytest.mark.filterwarnings(ignored))

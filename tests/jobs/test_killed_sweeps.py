@@ -109,6 +109,7 @@ def left_by(swept: Swept, run: Path) -> dict[str, object]:
     return {**read, **{str(path.relative_to(run)): path.read_bytes() for path in models}}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(900)

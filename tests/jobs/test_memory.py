@@ -27,6 +27,7 @@ def memory_of(process):
     return process.memory_info().rss, max(sizes, default=0)
 
 
+@pytest.mark.long
 def test_memory_is_flat_over_200_000_short_rows(tiny_folder, tmp_path):  # noqa: F811
     with (tmp_path / "rows.jsonl").open("w") as file:
         file.writelines(json.dumps({"text": f"row {at} is short"}) + "\n" for at in range(N_ROWS))

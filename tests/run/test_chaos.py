@@ -6,6 +6,7 @@ import pytest
 from ..conftest import ROOT
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(900)

@@ -218,6 +218,7 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_nodes_of_a_cluster_that_are_taken_away_with_and_without_notice_cost_no_row(

@@ -155,6 +155,7 @@ def ends(folder: Path) -> dict[str, tuple]:
     return {name: tuple(str(end[key]) for key in ("trial", "status", "metrics", "curve")) for name, end in read.items()}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(900)
