@@ -59,10 +59,11 @@ class MatrixCompletion(LabelModel):
         apart = 1.0 - np.kron(np.eye(cast.shape[1]), np.ones((self.n_classes,) * 2))
         mu = _started(np.diag(moments), self.prior_, self.start)
         before, speed = _misfit(mu, moments, apart, self.prior_)[0], np.zeros_like(mu)
-        for _ in range(self.n_steps):
-            speed = self.momentum * speed + _misfit(mu, moments, apart, self.prior_)[1]
-            mu = mu - self.learning_rate * speed
-        after = _misfit(mu, moments, apart, self.prior_)[0]
+        with np.errstate(over="ignore", invalid="ignore"):  # steps that lead away are refused below
+            for _ in range(self.n_steps):
+                speed = self.momentum * speed + _misfit(mu, moments, apart, self.prior_)[1]
+                mu = mu - self.learning_rate * speed
+            after = _misfit(mu, moments, apart, self.prior_)[0]
         if not after <= 2 * before + 1e-6:  # nor NaN
             raise ValueError(
                 f"the misfit must not grow, and went from {before:.3g} to {after:.3g}; lower learning_rate "
