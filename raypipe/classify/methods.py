@@ -40,6 +40,7 @@ METHODS = {
     "tsetlin": "tsetlin:TsetlinMachine",
     "shrinkmatch": "shrinkmatch:ShrinkMatch",
     "imbalanced-self-training": "imbalanced_self_training:ImbalancedSelfTraining",
+    "class-dependent-compression": "class_dependent_compression:ClassDependentCompression",
 }
 """Name -> module of this package:class; nothing is imported before it is asked for."""
 
