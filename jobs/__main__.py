@@ -50,6 +50,9 @@ def main() -> None:
     if (name := given[0].replace("-", "_")) in JOBS:
         run(name, given[1:])
         return
+    if given[0] == "--completion":
+        complete(given[1:])
+        return
     wants_help = given[0] in ("--help", "-h")
     print("\n".join(usage()), file=sys.stdout if wants_help else sys.stderr)
     sys.exit(0 if wants_help else 2)
@@ -70,10 +73,19 @@ def run(name: str, words: list[str]) -> None:
     run_job(lambda: job.main(settings.parse(job.Config)))
 
 
+def complete(words: list[str]) -> None:
+    """Print the script that completes this command in a shell; the settings of every job are loaded for it."""
+    from .parts.completion import SHELLS, flags_of, script
+
+    if len(words) != 1 or words[0] not in SHELLS:
+        raise SystemExit(f"--completion must be of one of {', '.join(SHELLS)}, got {' '.join(words) or 'none'}.")
+    print(script(words[0], {name: flags_of(name) for name in JOBS}), end="")
+
+
 def usage() -> list[str]:
     """The jobs, each with the first line of what it says of itself; none is imported."""
     return [
-        "usage: raypipe NAME [settings], or raypipe NAME --help",
+        "usage: raypipe NAME [settings], raypipe NAME --help, or raypipe --completion bash|zsh",
         *(f"  {name:<16} {_about(name)}" for name in JOBS),
     ]
 
