@@ -5,15 +5,18 @@ probability, and where the classifier has them familiarity (higher is more; low 
 far the row may move without another label; with --edges, label_beyond, which may be a label that had no labelled row.
 With --keep rows of other labels are skipped rows, and `select_corpus --leave-out classes` selects none of them. With
 --good it is a stage of scores: `quality` is the probability of these labels; `select_corpus --scores classes`, the
-report and `ablate --scores` take it as any other.
+report and `ablate --scores` take it as any other. Of ss3 there is RUN/classes_in_colour.html: the first texts of each
+label, words and sentences tinted by what they say for it.
 """
 
 from dataclasses import asdict, dataclass
 
 from raypipe.classify.methods import method_of_class
 from raypipe.columns import TEXT
-from raypipe.corpus import plan_shards
-from raypipe.models.fitted import read_settings
+from raypipe.contracts.estimator import Estimator
+from raypipe.corpus import Corpus, plan_shards
+from raypipe.corpus.plan import Plan
+from raypipe.models.fitted import open_fitted, read_settings
 from raypipe.run.classify import Classify, stored_input
 from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
 from raypipe.storage.folder import Folder
@@ -64,17 +67,36 @@ def main(config: Config) -> int:
     of_stages = tuple(name for name in op.columns if name != TEXT)
     stages = stages_of(of_stages)
     with life_of(config, "classify_corpus", stages=[stage], has_shards=True) as life:
-        corpus, sizes = config.to_corpus(), Sizes(config.shard_bytes, config.part_rows)
+        corpus, sizes, plan = config.to_corpus(), Sizes(config.shard_bytes, config.part_rows), None
         if stages:
             refuse_idle(config, ["shard_bytes", "part_rows"], because="beside a stage, which is cut already")
             resolve(life.run, op.columns, stages=stages)  # wrong names end here, before any worker
             sizes = sizes_of(life.run, stages[0])
         else:
-            plan_shards(corpus, **asdict(sizes))  # and wrong paths here
+            plan = plan_shards(corpus, **asdict(sizes))  # and wrong paths here
         life.begin()
         card = classify(op, life, stage, corpus, sizes, stages, run=config, max_workers=config.max_workers)
+        if plan is not None:
+            _write_in_colour(op.estimator, folder, corpus, plan, life.run, stage)
         life.conclude(why_incomplete(card))
     return life.status
+
+
+def _write_in_colour(
+    kind: type[Estimator], fitted: Folder, corpus: Corpus, plan: Plan, run: Folder, stage: str
+) -> None:  # fmt: skip
+    """Of SS3 on texts, a page of some of the corpus as it reads them."""
+    from raypipe.classify.ss3 import SS3  # loads scikit-learn
+    from raypipe.fitting.inputs import open_input
+    from raypipe.fitting.words import WordCounts
+
+    from .parts.colours import corpus_in_colour
+    from .parts.fitting import IN_COLOUR
+
+    words = open_input(*stored_input(fitted))
+    if issubclass(kind, SS3) and isinstance(words, WordCounts):
+        run.write(f"{stage}_{IN_COLOUR}", corpus_in_colour(open_fitted(kind, fitted), words, corpus, plan).encode())
+        print(f"Texts in colour: {run.path(f'{stage}_{IN_COLOUR}')}")
 
 
 def _columns_of(folder: Folder) -> tuple[str, ...]:

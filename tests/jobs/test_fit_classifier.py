@@ -1,5 +1,6 @@
 """fit_classifier and classify_corpus: labelled rows of any kind to a folder, a folder over a corpus."""
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -147,7 +148,8 @@ def test_names_of_the_classes_are_learned_from_and_labels_without_a_row_are_answ
         classify_corpus.main(asked)
 
 
-def test_of_ss3_a_page_shows_the_words_that_spoke_in_colour(config):
+def test_of_ss3_a_page_shows_the_words_that_spoke_in_colour(config, tmp_path, monkeypatch):
+    use_this_process(monkeypatch)
     own = replace(config, method="ss3", unknown=None)
     assert fit_classifier.main(own) == 0
     page = Path(f"{own.output}/classifier/in_colour.html").read_text()
@@ -157,6 +159,17 @@ def test_of_ss3_a_page_shows_the_words_that_spoke_in_colour(config):
     assert '0.80)" title="1.000">apples</span>' in apples
     assert '0.00)" title="0.000">has</span>' in apples  # every class has it
     assert "default-src 'none'" in page
+    corpus = [{"text": text_of(at)} for at in range(12)] + [{"text": ""}]
+    for suffix in (".jsonl", ".jsonl.gz"):  # read as lines, and as a stream
+        path = tmp_path / f"corpus{suffix}"
+        content = "".join(json.dumps(row) + "\n" for row in corpus).encode()
+        path.write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
+        asked = classify_corpus.Config(corpus=(str(path),), output=f"{tmp_path}/run{suffix}")
+        assert classify_corpus.main(replace(asked, fitted=f"{own.output}/classifier")) == 0
+        page = Path(f"{asked.output}/classes_in_colour.html").read_text()
+        assert "of the first 12 texts of the corpus" in page
+        assert page.count("<h2>apple</h2>") == 2
+        assert '0.80)" title="1.000">apples</span>' in page
 
 
 @pytest.mark.parametrize(
