@@ -70,7 +70,8 @@ def clone() -> Path:
     folder = Path(__file__).resolve().parents[1]
     if not (folder / "pyproject.toml").exists():
         raise ValueError(f"jobs are submitted from a clone, but {folder} has no pyproject.toml.")
-    sizes = {path: path.stat().st_size for part in sent(folder) for path in part.rglob("*") if path.is_file()}
+    files = (path for part in sent(folder) for path in part.rglob("*") if "__pycache__" not in path.parts)
+    sizes = {path: path.stat().st_size for path in files if path.is_file()}
     if sum(sizes.values()) > MAX_BYTES:
         largest = max(sizes, key=lambda path: sizes[path])
         raise ValueError(

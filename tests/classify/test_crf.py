@@ -22,7 +22,8 @@ def enumerated(crf: ChainCRF, scores: torch.Tensor) -> dict[tuple[int, ...], flo
     found = {}
     for tags in itertools.product(range(scores.shape[1]), repeat=len(scores)):
         total = crf.start[tags[0]] + crf.end[tags[-1]] + sum(scores[at, tag] for at, tag in enumerate(tags))
-        found[tags] = float(total + sum(crf.transitions[a, b] for a, b in itertools.pairwise(tags)))
+        total = total + sum(crf.transitions[a, b] for a, b in itertools.pairwise(tags))
+        found[tags] = total.item()
     return found
 
 

@@ -191,7 +191,7 @@ def test_a_trial_in_a_thread_that_its_scheduler_stops_leaves_no_lock_and_goes_on
         ({"output": ["a"]}, {}, "the space can't have 'output'"),
         ({"learning_rate": ["1e-4"]}, {}, "learning_rate must be a number, the space has '1e-4'; YAML reads"),
         ({"lora_rank": [4, 2.5]}, {}, "lora_rank must be a whole number, the space has 2.5"),
-        ({"learn": ["answer"]}, {}, "learn must be one of answers, class, number, choices, the space has 'answer'"),
+        ({"learn": ["answer"]}, {}, "answers, class, number, choices, embedding, the space has 'answer'"),
         ({"learn": {"low": 1, "high": 2}}, {}, "learn takes no numbers"),
         ({"lora_rank": {"low": 1, "high": 8.5}}, {}, "lora_rank takes whole numbers"),
         ({"beta2": [0.9, 1.0]}, {}, r"beta2 1.0 is refused: beta2 must be in \[0, 1\)"),
