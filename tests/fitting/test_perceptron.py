@@ -19,6 +19,7 @@ from raypipe.fitting.perceptron import (
 def test_gradients_are_those_of_differences(sizes):
     rng = np.random.RandomState(0)
     layers, X, targets = begun(sizes, rng), rng.standard_normal((6, 3)), np.eye(2)[rng.randint(2, size=6)] * 0.7
+    layers |= {name: rng.standard_normal(of.shape) for name, of in layers.items() if name.startswith("bias")}
     pull = rng.standard_normal((6, sizes[-2]))
 
     def loss(layers, X):

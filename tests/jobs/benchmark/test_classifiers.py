@@ -42,6 +42,4 @@ def test_a_package_that_is_faster_or_says_otherwise_misses_its_bar() -> None:
 
 
 def test_an_environment_without_the_package_gives_no_answer() -> None:
-    assert (
-        answers(sys.executable, "imblearn_side.py", {"sets": {"one": {"X": [[0.0]], "y": [0], "n_neighbors": 1}}}) == {}
-    )
+    assert answers(sys.executable, "tsetlin_side.py", {"sets": {}}) == {}

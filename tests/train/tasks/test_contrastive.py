@@ -241,8 +241,8 @@ def test_a_text_is_never_a_negative_of_the_query_that_it_belongs_to():
     models = Placed(task.models.trained)
     of = [task.embed(models, task.collate(some, torch.device("cpu"))) for some in (twins, rows)]
     together, alone = (task.loss(models, one) for one in of)
-    assert float(together.losses[0]) == pytest.approx(float(alone.losses[0]), abs=1e-5)
-    assert float(together.losses[2]) > float(alone.losses[2]) + 1e-3  # to others it is one more
+    assert together.losses[0].item() == pytest.approx(alone.losses[0].item(), abs=1e-5)
+    assert together.losses[2].item() > alone.losses[2].item() + 1e-3  # to others it is one more
     assert together.metrics["recall@1"].tolist()[:4] == alone.metrics["recall@1"].tolist()
 
 
