@@ -94,7 +94,7 @@ class FoldSE(ClassifierMixin, BaseEstimator):
             of = self._positive(at)
             self.rules_ = [(of, rule) for rule in learner.rule_set(np.flatnonzero(at == of), np.flatnonzero(at != of))]
             default = 1 - of if len(self.classes_) == 2 else 0
-        self._count(X, at, default)
+        self._count(counted.cells, at, default)
         return self
 
     def _positive(self, at: np.ndarray) -> int:
@@ -105,22 +105,21 @@ class FoldSE(ClassifierMixin, BaseEstimator):
             raise ValueError(f"positive must be one of the classes {', '.join(names)}, got {self.positive!r}.")
         return names.index(str(self.positive))
 
-    def _count(self, X: np.ndarray, at: np.ndarray, default: int) -> None:
+    def _count(self, cells: Cells, at: np.ndarray, default: int) -> None:
         """Of which classes the training rows are that each rule decides; the last row is of those that none does."""
         self.default_ = default
         self.counts_ = np.zeros((len(self.rules_) + 1, len(self.classes_)), np.int64)
-        np.add.at(self.counts_, (self._decided(X), at), 1)
+        np.add.at(self.counts_, (self._decided(cells), at), 1)
 
-    def _decided(self, X: np.ndarray) -> np.ndarray:
+    def _decided(self, cells: Cells) -> np.ndarray:
         """Number of the first rule that holds, len(rules) where none does: [n]."""
-        cells, found = Cells(X), np.full(len(X), len(self.rules_))
+        found = np.full(len(cells.X), len(self.rules_))
         for number in range(len(self.rules_) - 1, -1, -1):
             found[self.rules_[number][1].holds(cells)] = number
         return found
 
-    def _checked(self, X: np.ndarray) -> np.ndarray:
-        found: np.ndarray = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=False)
-        return found
+    def _checked(self, X: np.ndarray) -> Cells:
+        return Cells(validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=False))
 
     def _classes_of_rules(self) -> np.ndarray:
         return np.array([*(of for of, _ in self.rules_), self.default_])

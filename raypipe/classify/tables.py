@@ -14,6 +14,7 @@ Op = Literal["<=", ">", "not <=", "not >", "==", "!="]
 OPS: tuple[Op, ...] = ("<=", ">", "not <=", "not >", "==", "!=")
 NEGATED: dict[Op, Op] = {"<=": "not <=", ">": "not >", "not <=": "<=", "not >": ">", "==": "!=", "!=": "=="}
 Rows = np.ndarray
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def column_of(X: np.ndarray, column: int) -> tuple[np.ndarray, np.ndarray | None
     cells = X[:, column]
     if cells.dtype.kind in "biuf":
         return cells.astype(np.float64), None
-    is_number = [isinstance(cell, (int, float, np.integer, np.floating)) and cell is not True for cell in cells]
-    is_number = [one and cell is not False for one, cell in zip(is_number, cells, strict=True)]
+    kinds = {kind: issubclass(kind, _NUMBERS) and kind is not bool for kind in set(map(type, cells))}
+    is_number = [kinds[type(cell)] for cell in cells]
     numbers = np.array([float(cell) if one else np.nan for one, cell in zip(is_number, cells, strict=True)])
     if np.isinf(numbers).any():
         raise ValueError(f"numbers must be finite, column {column} holds infinity.")
