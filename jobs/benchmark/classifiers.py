@@ -223,6 +223,8 @@ def tsetlin_answers(asked: Json) -> Json:
 
 def smote_answers(asked: Json) -> Json:
     """SMOTE's new rows."""
+    import sklearn.neighbors  # noqa: F401  # not loaded before a fit asks; the other side's is loaded before it starts
+
     from raypipe.classify.smote import SMOTE
 
     (one,) = asked["sets"].values()
