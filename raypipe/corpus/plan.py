@@ -14,12 +14,13 @@ from raypipe.corpus.arrays import HEAD_BYTES, is_array
 from raypipe.corpus.cache import Cut, Known
 from raypipe.corpus.cuts import cut_groups, row_groups, sliced
 from raypipe.corpus.files import Files
+from raypipe.corpus.formats import KNOWN
 from raypipe.corpus.limit import limited
 from raypipe.corpus.lines import batched
 from raypipe.corpus.parquet import UNREADABLE, check_columns
 from raypipe.corpus.peek import check_keys
 from raypipe.corpus.shards import Corpus, Kind, Shard, file_key
-from raypipe.corpus.sources import KNOWN_SUFFIXES, SourceFile, find_files
+from raypipe.corpus.sources import SourceFile, find_files
 from raypipe.corpus.where import Condition
 from raypipe.storage.uris import redact
 
@@ -73,7 +74,7 @@ def plan_shards(corpus: Corpus, *, shard_bytes: int, part_rows: int, known: Know
         planner.condition.check_functions()
     files, ignored = find_files(corpus.sources)
     if ignored.n:
-        _warn(f"left out of {', '.join(redact(corpus.sources))}: {ignored}; {KNOWN_SUFFIXES}.")
+        _warn(f"left out of {', '.join(redact(corpus.sources))}: {ignored}; {KNOWN}.")
     shards = planner.shards(sorted(files, key=lambda file: planner.key(file) + "-"))
     planned = sorted(shards if corpus.limit is None else limited(corpus, shards), key=lambda shard: shard.key)
     if not planner.knows_columns:
@@ -124,7 +125,8 @@ class _Planner:
     @property
     def _columns(self) -> list[str | int | None]:
         corpus = self.corpus
-        return [corpus.text_column, corpus.id_column, corpus.domain_column, corpus.where, corpus.max_line_bytes]
+        known = [corpus.text_column, corpus.id_column, corpus.domain_column, corpus.where, corpus.max_line_bytes]
+        return [*known, corpus.text_template] if corpus.text_template is not None else known
 
     @property
     def knows_columns(self) -> bool:

@@ -1,13 +1,15 @@
 """What a corpus and a shard of it are: the values that a plan, a card and an output file name."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
-from raypipe.settings.identity import RUNNING
+from raypipe.corpus.template import TextTemplate
+from raypipe.settings.identity import RUNNING, counts_as
 
 MAX_QUOTED = 150
 """Longest quoted path in a key, in bytes: a file name may have 255, and a temporary one needs some of them."""
@@ -20,6 +22,10 @@ class UnreadableFile(OSError):
     """A source file can't be read: its shard is set aside, the others go on."""
 
 
+def _if_there(template: str | None) -> Mapping[str, Any]:
+    return {"text_template": template} if template is not None else {}  # corpora without one are what they were
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """Which rows of files are read, and where their columns are."""
@@ -27,6 +33,9 @@ class Reading:
     text_column: str = "text"
     """Column of the text; dotted inside a struct or a JSON object, as are the next two. Those may also be columns of
     the path, `lang=en/part-0.parquet`, which stand before the file's own."""
+    text_template: str | None = field(default=None, metadata=counts_as(_if_there))
+    """Jinja template that makes the text of several columns or of a list of messages, in place of text_column, as
+    '{{ title }}: {{ body }}' or '{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}'."""
     id_column: str | None = None
     """Column of the id; None, or a null in it: `PATH:ROW` (`PATH:@BYTE` in plain JSON lines). A UUID is written in its
     usual form, bytes that are no text as hexadecimal digits."""
@@ -56,15 +65,31 @@ class Corpus(Reading):
         Raises
         ------
         ValueError
-            If there is no source, a number is below 1, or the regular expression is wrong or has no group.
+            If there is no source, a number is below 1, the regular expression is wrong or has no group, or the template
+            can't be read or has a text column beside it.
         """
         if not self.sources or isinstance(self.sources, str):
             raise ValueError(f"sources must be a tuple of at least one [NAME=]URI, got {self.sources!r}.")
         for name, value in (("limit", self.limit), ("max_line_bytes", self.max_line_bytes)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
+        if self.text_template is not None and self.text_column != "text":
+            raise ValueError(
+                f"text_template takes the place of text_column, got {self.text_column!r} too; leave one out."
+            )
+        assert self.text_columns  # which reads the template
         if self.domain_from_path is not None:
             _check_regex(self.domain_from_path)
+
+    @property
+    def template(self) -> TextTemplate | None:
+        """What makes the text, None where it is a column."""
+        return None if self.text_template is None else TextTemplate(self.text_template)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that the text is made of."""
+        return (self.text_column,) if self.template is None else self.template.columns
 
     def path_domain(self, path: str) -> str:
         """The domain that the path of a file gives: the first group of the regular expression, or "all"."""

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from raypipe.corpus.decompress import COMPRESSIONS
+from raypipe.corpus.formats import BESIDE, KNOWN, WHOLE, format_of
 from raypipe.corpus.shards import Kind
+from raypipe.corpus.warc_rows import check_installed
 from raypipe.storage.folder import Entry, walk
 from raypipe.storage.retry import retrying
 from raypipe.storage.uris import filesystem, glob_root, is_remote, local_path, redact
 
-_PARQUET = (".parquet", ".parq", ".pq")
-_JSON = (".jsonl", ".json", ".ndjson")
-_LINES = tuple(lines + end for lines in _JSON for end in ("", *COMPRESSIONS))
-KNOWN_SUFFIXES = f"known are {', '.join((*_PARQUET, *_JSON))}, the last three also with {', '.join(COMPRESSIONS)}"
 _NAMED = 5
 """Files of other formats that are named where they are passed over."""
 _NAME = re.compile(r"[^\W_][\w .+-]{0,99}")
@@ -37,10 +35,10 @@ class SourceFile:
     @property
     def cut(self) -> Kind:
         """How a file of this suffix is cut into shards."""
-        lower = self.path.lower()
-        if lower.endswith(_PARQUET):
+        kind = format_of(self.path)
+        if kind == "parquet":
             return "rows"
-        return "part" if lower.endswith(COMPRESSIONS) else "bytes"
+        return "part" if kind != "json" or self.path.lower().endswith(COMPRESSIONS) else "bytes"
 
 
 @dataclass
@@ -111,19 +109,22 @@ def split_source(source: str) -> tuple[str | None, str]:
 
 def _files_of(source: str, name: str | None, uri: str, ignored: Ignored) -> list[SourceFile]:
     files, others = [], Ignored()
-    for relative, file_uri, entry in _listing(source, uri):
-        lower = relative.lower()
-        if lower.endswith(tuple(parquet + end for parquet in _PARQUET for end in COMPRESSIONS)):
-            raise ValueError(f"{file_uri}: a compressed Parquet file can't be read; decompress it first.")
-        if not lower.endswith((*_PARQUET, *_LINES)):
+    listing = [(format_of(relative), relative, file_uri, entry) for relative, file_uri, entry in _listing(source, uri)]
+    left_out = BESIDE if any(kind not in (None, *BESIDE) for kind, *_ in listing) else ()
+    for kind, relative, file_uri, entry in listing:
+        if kind is None or kind in left_out:
             others.add(relative)
             ignored.add(relative)
             continue
+        if kind in WHOLE and relative.lower().endswith(COMPRESSIONS):
+            raise ValueError(f"{file_uri}: a compressed {kind.title()} file can't be read; decompress it first.")
+        if kind == "warc":
+            check_installed()
         path = f"{name}/{relative}" if name else relative
         files.append(SourceFile(path, file_uri, entry.fingerprint, entry.size_bytes, name))
     if not files:
         but = f", but {others}" if others.n else ""
-        raise FileNotFoundError(f"source {source!r} has no file to read{but}; {KNOWN_SUFFIXES}.")
+        raise FileNotFoundError(f"source {source!r} has no file to read{but}; {KNOWN}.")
     return files
 
 
@@ -140,8 +141,8 @@ def _listing(source: str, uri: str) -> Iterator[tuple[str, str, Entry]]:
             yield entry.path, _join(plain, entry.path), entry
             continue
         file_name = plain.rsplit("/", 1)[-1]
-        if ".parquet" not in file_name.lower() and not file_name.lower().endswith((*_PARQUET, *_LINES)):
-            raise ValueError(f"source {source!r} has no known suffix; {KNOWN_SUFFIXES}.")
+        if format_of(file_name) is None:
+            raise ValueError(f"source {source!r} has no known suffix; {KNOWN}.")
         yield file_name, _join(plain, ""), entry
 
 

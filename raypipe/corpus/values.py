@@ -63,6 +63,28 @@ def python_values(array: pa.Array) -> list[object]:
     return list(array.to_pylist())
 
 
+def cell_values(array: pa.Array) -> list[object]:
+    """The values of a plain array as those of a JSON object would be.
+
+    A string that isn't the UTF-8 that the file says has surrogates, so that it is told as such; bytes that are UTF-8
+    are strings.
+    """
+    kind = array.type
+    if is_string(kind):
+        raw = array.cast(pa.large_binary()).to_pylist()
+        return [None if value is None else value.decode("utf-8", "surrogateescape") for value in raw]
+    if is_bytes(kind):
+        return [_decoded(value) for value in array.to_pylist()]
+    return list(array.to_pylist()) if types.is_nested(kind) else python_values(array)
+
+
+def _decoded(value: bytes | None) -> str | bytes | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
 def _text_or_hex(value: bytes) -> str:
     try:
         text = value.decode()

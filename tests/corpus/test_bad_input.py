@@ -538,6 +538,7 @@ NAMES = [
     Case("a hidden file", "_x.jsonl", b"rubbish"),
     Case("a file in a hidden folder", ".git/x.jsonl", b"rubbish"),
     Case("a file of another format", "x.csv", b"text\na\n"),
+    Case("a file of no format", "x.txt", b"text\na\n"),
 ]
 
 CASES = [*LINES, *COLUMNS, *STREAMS, *PARQUET, *NAMES]

@@ -150,9 +150,9 @@ def test_wrong_files_and_columns_are_refused(tmp_path, vocabulary):
     (tmp_path / "b.jsonl").write_text('{"prompt": "a", "answer"')
     with pytest.raises(ValueError, match=r"no example .*'unparsable': 1"):
         read((str(tmp_path / "b.jsonl"),), vocabulary)
-    (tmp_path / "c.csv").write_text("a")
+    (tmp_path / "c.txt").write_text("a")
     with pytest.raises(ValueError, match=r"has no known suffix; known are .parquet"):
-        read((str(tmp_path / "c.csv"),), vocabulary)
+        read((str(tmp_path / "c.txt"),), vocabulary)
     with pytest.raises(ValueError, match=r"no example .* can be learnt from"):
         read(write(tmp_path / "d.jsonl", []), vocabulary)
 
