@@ -15,21 +15,18 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.special import logsumexp, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from sklearn.utils.validation import check_random_state, validate_data
 
 from raypipe.arrays.scaling import mean_and_scale
 from raypipe.contracts.estimator import State
-from raypipe.fitting.classes import classes_of, classes_state
+from raypipe.fitting.layered import LayeredClassifier
 from raypipe.fitting.perceptron import (
     Layers,
     activations,
     begun,
     cross_entropy,
-    layers_of,
-    layers_state,
     logits,
     slopes,
 )
@@ -86,18 +83,13 @@ def survivors(start: Layers, end: Layers, masks: Layers, n: int) -> Layers:
     return {name: mask.numpy() for name, mask in largest_of_all(grown, n).items()}
 
 
-class ClassDependentCompression(ClassifierMixin, BaseEstimator):
+class ClassDependentCompression(LayeredClassifier):
     """A small network of two hidden layers that seldom misses one class."""
 
-    classes_: np.ndarray
-    mean_: np.ndarray
-    scale_: np.ndarray
-    layers_: Layers
     positive_: int
     """Of the classes, the one that is protected."""
     rounds_: list[Protected]
     """How it fares on the rows learned from, after each training; not kept in a folder."""
-    n_features_in_: int
 
     def __init__(
         self, *, positive: str | None = None, n_rounds: int = 6, prune: float = 0.5, gamma: float = 5.0,
@@ -197,22 +189,6 @@ class ClassDependentCompression(ClassifierMixin, BaseEstimator):
         auc = float(roc_auc_score(positive, margins(logits, self.positive_)))
         return Protected(kept, float((~called[positive]).mean()), float(called[~positive].mean()), auc)
 
-    def _logits(self, X: np.ndarray) -> np.ndarray:
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return logits(self.layers_, (X - self.mean_) / self.scale_)
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities [n, d] -> [n, k], of classes as frequent as their weights make them."""
-        found: np.ndarray = softmax(self._logits(X), axis=1)
-        return found
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """The likeliest class of each row: [n, d] -> [n]."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        found: np.ndarray = self.classes_[likeliest]
-        return found
-
     def advice(self) -> str:
         """What was compressed to what, on the rows learned from."""
         first, last, name = self.rounds_[0], self.rounds_[-1], self.classes_[self.positive_]
@@ -223,14 +199,10 @@ class ClassDependentCompression(ClassifierMixin, BaseEstimator):
 
     def state(self) -> State:
         """What was learned: classes, the protected one, scaling, layers."""
-        check_is_fitted(self)
-        learnt = {"mean": self.mean_, "scale": self.scale_, "positive": np.array([self.positive_])}
-        return classes_state(self.classes_) | learnt | layers_state(self.layers_)
+        return super().state() | {"positive": np.array([self.positive_])}
 
     def from_state(self, state: State) -> Self:
         """One of the same settings that has learned this."""
-        made = type(self)(**self.get_params())
-        made.classes_, made.mean_, made.scale_ = classes_of(state), state["mean"], state["scale"]
-        made.layers_, made.positive_ = layers_of(state), int(state["positive"][0])
-        made.n_features_in_ = len(made.mean_)
+        made = super().from_state(state)
+        made.positive_ = int(state["positive"][0])
         return made

@@ -13,22 +13,17 @@ Cost: `n_rounds` + 1 fits; of the network `n_steps` of O(batch w) for w weights 
 from typing import ClassVar, Literal, Self
 
 import numpy as np
-from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from sklearn.utils.validation import check_random_state, validate_data
 
 from raypipe.arrays.scaling import mean_and_scale
-from raypipe.contracts.estimator import State
 from raypipe.fitting.beside import unlabelled_rows
-from raypipe.fitting.classes import classes_of, classes_state
+from raypipe.fitting.layered import LayeredClassifier
 from raypipe.fitting.perceptron import (
     Layers,
     activations,
     begun,
     cross_entropy,
-    layers_of,
-    layers_state,
     logits,
     slopes,
 )
@@ -61,18 +56,13 @@ def turned(X: np.ndarray, quarters: np.ndarray) -> np.ndarray:
     return found.reshape(X.shape)
 
 
-class ImbalancedSelfTraining(ClassifierMixin, BaseEstimator):
+class ImbalancedSelfTraining(LayeredClassifier):
     """A student of labelled rows and of its teacher's answers to others, all classes weighed."""
 
     takes_unlabelled: ClassVar[bool] = True
 
-    classes_: np.ndarray
-    mean_: np.ndarray
-    scale_: np.ndarray
-    layers_: Layers
     pseudo_labels_: np.ndarray
     """What the last teacher called the unlabelled rows [m]; not kept in a folder."""
-    n_features_in_: int
 
     def __init__(
         self, *, weighting: Weighting = "balanced", omega: float = 1.0, n_rounds: int = 1, hidden: int = 0,
@@ -188,28 +178,3 @@ class ImbalancedSelfTraining(ClassifierMixin, BaseEstimator):
                 "bias0": np.array([0.0, float(model.intercept_[0])]),
             }
         return {"weights0": model.coef_.T, "bias0": model.intercept_}
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities [n, d] -> [n, k], of classes as frequent as their weights make them."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        found: np.ndarray = softmax(logits(self.layers_, (X - self.mean_) / self.scale_), axis=1)
-        return found
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """The likeliest class of each row: [n, d] -> [n]."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        found: np.ndarray = self.classes_[likeliest]
-        return found
-
-    def state(self) -> State:
-        """What was learned: classes, scaling, layers."""
-        check_is_fitted(self)
-        return classes_state(self.classes_) | {"mean": self.mean_, "scale": self.scale_} | layers_state(self.layers_)
-
-    def from_state(self, state: State) -> Self:
-        """One of the same settings that has learned this."""
-        made = type(self)(**self.get_params())
-        made.classes_, made.mean_, made.scale_ = classes_of(state), state["mean"], state["scale"]
-        made.layers_, made.n_features_in_ = layers_of(state), len(made.mean_)
-        return made

@@ -17,22 +17,18 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from sklearn.utils.validation import check_random_state, validate_data
 
 from raypipe.arrays.scaling import mean_and_scale
-from raypipe.contracts.estimator import State
 from raypipe.fitting.beside import unlabelled_rows
-from raypipe.fitting.classes import classes_of, classes_state
+from raypipe.fitting.layered import LayeredClassifier
 from raypipe.fitting.perceptron import (
     Layers,
     activations,
     average,
     begun,
     cross_entropy,
-    layers_of,
-    layers_state,
     logits,
     slopes,
 )
@@ -85,7 +81,7 @@ class UnlabelledBatch(NamedTuple):
     found: Shrunk
 
 
-class ShrinkMatch(ClassifierMixin, BaseEstimator):
+class ShrinkMatch(LayeredClassifier):
     """A network of two hidden layers, taught by labelled rows and its own sure answers to others."""
 
     takes_unlabelled: ClassVar[bool] = True
@@ -96,15 +92,10 @@ class ShrinkMatch(ClassifierMixin, BaseEstimator):
     weighs_time: ClassVar[bool] = True
     """Whether they count by the share of sure rows so far (principle 2)."""
 
-    classes_: np.ndarray
-    mean_: np.ndarray
-    scale_: np.ndarray
-    layers_: Layers
     certain_: np.ndarray
     """[steps]: share of a step's unlabelled rows that were sure; not kept in a folder."""
     used_: np.ndarray
     """[steps]: share that taught anything."""
-    n_features_in_: int
 
     def __init__(
         self, *, tau: float = 0.95, shrink_weight: float = 1.0, align: bool = True, hidden: int = 64, last: int = 32,
@@ -221,28 +212,3 @@ class ShrinkMatch(ClassifierMixin, BaseEstimator):
         by_hidden = np.concatenate([np.zeros((n, by_hidden.shape[1])), by_hidden])
         both = np.concatenate([labelled, certain])
         return slopes(net, made, both, by_last_hidden=by_hidden)[0], of_shrunk
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Probabilities [n, d] -> [n, k]."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        found: np.ndarray = softmax(logits(self.layers_, (X - self.mean_) / self.scale_), axis=1)
-        return found
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """The likeliest class of each row: [n, d] -> [n]."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        found: np.ndarray = self.classes_[likeliest]
-        return found
-
-    def state(self) -> State:
-        """What was learned: classes, scaling, layers."""
-        check_is_fitted(self)
-        return classes_state(self.classes_) | {"mean": self.mean_, "scale": self.scale_} | layers_state(self.layers_)
-
-    def from_state(self, state: State) -> Self:
-        """One of the same settings that has learned this."""
-        made = type(self)(**self.get_params())
-        made.classes_, made.mean_, made.scale_ = classes_of(state), state["mean"], state["scale"]
-        made.layers_, made.n_features_in_ = layers_of(state), len(made.mean_)
-        return made
