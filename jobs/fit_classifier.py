@@ -14,7 +14,7 @@ from raypipe.classify.methods import MethodName, method_class
 from raypipe.runs.stage import at_work
 from raypipe.settings.estimators import made_with
 
-from .parts import fitting, settings
+from .parts import fitting, judging, settings
 from .parts.classifiers import seeded
 from .parts.common import RunSettings, life_of, run_job, stage_name
 
@@ -43,11 +43,11 @@ def main(config: Config) -> int:
         folder, card = life.run / stage, {"stage": stage, "kind": "classifier"}
         rows = fitting.read_rows(config, estimator, life, stage_name(fitting.LABELLED, config))
         with at_work(folder, {**card, "identity": rows.identity}) as own, life.at_once():
-            found = fitting.evaluate(config.method, estimator, rows, config)
+            found = judging.evaluate(config.method, estimator, rows, config)
             seed = config.seed if config.calibrate else None
             fitting.fit_and_save(estimator, rows, found, folder, calibration_seed=seed)
             own["counts"] = {"rows": len(rows.y), "unknown": len(rows.unknown), "left_out": rows.left_out}
-        print("\n".join(fitting.lines_of(found)))
+        print("\n".join(judging.lines_of(found)))
         print(f"Classifier: {folder.uri}")
         life.conclude()  # before the report, which says so
         print(f"Report: {write_report(life.run).removeprefix('file://')}")

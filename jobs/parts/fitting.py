@@ -1,4 +1,4 @@
-"""A classifier from labelled rows to a fitted folder: what it is fitted on, its cross-validation, what is stored."""
+"""A classifier from labelled rows to a fitted folder: what it is fitted on, and what is stored."""
 
 import json
 import sys
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 LABELLED, EVALUATION, IN_COLOUR = "labelled", "evaluation.json", "in_colour.html"
 LEARNT = "functions.yaml"
-RIVALS = ("logistic-regression", "nearest-centroid")
-MAJORITY = "majority"
 Json = dict[str, Any]
 
 
@@ -270,52 +268,6 @@ def _as_bytes(table: pa.Table) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSettings) -> Json:
-    """Cross-validation of a method beside its rivals and the majority, with intervals."""
-    if rows.soft is not None:
-        return _evaluate_soft(method, estimator, rows, rows.soft, config)
-    from raypipe.classify.methods import method_class
-    from raypipe.evaluate.classifiers import compare_classifiers
-    from raypipe.evaluate.cross_validation import KnownRows, cross_validated, folds_of, majority_answers
-
-    from .shown import shown
-
-    labelled = KnownRows(rows.known, rows.y, rows.unknown, tuple(rows.classes), rows.beside)
-    folds = folds_of(labelled, n_folds=config.folds, seed=config.seed)
-    contenders = {method: estimator, **{name: method_class(name)() for name in RIVALS if name != method}}
-    answers = {}
-    for name, one in contenders.items():
-        feed = input_for(taken_by(type(one)), rows.known, rows.columns, n_dimensions=config.dimensions)
-        seed = config.seed if config.calibrate else None
-        answers[name] = cross_validated(one, feed, labelled, folds, calibration_seed=seed)
-    answers[MAJORITY] = majority_answers(labelled, folds)
-    found = compare_classifiers(answers, rows.y, rows.classes, ours=method, seed=config.seed)
-    feed = input_for(taken_by(type(estimator)), rows.known, rows.columns, n_dimensions=config.dimensions)
-    found |= shown(estimator, feed, labelled, n_folds=config.folds, seed=config.seed)
-    found |= {"folds": config.folds, "seed": config.seed, "left_out": rows.left_out}
-    return found if rows.beside.unlabelled is None else found | {"n_unlabelled": len(rows.beside.unlabelled)}
-
-
-def _evaluate_soft(method: str, estimator: Estimator, rows: FittingRows, soft: "SoftRows", config: FitSettings) -> Json:
-    """On the rows whose truth is known: the method on probabilities, on the truth, the labels alone, the majority."""
-    from raypipe.evaluate import soft_cross_validation as judging
-    from raypipe.evaluate.classifiers import compare_classifiers
-
-    about = {"left_out": rows.left_out, "n_learned": int(soft.covered.sum())}
-    if not len(soft.judged):
-        return about
-    folds = judging.soft_folds(soft, n_folds=config.folds, seed=config.seed)
-    feed = input_for(taken_by(type(estimator)), soft.table, rows.columns, n_dimensions=config.dimensions)
-    answers = {
-        method: judging.soft_answers(estimator, feed, soft, folds),
-        f"{method} on the truth": judging.true_answers(estimator, feed, soft, folds),
-        "labels alone": judging.labels_alone(soft),
-        MAJORITY: judging.majority_alone(soft, folds),
-    }
-    found = compare_classifiers(answers, soft.truth[soft.judged], rows.classes, ours=method, seed=config.seed)
-    return {**found, "folds": config.folds, "seed": config.seed, **about}
-
-
 def fit_and_save(
     estimator: Estimator, rows: FittingRows, found: Json, folder: Folder, *, calibration_seed: int | None = None
 ) -> None:
@@ -361,32 +313,3 @@ def _write_what_it_shows(fitted: Estimator, rows: FittingRows, X: np.ndarray, y:
         folder.write(LEARNT, of_fold_se(fitted, columns).encode())
     elif isinstance(fitted, TsetlinMachine) and columns == list(rows.columns):
         folder.write(LEARNT, of_tsetlin(fitted, columns, X, y).encode())
-
-
-def lines_of(found: Json) -> list[str]:
-    """The measures of each contender, for the terminal."""
-    softly = [f"learned from the class probabilities of {found['n_learned']:,} rows"] if "n_learned" in found else []
-    if "contenders" not in found:
-        return [*softly, "no row has a label to judge by"]
-    measures = [name for name in ("accuracy", "balanced_accuracy", "calibration_error", "auc", "auroc", "oscr")
-                if name in found["contenders"][found["ours"]]]  # fmt: skip
-    lines = [
-        *softly,
-        f"{found['n']:,} rows in {found['folds']} folds, {found['n_unknown']:,} of no class; 95 % intervals",
-    ]
-    if "n_unlabelled" in found:
-        lines.append(f"{found['ours']} learns from {found['n_unlabelled']:,} rows without a label too")
-    for name, of in found["contenders"].items():
-        said = [f"{one.replace('_', ' ')} {of[one]['mean']:.3f} ({of[one]['low']:.3f} to {of[one]['high']:.3f})"
-                for one in measures]  # fmt: skip
-        lines.append(f"{name}: {', '.join(said)}")
-    kept = found["contenders"][found["ours"]].get("threshold")
-    if kept is not None:
-        lines.append(
-            f"familiarity from {kept['familiarity']:.4g} on: {kept['known_kept']:.0%} of known rows, "
-            f"{kept['unknown_kept']['mean']:.0%} of unknown ones"
-        )
-    lines += [terminal_text(found["advice"])] if "advice" in found else []
-    lines += [f"temperature {found['temperature']:.3g}"] if "temperature" in found else []
-    lines += [f"left out: {n:,} rows, {terminal_text(why)}" for why, n in found["left_out"].items()]
-    return lines
