@@ -6,6 +6,7 @@ Cost: O(bytes); one row is held.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from raypipe.corpus.arrays import BOM, Line
@@ -29,6 +30,9 @@ def csv_rows(pieces: Iterable[bytes], *, delimiter: str, max_bytes: int) -> Iter
     if isinstance(names, str):
         yield 0, f"header: {names}"
     if not isinstance(names, list):
+        return
+    if twice := [name for name, n in Counter(names).items() if n > 1 and name]:
+        yield 0, f"header: two columns {twice[0]!r}"
         return
     for number, cells in enumerate(rows):
         if isinstance(cells, list):

@@ -87,6 +87,8 @@ CASES = [
     Case("a carriage return in a bare cell", "x.csv", b"text,n\na\rb,1\nc,2\n", [None, "c"], ["unparsable", None]),
     Case("a quote that is never closed", "x.csv", b'text,n\na,1\n"b,2\nc,3\n', ["a", None], [None, "unparsable"]),
     Case("a header that is none", "x.csv", b'"text"x\na\n', [None], ["header: unparsable"]),
+    Case("a column twice", "x.csv", b"text,text\na,b\n", [None], ["header: two columns 'text'"]),
+    Case("columns without a name", "x.csv", b",text,\n1,a,2\n", ["a"], [None]),
     Case("NUL bytes in CSV", "x.csv", b"text\nx\0y\n", ["x\0y"]),
     Case("TSV", "x.tsv", b"text\tn\na, b\t1\n", ["a, b"]),
     Case("conditions on CSV", "x.csv", b"text,n\na,1\nb,20\nc,\n", [None, "b", "c"], ["filtered", None, None],
