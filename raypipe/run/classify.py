@@ -196,10 +196,11 @@ class Classify(ReaderOp):
     ) -> tuple[pa.Table, list[str | None]]:
         """The columns of some rows, null where the input can't use one, and why rows aren't to come through."""
         X, reasons = feed.encode(table.select(list(self.columns)).rename_columns(list(feed.columns)))
-        probability = tempered(model.predict_proba(X), temperature)
+        raw = model.predict_proba(X)
+        probability = tempered(raw, temperature)
         classes = [str(label) for label in model.classes_]  # type: ignore[attr-defined]
         found: dict[str, Any] = {
-            "label": [str(label) for label in model.predict(X)],
+            "label": [classes[at] for at in raw.argmax(axis=1)],  # as `predict` says, by contract: not asked twice
             "probability": probability.max(axis=1),
         }
         if isinstance(model, Familiar):
