@@ -17,7 +17,7 @@ import pytest
 
 from jobs import choose_answers, debate, find_heads, label_sections, learn_functions
 from jobs.benchmark.chaos_inputs import make_model
-from jobs.parts import ablate_run, ablate_work, bags, choices, debates, fitting, studying, tune_run
+from jobs.parts import ablate_run, ablate_work, bags, choices, debates, judging, studying, tune_run
 from jobs.parts.common import run_job
 from raypipe.classify.nearest_centroid import NearestCentroid
 from raypipe.classify.weakstil import WeakSTIL
@@ -140,7 +140,7 @@ def ranked(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 
 def classified(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Classifiers are cross-validated by `work`."""
-    monkeypatch.setattr(fitting, "evaluate", lambda *_: work(None))
+    monkeypatch.setattr(judging, "evaluate", lambda *_: work(None))
 
 
 def learned(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
