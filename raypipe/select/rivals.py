@@ -16,7 +16,6 @@ from raypipe.runs.card import Json, finished_card, read_card, tables
 from raypipe.runs.files import listing_digest
 from raypipe.runs.stage import at_work
 from raypipe.select.export.files import column_names, count_rows, write_arm
-from raypipe.select.kept import KeptRows
 from raypipe.select.ranking.arms import Pick, pick_share, pick_tokens
 from raypipe.select.ranking.groups import Eligible, adjust, rank_groups
 from raypipe.select.ranking.orders import AtRandom, Middle, Order, by_score, longest, lowest_loss
@@ -24,9 +23,9 @@ from raypipe.select.rows import Regressor, Rows, Scores
 from raypipe.select.rules.ruling import Ruling, ruled
 from raypipe.select.selection import Selection
 from raypipe.select.stage import (
+    before_rules,
     identity_of,
     is_done,
-    kept_rows,
     left_out_texts,
     read_eligible,
     require_count,
@@ -51,8 +50,8 @@ def settings_of(selector: Selector, settings: Selection) -> Selection:
 def token_fractions(run: Folder, settings: Selection) -> dict[str, float]:
     """By ranking group, the part of the eligible tokens that is in the best share by the score; raises as `rival`."""
     settings, card, files = opened(run, replace(settings, adjust=(), arms=()))
-    left_out, kept = left_out_texts(run, settings.leave_out), kept_rows(run, settings, files)
-    eligible = _eligible(run, settings, files, card, left_out, kept, ruling_of(run, settings))
+    left_out = left_out_texts(run, settings.leave_out)
+    eligible = _eligible(run, settings, files, card, left_out, ruling_of(run, settings))
     pick = pick_share(eligible, settings.choosing)
 
     def add(sums: np.ndarray, group: str, rows: Rows) -> None:
@@ -83,13 +82,12 @@ def rival(
         If a column that the selector needs is missing.
     """
     settings, scores_card, files = opened(run, settings_of(selector, settings))
-    left_out, kept = left_out_texts(run, settings.leave_out), kept_rows(run, settings, files)
-    ruling = ruling_of(run, settings)
-    identity = identity_of(settings, scores_card, files, left_out, kept, arm=selector, ruling=ruling)
+    left_out, ruling = left_out_texts(run, settings.leave_out), ruling_of(run, settings)
+    identity = identity_of(settings, scores_card, files, left_out, arm=selector, ruling=ruling)
     identity |= json.loads(json.dumps({"draw": draw, "fractions": {} if selector == "full" else dict(fractions)}))
     if is_done(folder, identity, names=[file.path for file in files]):
         return read_card(folder) or {}
-    eligible = _eligible(run, settings, files, scores_card, left_out, kept, ruling)
+    eligible = _eligible(run, settings, files, scores_card, left_out, ruling)
     with at_work(folder, {"stage": "selection", "kind": "annotate", "op": "Selection", "identity": identity}) as card:
         folder.sweep()
         for file in tables(folder):
@@ -116,17 +114,17 @@ def _eligible(
     files: list[Entry],
     card: Json,
     left_out: np.ndarray,
-    kept: KeptRows | None,
     ruling: Ruling | None,
 ) -> Eligible:
     source = run / settings.scores
     n_rows = count_rows(source, files)
     require_count(n_rows, card, where=source.uri)
     scores = Scores(
-        source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out, kept=kept
+        source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out
     )
-    eligible = read_eligible(scores, n_rows=n_rows)
-    return eligible if ruling is None else read_eligible(scores.without(ruled(ruling, eligible).dropped), n_rows=n_rows)
+    if ruling is not None:
+        scores = scores.without(ruled(ruling, before_rules(ruling, scores, n_rows=n_rows)).dropped)
+    return read_eligible(scores, n_rows=n_rows)
 
 
 def _pick(

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -23,8 +23,6 @@ Regressor = Literal["loss", "length", "zlib"]
 REGRESSORS: dict[Regressor, str] = {"loss": "loss", "length": "n_tokens", "zlib": "zlib_ratio"}
 N_THREADS = 8
 NO_TEXTS = np.zeros(0, np.int64)
-Kept = Callable[[str, pa.ChunkedArray], np.ndarray]
-"""Which rows of a file of the scores, by its name and their text hashes, may be seen [n] bool."""
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -53,10 +51,6 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.index)
-
-    def only(self, kept: np.ndarray) -> "Rows":
-        """The same rows; those that aren't kept [n] bool count as never scored."""
-        return replace(self, is_scored=self.is_scored & kept, is_candidate=self.is_candidate & kept)
 
     def take(self, rows: np.ndarray) -> "Rows":
         """Some of the rows, by number or mask."""
@@ -162,11 +156,11 @@ class Scores:
 
     def __init__(
         self, folder: Folder, files: list[Entry], eligibility: Eligibility, *, seed: int,
-        further: Sequence[str] = (), left_out: np.ndarray = NO_TEXTS, kept: Kept | None = None,
+        further: Sequence[str] = (), left_out: np.ndarray = NO_TEXTS,
         dropped: Mapping[str, np.ndarray] | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.files, self.eligibility, self.seed = folder, files, eligibility, seed
-        self._further, self._left_out, self._kept, self._dropped = further, left_out, kept, dropped or {}
+        self._further, self._left_out, self._dropped = further, left_out, dropped or {}
         self._remembered: list[Rows] | None = None
 
     def rows(self) -> Iterator[Rows]:
@@ -199,16 +193,15 @@ class Scores:
             _require_number(parquet.schema_arrow, self.eligibility.column)
             table, bits = parquet.read(names), self._dropped.get(file.path)
         dropped = None if bits is None else np.unpackbits(bits, count=len(table)).astype(bool)
-        rows = rows_of(
+        return rows_of(
             table, self.eligibility, seed=self.seed, further=self._further, left_out=self._left_out, dropped=dropped
         )
-        return rows if self._kept is None else rows.only(self._kept(file.path, table["text_hash"]))
 
     def without(self, dropped: Mapping[str, np.ndarray]) -> "Scores":
         """The same files; by file, these rows (packed bits) aren't scored."""
         return Scores(
             self.folder, self.files, self.eligibility, seed=self.seed, further=self._further, left_out=self._left_out,
-            kept=self._kept, dropped=dropped,
+            dropped=dropped,
         )  # fmt: skip
 
 

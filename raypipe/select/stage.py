@@ -25,14 +25,12 @@ from raypipe.runs.card import CARD, Json, finished_card, read_card, tables
 from raypipe.runs.files import are_own, listing_digest
 from raypipe.runs.stage import at_work
 from raypipe.select.export.files import column_names, count_rows, write_arm
-from raypipe.select.kept import KeptRows
 from raypipe.select.ranking.arms import Arm, Pick, pick_control, pick_share
 from raypipe.select.ranking.groups import Eligible, find_copies, pool_small
 from raypipe.select.ranking.orders import Adjusted
 from raypipe.select.ranking.ranks import Ranks
 from raypipe.select.rows import NO_TEXTS, Scores, skipped_texts
-from raypipe.select.rules.conditions import has_bare_names
-from raypipe.select.rules.ruling import Ruling, rules_of, write_rules
+from raypipe.select.rules.ruling import Ruling, forget_rules, rules_of, write_rules
 from raypipe.select.selection import STAGE, Selection, arm_stage
 from raypipe.select.summary import Overlap, by_arm, by_group, totals, warnings
 from raypipe.settings import identity
@@ -73,25 +71,25 @@ def select(run: str | Folder, settings: Selection) -> Json:
     scores_card, files = finished_card(folder, settings.scores), tables(source)
     settings = settings.of_scores(scores_card, column_names(source, files))
     arms, left_out = (STAGE, *settings.arms), left_out_texts(folder, settings.leave_out)
-    kept, ruling = kept_rows(folder, settings, files), ruling_of(folder, settings)
-    identities = {
-        arm: identity_of(settings, scores_card, files, left_out, kept, arm=arm, ruling=ruling) for arm in arms
-    }
+    ruling = ruling_of(folder, settings)
+    identities = {arm: identity_of(settings, scores_card, files, left_out, arm=arm, ruling=ruling) for arm in arms}
     if all(is_done(folder / arm_stage(arm), identities[arm], names=[file.path for file in files]) for arm in arms):
         return finished_card(folder, STAGE)
 
     n_rows = count_rows(source, files)
     require_count(n_rows, scores_card, where=source.uri)
     scores = Scores(
-        source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out, kept=kept
+        source, files, settings.eligibility, seed=settings.seed, further=settings.further, left_out=left_out
     )
-    eligible = read_eligible(scores, n_rows=n_rows)
     if ruling is not None:
-        found = write_rules(ruling, eligible, identities[STAGE])
-        eligible = read_eligible(scores.without(found.dropped), n_rows=n_rows)
+        found = write_rules(ruling, before_rules(ruling, scores, n_rows=n_rows), identities[STAGE])
+        scores = scores.without(found.dropped)
+    eligible = read_eligible(scores, n_rows=n_rows)
     with ExitStack() as work:  # not entered before the scores have proved readable
         cards = {arm: work.enter_context(at_work(folder / arm_stage(arm), _card(arm, identities[arm]))) for arm in arms}
         clear(folder, arms, names={file.path for file in files})
+        if ruling is None:
+            forget_rules(folder)
         said = describe(eligible, write_arms(folder, eligible, settings, identities))
         for arm in arms:
             own = folder / arm_stage(arm)
@@ -113,13 +111,12 @@ def ruling_of(run: Folder, settings: Selection) -> Ruling | None:
     """
     if not is_ruled(settings):
         return None
-    own = settings.keep if settings.keep is not None and has_bare_names(settings.keep) else None
-    return Ruling(run, rules_of(settings.rules, own), settings.eligibility.column)
+    return Ruling(run, rules_of(settings.rules, settings.keep), settings.eligibility.column)
 
 
 def is_ruled(settings: Selection) -> bool:
-    """Whether a selection has rules, whose reasons RUN/rules keeps; a condition on STAGE.COLUMN alone is none."""
-    return bool(settings.rules) or (settings.keep is not None and has_bare_names(settings.keep))
+    """Whether a selection has rules, whose reasons RUN/rules keeps."""
+    return bool(settings.rules) or settings.keep is not None
 
 
 def left_out_texts(run: Folder, stage: str | None) -> np.ndarray:
@@ -138,16 +135,9 @@ def left_out_texts(run: Folder, stage: str | None) -> np.ndarray:
     return skipped_texts(run / stage, tables(run / stage))
 
 
-def kept_rows(run: Folder, settings: Selection, files: list[Entry]) -> KeptRows | None:
-    """Which rows of the scores' files may be seen, None where all may; raises as `KeptRows.of`."""
-    if settings.keep is None or has_bare_names(settings.keep):
-        return None  # its names are found by the ruling
-    return KeptRows.of(run, settings.keep, run / settings.scores, files)
-
-
 def identity_of(
     settings: Selection, scores_card: Json, files: list[Entry], left_out: np.ndarray = NO_TEXTS,
-    kept: KeptRows | None = None, *, arm: str, ruling: Ruling | None = None,
+    *, arm: str, ruling: Ruling | None = None,
 ) -> Json:  # fmt: skip
     """Whatever can change a byte of an arm: settings, the scores' own identity and files, what isn't seen of them."""
     listing = json.dumps([[file.path, file.size_bytes] for file in files])
@@ -155,8 +145,6 @@ def identity_of(
     inputs = {"scores_identity": scores_card.get("identity"), "scores_files": digest}
     if settings.leave_out is not None:
         inputs["left_out_texts"] = hashlib.sha256(left_out.tobytes()).hexdigest()
-    if kept is not None:
-        inputs["kept_by"] = kept.digest()
     inputs |= ruling.identity() if ruling is not None else {}
     return identity.identity_of(settings, **inputs, arm=arm, version=VERSION)
 
@@ -179,6 +167,11 @@ def read_eligible(scores: Scores, *, n_rows: int) -> Eligible:
         for name, n in zip(rows.domains, counts.tolist(), strict=True):
             n_eligible[name] = n_eligible.get(name, 0) + n
     return Eligible(scores, copies, pool_small(n_eligible, min_rows=scores.eligibility.min_domain_rows))
+
+
+def before_rules(ruling: Ruling, scores: Scores, *, n_rows: int) -> Eligible:
+    """The rows that rules are asked about; copies and groups are found only where a rule asks for them."""
+    return read_eligible(scores, n_rows=n_rows) if ruling.asks_of_copies else Eligible(scores, {}, {})
 
 
 def clear(folder: Folder, arms: Sequence[str], *, names: set[str]) -> None:

@@ -28,7 +28,7 @@ def test_the_command_writes_a_selection_and_says_what_it_selected(tmp_path, caps
     assert "math" in capsys.readouterr().out
 
 
-def test_a_condition_on_a_stage_prints_no_rules_be_they_of_an_earlier_selection(tmp_path, capsys):
+def test_what_a_condition_on_a_stage_drops_is_printed_and_forgotten_without_it(tmp_path, capsys):
     files = corpus()
     run = write_run(tmp_path, files)
     for path in sorted((tmp_path / "scores").glob("*.parquet")):
@@ -41,11 +41,17 @@ def test_a_condition_on_a_stage_prints_no_rules_be_they_of_an_earlier_selection(
     (marks / "card.json").write_text(json.dumps({"status": "finished", "identity": {"a": 1}}))
     kept = parsed("--run", run, "--keep", "not marks.is_duplicate")
     assert select_corpus.main(kept) == 0
+    assert "not marks.is_duplicate: drops 329" in capsys.readouterr().out
+    assert select_corpus.main(parsed("--run", run)) == 0
     assert "rules keep" not in capsys.readouterr().out
+    assert not list((tmp_path / "rules").iterdir())
     assert select_corpus.main(parsed("--run", run, "--keep", "not duplicate")) == 0
     assert "rules keep" in capsys.readouterr().out
     assert select_corpus.main(kept) == 0
+    assert "not marks.is_duplicate: drops 329" in capsys.readouterr().out
+    assert select_corpus.main(parsed("--run", run)) == 0
     assert "rules keep" not in capsys.readouterr().out
+    assert not list((tmp_path / "rules").iterdir())
 
 
 def test_wrong_export_settings_stop_before_the_selection_is_made(tmp_path):

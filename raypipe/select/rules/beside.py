@@ -1,7 +1,11 @@
-"""Columns of stages for the rows of a scores file, by position in the source file, however each stage was cut."""
+"""Columns of stages for the rows of a scores file, however the two were cut.
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+The n-th row of a path in the one is the n-th of that path in the other: footers tell which rows a file holds, and text
+hashes are compared.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +14,21 @@ import pyarrow.parquet as pq
 from raypipe.columns import KEYS, OUTCOME, TEXT_HASH
 from raypipe.corpus.shards import output_name
 from raypipe.corpus.stages import Mismatch
-from raypipe.runs.card import CARD, Json, finished_card, tables
+from raypipe.runs.card import CARD, finished_card, identity_hash, tables
+from raypipe.runs.files import listing_digest
+from raypipe.select.rows import ahead
 from raypipe.storage.folder import Entry, Folder
 
 _NO_VALUES = {*KEYS.names, *OUTCOME.names}
+
+
+@dataclass(frozen=True)
+class RowSpan:
+    """A file and the rows of its path that it holds: the first, and the one after the last."""
+
+    file: str
+    start: int
+    stop: int
 
 
 def columns_of(run: Folder) -> dict[str, list[str]]:
@@ -22,9 +37,9 @@ def columns_of(run: Folder) -> dict[str, list[str]]:
     cards = [entry.path.split("/")[0] for entry in run.files(recursive=True) if entry.path.count("/") == 1
              and entry.path.endswith(f"/{CARD}")]  # fmt: skip
     for stage in sorted(cards):
-        files = [file for file in tables(run / stage) if output_name(file.path)]
+        files = tables(run / stage)
         names = _schema(run / stage, files[0]).names if files else []
-        if set(KEYS.names) <= set(names) and not {"selected", "dropped_by"} & set(names):
+        if TEXT_HASH in names and not {"selected", "dropped_by"} & set(names):
             found[stage] = [name for name in names if name not in _NO_VALUES]
     return found
 
@@ -34,59 +49,62 @@ def _schema(folder: Folder, file: Entry) -> pa.Schema:
         return pq.read_schema(source)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Beside:
-    """A stage's columns, read along the files of another stage in their order."""
+    """A stage's columns, read for rows of a path."""
 
-    run: Folder
+    folder: Folder
     stage: str
-    columns: tuple[str, ...]
-    card: Json = field(init=False)
-    _of_path: Mapping[str, list[str]] = field(init=False)
-    _path: str = field(default="", init=False)
-    _rest: pa.Table | None = field(default=None, init=False)
+    schema: pa.Schema
+    """Of the columns."""
+    digest: str
+    """Changes when what is read may have."""
+    spans: Mapping[str, Sequence[RowSpan]]
+    """By path, its files."""
 
-    def __post_init__(self) -> None:
-        """List the stage's files.
+    @classmethod
+    def of(cls, run: Folder, stage: str, columns: Sequence[str]) -> "Beside":
+        """A reader of these columns.
 
         Raises
         ------
         FileNotFoundError, ValueError
             If the stage isn't there or not finished.
         """
-        self.card = finished_card(self.run, self.stage)
-        of_path: dict[str, list[tuple[int, str]]] = {}
-        for file in tables(self.run / self.stage):
-            if found := output_name(file.path):
-                of_path.setdefault(found.path, []).append((found.start, file.path))
-        self._of_path = {path: [name for _, name in sorted(files)] for path, files in of_path.items()}
+        folder, card = run / stage, finished_card(run, stage)
+        files = tables(folder)
+        schema = _schema(folder, files[0])
+        wanted = pa.schema([schema.field(name).remove_metadata() for name in columns])
+        digest = f"{identity_hash(card['identity'])}-{listing_digest(files)}"
+        return cls(folder, stage, wanted, digest, spans_of(folder, files))
 
-    def take(self, path: str, hashes: np.ndarray) -> pa.Table:
-        """The next rows of a source file (quoted path), as many as `hashes` [n] int64, each named `stage.column`.
+    def rows(self, path: str, span: RowSpan, hashes: np.ndarray) -> pa.Table:
+        """The rows of a path that a scores file holds, which have `hashes` [n] int64; columns named `stage.column`.
 
         Raises
         ------
         Mismatch
             If they aren't of these texts.
         """
-        if path != self._path or self._rest is None:
-            self._path, self._rest = path, pa.concat_tables(list(self._parts(path)) or [self._none()])
-        found, self._rest = self._rest[: len(hashes)], self._rest[len(hashes) :]
-        own = found[TEXT_HASH].fill_null(0).to_numpy()
-        if len(own) != len(hashes) or not np.array_equal(own, hashes):
+        wanted = [TEXT_HASH, *self.schema.names]
+        parts = [pa.schema([(TEXT_HASH, pa.int64()), *self.schema]).empty_table()]
+        for own in self.spans.get(path, ()):
+            if own.start < span.stop and own.stop > span.start:
+                with self.folder.open(own.file) as source:
+                    table = pq.ParquetFile(source).read(wanted).replace_schema_metadata()
+                first = max(span.start - own.start, 0)
+                parts.append(table.slice(first, min(own.stop, span.stop) - own.start - first))
+        found = pa.concat_tables(parts, promote_options="permissive")
+        if not np.array_equal(found[TEXT_HASH].fill_null(0).to_numpy(), hashes):
             raise Mismatch(
-                f"stage {self.stage!r} must hold the rows of the scores, but has others of {path}; give its command "
-                "again first, with the same corpus and settings of what is read."
+                f"stage {self.stage!r} must hold the rows of the scores, but has others of {path}, at row {span.start} "
+                "or after; give its command again first, with the same corpus and settings of what is read."
             )
-        return found.select(list(self.columns)).rename_columns([f"{self.stage}.{name}" for name in self.columns])
+        return self.named(found.select(self.schema.names))
 
-    def _parts(self, path: str) -> Iterator[pa.Table]:
-        for name in self._of_path.get(path, []):
-            with (self.run / self.stage).open(name) as file:
-                yield pq.ParquetFile(file).read([TEXT_HASH, *self.columns])
-
-    def _none(self) -> pa.Table:
-        return pa.table({name: pa.nulls(0) for name in (TEXT_HASH, *self.columns)})
+    def named(self, table: pa.Table) -> pa.Table:
+        """The columns under the names that rules call them by."""
+        return table.rename_columns([f"{self.stage}.{name}" for name in table.column_names])
 
 
 def beside(run: Folder, columns: Sequence[tuple[str, str]]) -> list[Beside]:
@@ -94,4 +112,26 @@ def beside(run: Folder, columns: Sequence[tuple[str, str]]) -> list[Beside]:
     of_stage: dict[str, list[str]] = {}
     for stage, name in columns:
         of_stage.setdefault(stage, []).append(name)
-    return [Beside(run, stage, tuple(names)) for stage, names in of_stage.items()]
+    return [Beside.of(run, stage, names) for stage, names in of_stage.items()]
+
+
+def spans_of(folder: Folder, files: Sequence[Entry]) -> dict[str, list[RowSpan]]:
+    """By path the files of a stage, each with its rows among those of the path; footers alone are read."""
+
+    def count(file: Entry) -> int:
+        """Rows of a file."""
+        with folder.open(file.path) as source:
+            return int(pq.read_metadata(source).num_rows)
+
+    found: dict[str, list[RowSpan]] = {}
+    counted = zip(files, ahead(count, files), strict=True)
+    for (path, _), name, n_rows in sorted((_path_and_start(file.path), file.path, n) for file, n in counted):
+        before = found.setdefault(path, [])
+        first = before[-1].stop if before else 0
+        before.append(RowSpan(name, first, first + n_rows))
+    return found
+
+
+def _path_and_start(name: str) -> tuple[str, int]:
+    found = output_name(name)
+    return (name, 0) if found is None else (found.path, found.start)

@@ -45,14 +45,6 @@ class KeepRule:
             raise refused(self, error) from error
 
 
-def has_bare_names(condition: str) -> bool:
-    """Whether it names a column without its stage; what can't be parsed does not."""
-    try:
-        return any("." not in name for name in _paths(parsed(condition).tree))
-    except failures():
-        return False
-
-
 def conjuncts(condition: str) -> list[str]:
     """The parts that `and` joins at the outermost, each by itself; the condition, if there is but one.
 

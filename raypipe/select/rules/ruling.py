@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe import columns
-from raypipe.corpus.shards import output_name
-from raypipe.runs.card import Json, tables
+from raypipe.runs.card import CARD, Json, tables
 from raypipe.runs.files import file_identity
 from raypipe.runs.stage import at_work
 from raypipe.select.ranking.groups import Eligible, rank_groups
 from raypipe.select.ranking.orders import by_score, keys
 from raypipe.select.rows import Rows
-from raypipe.select.rules.beside import Beside, beside, columns_of
+from raypipe.select.rules.beside import Beside, beside, columns_of, spans_of
 from raypipe.select.rules.conditions import Column, KeepRule, conjuncts, find, holds
 from raypipe.select.rules.published import PUBLISHED, RuleSet
 from raypipe.storage.folder import Entry, Folder
@@ -52,24 +51,33 @@ class Ruling:
     readers: list[Beside] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find the columns.
+        """Find the columns, and ask the rules about no rows.
 
         Raises
         ------
         KeyError
             If a name is no column, or that of several stages.
         ValueError
-            If a rule isn't one expression, or a stage isn't finished.
+            If a rule isn't one expression, names no column or doesn't fit those that it names; if a stage isn't
+            finished.
         """
         there, own = columns_of(self.run), (DUPLICATE, RANK, f"{self.score}_{RANK}")
         self.named = {name: find(rule, name, there, own=own) for rule in self.rules for name in rule.named}
         self.readers = beside(self.run, list(dict.fromkeys(one for one in self.named.values() if one[0])))
+        if idle := [rule for rule in self.rules if not rule.named]:
+            raise ValueError(f"a rule must name a column, got {idle[0].condition!r}; leave it out.")
+        none = [one.named(one.schema.empty_table()) for one in self.readers]
+        holds(self.rules, self._table(none, np.zeros(0, bool), np.zeros(0)), 0)
+
+    @property
+    def asks_of_copies(self) -> bool:
+        """Whether a rule names what is known only once copies are found: `duplicate`, or a rank."""
+        return any(stage == "" for stage, _ in self.named.values())
 
     def identity(self) -> Json:
         """Of what is read: the files of every stage."""
-        listed = [[one.stage, [[e.path, e.size_bytes] for e in tables(self.run / one.stage)]] for one in self.readers]
-        cards = [one.card.get("identity") for one in self.readers]
-        return {"ruled_files": sha256(json.dumps([listed, cards], sort_keys=True).encode()).hexdigest()}
+        read = [[one.stage, one.digest] for one in self.readers]
+        return {"ruled_files": sha256(json.dumps(read).encode()).hexdigest()}
 
     def ranker(self, eligible: Eligible) -> Callable[[Rows, np.ndarray], np.ndarray] | None:
         """What ranks the rows of a file, NaN where one isn't eligible; None if no rule asks for it."""
@@ -93,22 +101,22 @@ class Ruling:
         Mismatch
             If a stage holds other rows.
         """
-        rank = self.ranker(eligible)
+        rank, scores = self.ranker(eligible), eligible.scores
+        spans = {span.file: (path, span) for path, of in spans_of(scores.folder, scores.files).items() for span in of}
         for number, rows, is_copy in eligible.files():
-            file = eligible.scores.files[number]
-            found = output_name(file.path)
-            path = found.path if found else file.path
-            there = [one.take(path, rows.text_hash) for one in self.readers]
-            of_stages = {name: table[name] for table in there for name in table.column_names}
-            own: dict[str, pa.ChunkedArray] = {DUPLICATE: pa.chunked_array([pa.array(is_copy)])}
-            if rank is not None:
-                ranks = pa.array(rank(rows, is_copy), from_pandas=True)
-                own |= {name: pa.chunked_array([ranks]) for name in (RANK, f"{self.score}_{RANK}")}
-            table = {
-                name: of_stages[f"{stage}.{column}"] if stage else own[column]
-                for name, (stage, column) in self.named.items()
-            }
-            yield file, rows, holds(self.rules, pa.table(table), len(rows))
+            file = scores.files[number]
+            path, span = spans[file.path]
+            there = [one.rows(path, span, rows.text_hash) for one in self.readers]
+            ranks = np.zeros(len(rows)) if rank is None else rank(rows, is_copy)
+            yield file, rows, holds(self.rules, self._table(there, is_copy, ranks), len(rows))
+
+    def _table(self, there: Sequence[pa.Table], is_copy: np.ndarray, ranks: np.ndarray) -> pa.Table:
+        """A column for each name in a rule."""
+        of_stages = {name: table[name] for table in there for name in table.column_names}
+        own = {DUPLICATE: pa.array(is_copy)}
+        own |= dict.fromkeys((RANK, f"{self.score}_{RANK}"), pa.array(ranks, from_pandas=True))
+        columns = [of_stages[f"{stage}.{column}"] if stage else own[column] for stage, column in self.named.values()]
+        return pa.table(columns, names=list(self.named))
 
 
 @dataclass
@@ -168,6 +176,13 @@ def write_rules(ruling: Ruling, eligible: Eligible, identity: Json) -> Ruled:
             folder.write(file.path, buffer.getvalue())
         card |= {"counts": {"rows": found.n, "kept": found.kept}, "rules": found.result()}
     return found
+
+
+def forget_rules(run: Folder) -> None:
+    """Remove RUN/rules, which an earlier selection wrote: of one without rules there are no reasons."""
+    for file in tables(run / STAGE):
+        (run / STAGE).delete(file.path)
+    (run / STAGE).delete(CARD)
 
 
 def _reasons(folder: Folder, file: Entry, rows: Rows, held: np.ndarray, rules: Sequence[KeepRule]) -> pa.Table:

@@ -96,11 +96,11 @@ def test_a_null_isnt_kept_and_several_stages_may_be_named(run: Path) -> None:
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ("not mark.is_duplicate", "has no stage 'mark'; the nearest is 'marks'"),
-        ("not marks.is_duplicat", "stage 'marks' has no column 'is_duplicat'; the nearest is 'is_duplicate'"),
-        ("not marks.is_duplicate +", "keep 'not marks.is_duplicate \\+' can't be used: .*syntax error"),
-        ("marks.is_duplicate like 'a%'", "keep .* can't be used: "),
-        ("1 = 1", "keep must be a condition on STAGE.COLUMN, got '1 = 1'"),
+        ("not mark.is_duplicate", "no stage .* a column 'mark.is_duplicate'; did you mean 'marks.is_duplicate'"),
+        ("not marks.is_duplicat", "no stage .* a column 'marks.is_duplicat'; did you mean 'marks.is_duplicate'"),
+        ("not marks.is_duplicate +", "rule 'not marks.is_duplicate \\+' can't be used: .*syntax error"),
+        ("marks.is_duplicate like 'a%'", "rule .* can't be used: "),
+        ("1 = 1", "a rule must name a column, got '1 = 1'"),
     ],
 )
 def test_what_cant_be_evaluated_is_refused_before_anything_is_written(run: Path, condition: str, message: str) -> None:
@@ -113,11 +113,11 @@ def test_a_stage_of_other_rows_is_refused_by_name(run: Path) -> None:
     path = sorted((run / "marks").glob("*.parquet"))[1]
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
-    with pytest.raises(Mismatch, match="stage 'marks' was made of other rows of a than the scores"):
+    with pytest.raises(Mismatch, match="stage 'marks' must hold the rows of the scores, but has others of a,"):
         select(str(run), built(Selection, keep=NOT_MARKED))
     other = table.set_column(0, "text_hash", pa.array(range(len(table)), pa.int64()))
     pq.write_table(other, path)
-    with pytest.raises(Mismatch, match="stage 'marks' was made of other rows of a than the scores"):
+    with pytest.raises(Mismatch, match="stage 'marks' must hold the rows of the scores, but has others of a,"):
         select(str(run), built(Selection, keep=NOT_MARKED))
 
 
