@@ -1,6 +1,7 @@
 # Everything runs in .venv; constraints.txt pins every package, torch to a version that has a CPU build.
 PYTHON ?= python3
 BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE =  # kept: Ray's workers, and pytest's, would compile everything again at each start
 
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 

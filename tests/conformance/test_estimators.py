@@ -26,7 +26,10 @@ ESTIMATORS = [
     for kind in classes_with("fit", "predict", "predict_proba", "state", "from_state")
     if "votes" not in inspect.signature(kind.fit).parameters  # label models have checks of their own
 ]
-TRAINED_BY_TORCH = {"DiffusionClassifier"}
+TRAINED_LONG = {
+    "CategoryQueries", "ClassDependentCompression", "DiffusionClassifier", "OpenSetHead", "STProtoPNet", "ShrinkMatch",
+    "TsetlinMachine",
+}  # fmt: skip
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 3, 120)
 X = RNG.normal(size=(3, 4))[Y] * 3 + RNG.normal(size=(120, 4))
@@ -158,8 +161,8 @@ CHECKS = [
 
 
 def with_check(kind: type, check: Callable[[Any], None]) -> Any:
-    """A test's parameters; scikit-learn's sixty fits of what torch trains take minutes."""
-    is_slow = check is keeps_scikit_learn_s_contract and kind.__name__ in TRAINED_BY_TORCH
+    """A test's parameters; scikit-learn's sixty fits of what is trained step by step take many seconds."""
+    is_slow = check is keeps_scikit_learn_s_contract and kind.__name__ in TRAINED_LONG
     return pytest.param(
         kind, check, id=f"{kind.__name__}-{check.__name__}", marks=[pytest.mark.slow] if is_slow else []
     )
@@ -188,6 +191,7 @@ def test_importing_them_imports_neither_ray_nor_torch() -> None:
 
 def test_all_are_found() -> None:
     assert NearestCentroid in ESTIMATORS
+    assert {kind.__name__ for kind in ESTIMATORS} >= TRAINED_LONG
 
 
 class HasPositions(NearestCentroid):
