@@ -198,6 +198,20 @@ def _write_scores(
     folder.write("scores/card.json", json.dumps(card, default=int).encode())
 
 
+def write_rules(folder: Folder, *, hostile: str = "") -> None:
+    """The card of the rules of a selection, as select_corpus writes it."""
+    identity = json.loads(folder.read("selection/card.json"))["identity"]
+    each = [
+        ("gopher: n_words >= 50", 34, 9412, 0, 34),
+        ("gopher: words_with_letters >= 0.8", 111, 60233, 18, 88),
+        (f"(\"language\" = 'en'{hostile})", 14, 4402, 1, 9),
+    ]
+    names = ("rule", "dropped", "tokens", "alone", "first")
+    found = {"rows": 880, "kept": 749, "rules": [dict(zip(names, of, strict=True)) for of in each]}
+    card = {"stage": "rules", "kind": "annotate", "status": "finished", "identity": identity, "rules": found}
+    folder.write("rules/card.json", json.dumps(card).encode())
+
+
 def _file_name(number: int) -> str:
     return f"part-{number}.jsonl-0a1b2c3d-{0:015d}.parquet"
 

@@ -17,6 +17,7 @@ from raypipe.report.panels.follows import follows
 from raypipe.report.panels.heads import heads
 from raypipe.report.panels.how import how
 from raypipe.report.panels.rows import rows
+from raypipe.report.panels.rules import drops, rules
 from raypipe.report.panels.scores import scores
 from raypipe.report.panels.search import search
 from raypipe.report.panels.selection import selection
@@ -51,7 +52,7 @@ def _panels(numbers: Numbers, chosen: dict[int, dict[str, list[Excerpt]]]) -> li
     if files.is_scoring:
         found += [summary(numbers), *([ablation(files)] if files.ablations else [])]
         found += [part(numbers) for part in (scores, follows, heads, selection)]
-        found += [documents(numbers, chosen), rows(numbers)]
+        found += [*([rules(files)] if drops(files) else []), documents(numbers, chosen), rows(numbers)]
     elif files.ablations:
         found += [ablation(files)]
     found += [study(files)] if files.studies else []

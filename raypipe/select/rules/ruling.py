@@ -129,17 +129,18 @@ class Ruled:
     n: int = 0
     kept: int = 0
     of_rule: np.ndarray = field(init=False)
-    """[rules, 3] int64: rows and tokens that each dropped, and rows that it alone dropped."""
+    """[rules, 4] int64: rows and tokens that each dropped, rows that it alone dropped, and that it was the first to."""
 
     def __post_init__(self) -> None:
         """Count from zero."""
-        self.of_rule = np.zeros((len(self.rules), 3), np.int64)
+        self.of_rule = np.zeros((len(self.rules), 4), np.int64)
 
     def update(self, file: str, rows: Rows, held: np.ndarray) -> None:
         """Add the rows of a file [n], and which rules [rules, n] they keep."""
         drops = ~held & rows.is_scored
         alone = drops & (drops.sum(0) == 1)
-        self.of_rule += np.stack([drops.sum(1), drops @ rows.n_tokens_total, alone.sum(1)], axis=1)
+        first = drops & (drops.cumsum(0) == 1)
+        self.of_rule += np.stack([drops.sum(1), drops @ rows.n_tokens_total, alone.sum(1), first.sum(1)], axis=1)
         self.dropped[file] = np.packbits(drops.any(0))
         self.n += int(rows.is_scored.sum())
         self.kept += int((rows.is_scored & ~drops.any(0)).sum())
@@ -147,8 +148,8 @@ class Ruled:
     def result(self) -> Json:
         """Rows asked about and kept, and for each rule what it dropped."""
         of_rules = [
-            {"rule": rule.name, "dropped": int(rows), "tokens": int(tokens), "alone": int(alone)}
-            for rule, (rows, tokens, alone) in zip(self.rules, self.of_rule, strict=True)
+            {"rule": rule.name} | dict(zip(("dropped", "tokens", "alone", "first"), of.tolist(), strict=True))
+            for rule, of in zip(self.rules, self.of_rule, strict=True)
         ]
         return {"rows": self.n, "kept": self.kept, "rules": of_rules}
 

@@ -9,10 +9,12 @@ from raypipe.report import write_report
 from raypipe.report.escape import visible
 from tests.report.browser import CHROMIUM, Browser
 from tests.report.panels.ablations import write_ablation
-from tests.report.synthetic import HOSTILE, make_run
+from tests.report.synthetic import HOSTILE, make_run, write_rules
 from tests.report.synthetic_training import write_training
 
-ANCHORS = ["summary", "ablation", "score", "baselines", "heads", "selection", "documents", "rows", "training", "how"]
+ANCHORS = [
+    "summary", "ablation", "score", "baselines", "heads", "selection", "rules", "documents", "rows", "training", "how",
+]  # fmt: skip
 OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
 # Everything visible that sticks out of the window, unless an ancestor scrolls or clips it.
 STICKS_OUT = """[...document.querySelectorAll('main *')].filter(part =>
@@ -26,6 +28,7 @@ def browser(tmp_path_factory):
         message = "Chromium isn't installed (Debian: apt-get install chromium)."
         pytest.fail(message) if os.environ.get("RAYPIPE_REQUIRE_CHROMIUM") == "1" else pytest.skip(message)
     made = make_run(tmp_path_factory.mktemp("browser") / "run")
+    write_rules(made.folder, hostile=f" or domain = '{HOSTILE[0]}'")
     write_training(made.folder)
     write_ablation(made.folder)
     write_report(made.folder, read_text=made.read_text)

@@ -12,7 +12,7 @@ from raypipe.report import write_report
 from raypipe.report.words import cost, count, duration, fraction, moment, signed, value
 from tests.report.page.tables import tables
 from tests.report.panels.evaluations import CHOICES, SEEDS, write_evaluations
-from tests.report.synthetic import Made, make_run
+from tests.report.synthetic import Made, make_run, write_rules
 from tests.report.synthetic_training import write_training
 
 ARMS = ("selection", "selection-longest", "selection-lowest-loss", "selection-random")
@@ -21,6 +21,7 @@ ARMS = ("selection", "selection-longest", "selection-lowest-loss", "selection-ra
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Made:
     made = make_run(tmp_path_factory.mktemp("tables") / "run", n_rows=900, hostile=False)
+    write_rules(made.folder)
     write_training(made.folder)
     write_evaluations(made.folder)
     write_report(made.folder, read_text=made.read_text)
@@ -59,7 +60,8 @@ def test_no_table_is_without_a_test(shown):
         "Spearman rank correlation of influence", "Causal check on fresh probes", "Rules of the causal check",
         "Selection by domain", "Arms", "Overlap of the arms",
         "Of the selection, also in the control of the same domain",
-        "Skipped rows by reason", "Stages", "Exact match by task, %", "Test accuracy", "Accuracy of weak labels",
+        "What each rule drops", "Skipped rows by reason",
+        "Stages", "Exact match by task, %", "Test accuracy", "Accuracy of weak labels",
         "Controls", "Figures",
         "Held-out loss by domain; its course after the first fifth of the steps, each on a scale of its own",
     }  # fmt: skip
@@ -78,6 +80,22 @@ def test_skipped_rows_by_reason(shown, stored):
         assert row["share"] == fraction(n / len(reasons))
         assert row["first such row"] == next(own["id"] for own in skipped if own["reason"] == row["reason"])
     assert {row["reason"] for row in shown["Skipped rows by reason"]} == set(reasons)
+
+
+def test_what_each_rule_drops(shown, made):
+    found = json.loads(made.folder.read("rules/card.json"))["rules"]
+    *each, total = shown["What each rule drops"]
+    for one, row in zip(found["rules"], each, strict=True):
+        assert row == {
+            "rule": one["rule"], "rows dropped": count(one["dropped"]), "by it alone": count(one["alone"]),
+            "of scored rows": fraction(one["dropped"] / found["rows"]), "first reason of": count(one["first"]),
+        }  # fmt: skip
+    dropped = found["rows"] - found["kept"]
+    assert total == {
+        "rule": "any of them", "rows dropped": count(dropped), "of scored rows": fraction(dropped / found["rows"]),
+        "by it alone": count(sum(one["alone"] for one in found["rules"])), "first reason of": count(dropped),
+    }  # fmt: skip
+    assert sum(one["first"] for one in found["rules"]) == dropped
 
 
 def chosen(stored, arm: str, domain: str | None) -> set[str]:

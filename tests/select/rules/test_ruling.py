@@ -80,6 +80,7 @@ def test_the_card_says_what_each_rule_dropped_and_what_it_alone(run: str) -> Non
     for one in said["rules"]:
         assert one["dropped"] == sum(one["rule"] in by for by in found) > 0
         assert one["alone"] == sum(by == [one["rule"]] for by in found) > 0
+        assert one["first"] == sum(by[:1] == [one["rule"]] for by in found) > 0
         assert one["tokens"] > one["dropped"]
 
 
