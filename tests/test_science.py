@@ -48,6 +48,7 @@ def shuffled(text, rng):
     return " ".join(rng.permutation(words))
 
 
+@pytest.mark.slow
 def test_influence_is_zero_with_no_head_neutralised(op):
     assert influence(op, texts_of("encyclopedia", 4), heads=()).tolist() == [0.0] * 4
 
@@ -60,6 +61,7 @@ def test_shuffled_words_have_clearly_less_influence(op):
     assert np.median(plain) > 1.3 * np.median(mixed)
 
 
+@pytest.mark.slow
 def test_a_second_half_that_repeats_the_first_has_much_influence(op):
     texts = [text[:300] for text in texts_of("fiction", 4)]
     assert influence(op, [f"{text}\n{text}" for text in texts]).min() >= 0.5

@@ -118,6 +118,7 @@ def test_a_student_recovers_much_of_the_gap_under_every_loss(world, loss):
     assert found.interval[0] < found.pgr < found.interval[1]
 
 
+@pytest.mark.slow
 def test_four_transcripts_beat_four_draws_on_one(world):
     for seed in SEEDS:
         second, labels = world.labelled(seed)
@@ -127,6 +128,7 @@ def test_four_transcripts_beat_four_draws_on_one(world):
         require(one_above_none=accuracy["one"] - accuracy["none"], above=0.02)
 
 
+@pytest.mark.slow
 def test_students_of_the_ensemble_are_better_and_see_no_debate():
     world = World(3000, d=160, apart=0.14)  # with few rows of weak features a student can't average wrong labels away
     scores = {"none": [], "draws": [], "ensemble": []}

@@ -1,19 +1,23 @@
 """Every study of jobs/studies: it runs at quick settings, its claims can fail, the same seed gives the same metrics."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from jobs.studies.study import Study, load_study, study_names
 from jobs.studies.verdicts import as_markdown, read_record, record, verdicts
-from raypipe.evaluate.claims import share_shown_by_chance
+from raypipe.evaluate.claims import Claim, share_shown_by_chance
 from raypipe.runs.trials import TrialFiles, run_here, run_trial
 from raypipe.storage.folder import Folder
 
 AT_MOST = 0.06
 """Of 400 draws: an interval of 95 % leaves 2.5 % on one side; 14 draws more are beyond four standard errors."""
+
+LONG = {"autows-bench", "min-k-prob", "shrinkmatch"}
+"""Studies whose quick settings take 8 CPU seconds and more."""
 
 
 @pytest.fixture(params=study_names())
@@ -21,11 +25,38 @@ def study(request: pytest.FixtureRequest) -> Study:
     return load_study(request.param)
 
 
+@cache
+def by_chance(claim: Claim, n_seeds: int) -> float:
+    """Chance draws once what it would once for each claim of its form."""
+    return share_shown_by_chance(claim, n_seeds=n_seeds)
+
+
+def form(claim: Claim) -> Claim:
+    """The claim with its names left out: what is equal to what, and its bar."""
+    names = {claim.metric: "m0"}
+    for name in (claim.over_metric, claim.share_of):
+        if name is not None:
+            names.setdefault(name, f"m{len(names)}")
+    renamed = {
+        "metric": "m0", "over_metric": names.get(claim.over_metric), "share_of": names.get(claim.share_of),
+        "of": "a", "over": "a" if claim.over == claim.of else "b",
+    }  # fmt: skip
+    return replace(claim, sentence="", data=(), **renamed)
+
+
 def test_no_claim_is_shown_by_chance(study: Study) -> None:
-    hollow = [claim.sentence for claim in study.claims if share_shown_by_chance(claim, n_seeds=study.seeds) > AT_MOST]
+    hollow = [claim.sentence for claim in study.claims if by_chance(form(claim), study.seeds) > AT_MOST]
     assert hollow == []
 
 
+def test_claims_of_one_form_are_shown_by_chance_alike() -> None:
+    claim = next(c for c in load_study("attention-influence").claims if c.over_metric)
+    assert share_shown_by_chance(claim, n_seeds=5) == share_shown_by_chance(form(claim), n_seeds=5)
+
+
+@pytest.mark.parametrize(
+    "study", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in study_names()], indirect=True
+)
 def test_a_quick_run_gives_every_claim_an_effect_and_the_same_metrics_again(study: Study, tmp_path: Path) -> None:
     files = TrialFiles(Folder(str(tmp_path / "trials")), study.identity())
     results = run_here(study.trial, study.trials(data=study.data, seeds=2, quick=True), files)

@@ -88,6 +88,7 @@ def test_a_plain_array_is_one_stream_in_parts_and_known_afterwards(tmp_path: Pat
     assert opened == []
 
 
+@pytest.mark.slow
 def test_a_large_array_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.undo()
     record = json.dumps({"text": 'a "quoted" line\n' * 50})

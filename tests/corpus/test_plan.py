@@ -157,6 +157,7 @@ def test_nothing_is_known_from_a_missing_or_damaged_cache(tmp_path: Path):
     assert load(folder, "inputs.arrow") == Known()
 
 
+@pytest.mark.slow
 def test_a_resume_over_100_000_known_files_opens_none_and_is_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     files = [SourceFile(f"part/{i:06d}.parquet", f"s3://b/{i}", f"{i}-1", 10**8, None) for i in range(100_000)]
     monkeypatch.setattr(plan_module, "find_files", lambda sources: (list(files), Ignored()))

@@ -43,6 +43,7 @@ def test_compiled_layers_are_the_same_model(name):
         torch.testing.assert_close(torch.cat(one), torch.cat(other), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_layers_are_compiled_once_and_not_again_for_other_lengths():
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

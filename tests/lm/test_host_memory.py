@@ -29,6 +29,7 @@ def faults(what: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_large_blocks_are_reused_and_cost_few_page_faults() -> None:
     pages = 8 * (64 << 20) // resource.getpagesize()
     assert faults("default") >= pages  # else this shows nothing

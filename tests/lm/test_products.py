@@ -111,6 +111,7 @@ def test_neutralised_heads_are_uniform_in_8_bits_too():
         torch.testing.assert_close(one[0][:29], other[0][:29], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_compiled_8_bit_layers_are_the_same_model():
     documents = random_documents([37, 2, 90])
     plain, compiled = (

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from raypipe.contracts.parts import apply
 from raypipe.label.dawid_skene import DawidSkene
@@ -37,6 +38,7 @@ def test_each_function_has_its_place_and_what_fails_is_said_beside_the_row() -> 
     assert found["reason"].to_pylist() == [None, "empty", None, None]
 
 
+@pytest.mark.slow
 def test_a_rows_votes_do_not_depend_on_the_rows_beside_it() -> None:
     op = CastVotes(
         (Keywords("even", "for", ("even",)), Sql("cast", "CAST(text AS INT) > 1", vote="for")), ("no", "for")

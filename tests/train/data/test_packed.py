@@ -126,6 +126,7 @@ def test_going_back_through_many_documents_fills_no_gradient_of_the_whole_length
     assert not any("Slice" in name for name in seen)
 
 
+@pytest.mark.slow
 def test_a_compiled_layer_is_not_compiled_anew_for_each_number_of_documents():
     compiled = []
 
