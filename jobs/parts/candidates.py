@@ -46,9 +46,19 @@ def read_candidates(uris: Sequence[str]) -> Candidates:
     ValueError
         If a row isn't like that, with its file and place; or there is none.
     """
-    rows = [(record, _checked(record)) for record in read_records(tuple(uris))]
+    rows = [(f"{record.path}:{record.row}", _checked(record)) for record in read_records(tuple(uris))]
     if not rows:
         raise ValueError(f"{', '.join(uris)} must hold rows like {FORM}, got none.")
+    return _joined(rows)
+
+
+def candidates_of(rows: Sequence[dict[str, Any]]) -> Candidates:
+    """The same of rows that are at hand, which aren't checked."""
+    return _joined([(str(at), values) for at, values in enumerate(rows)])
+
+
+def _joined(rows: Sequence[tuple[str, dict[str, Any]]]) -> Candidates:
+    """All of one, by the place and the values of each row."""
     verifiers = sorted({name for _, values in rows for name in values["scores"]})
     sizes = [len(values["candidates"]) for _, values in rows]
     missing = [math.nan]
@@ -60,7 +70,7 @@ def read_candidates(uris: Sequence[str]) -> Candidates:
     correct = [values.get("correct") or [False] * n for (_, values), n in zip(rows, sizes, strict=True)]
     return Candidates(
         [values["question"] for _, values in rows],
-        [str(values.get("id") or f"{record.path}:{record.row}") for record, values in rows],
+        [str(values.get("id") or place) for place, values in rows],
         np.repeat(np.arange(len(rows)), sizes),
         [text for _, values in rows for text in values["candidates"]],
         [str(one) for _, values in rows for one in values.get("answers") or values["candidates"]],

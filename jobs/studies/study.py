@@ -24,7 +24,9 @@ from raypipe.storage.folder import Folder
 
 from .. import studies
 
-NO_STUDY = ("study", "named_texts", "verdicts", "open_data", "texts", "small_model", "task_network", "task_sets")
+NO_STUDY = (
+    "study", "answer_sets", "named_texts", "verdicts", "open_data", "texts", "small_model", "task_network", "task_sets",
+)  # fmt: skip
 """Modules of the package that are none."""
 FEATURES = "features"
 """Stage of what a study makes of its data once."""
