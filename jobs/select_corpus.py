@@ -69,6 +69,8 @@ def check_selecting(selection: Selection, written: Export) -> None:
         refuse_idle(selection.choosing, ["temperature"], because="without --sampling temperature")
     if selection.weighing.mix != "upsample":
         refuse_idle(selection.weighing, ["extra_copies"], because="without --mix upsample")
+    if written.corpus_format != "huggingface":
+        refuse_idle(written, ["licences"], because="without --corpus-format huggingface")
     if written.corpus_format == "none":
         refuse_idle(written, ["file_size", "repeat", "redact", "export_arm"], because="without --corpus-format")
 

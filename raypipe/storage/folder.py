@@ -211,9 +211,9 @@ class Folder:
         except FileNotFoundError:
             return
 
-    def sweep(self) -> int:
+    def sweep(self, *, recursive: bool = False) -> int:
         """Remove what writers that died left half-written, and say how many files that were."""
-        orphans = [entry.path for entry in self._files() if TEMPORARY in entry.path]
+        orphans = [entry.path for entry in self._files(recursive=recursive) if TEMPORARY in entry.path]
         for name in orphans:
             self.delete(name)
         return len(orphans)

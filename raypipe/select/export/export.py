@@ -1,12 +1,10 @@
-"""The chosen text as a corpus of its own: RUN/corpus, a few large files of Parquet or JSON lines.
+"""The chosen text as a corpus of its own: RUN/corpus, a few large files of Parquet, JSON lines or tar.
 
 Work is cut into groups of consecutive shards with about `file_size` bytes of text; a group becomes one file, or several
 if one of its sources, a compressed stream, is larger and can only be read from its beginning. What a file holds
 follows from the selection alone, so that a restart goes on after the finished files, and gives the same bytes.
 """
 
-import io
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from itertools import groupby
@@ -15,18 +13,19 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-import zstandard
 
 from raypipe.corpus import Corpus
 from raypipe.corpus.personal import KINDS, Kind, replaced
 from raypipe.runs.card import CARD, Json, finished_card, read_card, tables
+from raypipe.runs.run_file import read_run_file
 from raypipe.runs.stage import at_work
-from raypipe.select.export.join import Joiner, Part, find_parts
+from raypipe.select.export.dataset_card import README, corpora_of, dataset_card, licences_of
+from raypipe.select.export.encode import FORMATS, Format, encode, file_name, is_part
+from raypipe.select.export.join import Joiner, Part, count_domains, find_parts
 from raypipe.select.refuse import refuse_unless_some
 from raypipe.select.rows import ahead
 from raypipe.select.selection import Selection, arm_stage
-from raypipe.settings.identity import BY_CONTENT, counts_as, identity_of
+from raypipe.settings.identity import BY_CONTENT, RUNNING, counts_as, identity_of
 from raypipe.storage.folder import Folder
 
 VERSION = 1
@@ -39,8 +38,9 @@ N_GROUPS_AHEAD = 2
 class Export:
     """Whether and how the chosen text is written."""
 
-    corpus_format: Literal["none", "parquet", "jsonl.zst"] = "none"
-    """Write the rows with a weight to RUN/corpus in this format."""
+    corpus_format: Format = "none"
+    """Write the rows with a weight to RUN/corpus in this format; webdataset: tar files of KEY.txt and KEY.json;
+    huggingface: a folder that `datasets` opens, with a card of lineage, licences and settings."""
 
     file_size: int = 512 * 2**20
     """Bytes of text in a file, before compression."""
@@ -53,6 +53,9 @@ class Export:
     )
     """Replace these in the text by addresses and numbers that are nobody's: emails, ips (public ones), phones.
     Repeatable."""
+
+    licences: tuple[str, ...] = field(default=(), metadata=RUNNING)  # in README.md alone, which is cheap to make anew
+    """Licences for the card, of a domain (`web=odc-by`) or all others (`mit`), as the hub spells them. Repeatable."""
 
     export_arm: ExportedArm = field(default="selection", metadata=BY_CONTENT)
     """Whose rows; a control arm's go to RUN/corpus-ARM."""
@@ -67,9 +70,9 @@ class Export:
         """
         if self.file_size < 1:
             raise ValueError(f"file_size must be at least 1 byte, got {self.file_size!r}.")
-        if self.corpus_format not in ("none", "parquet", "jsonl.zst"):
-            raise ValueError(f"corpus_format must be none, parquet or jsonl.zst, got {self.corpus_format!r}.")
-
+        if self.corpus_format not in FORMATS:
+            raise ValueError(f"corpus_format must be one of {FORMATS}, got {self.corpus_format!r}.")
+        licences_of(self.licences)
         refuse_unless_some(self.redact, "redact", KINDS)
 
     @property
@@ -98,6 +101,7 @@ def export(run: str | Folder, settings: Export) -> Json:
     before = read_card(output)
     is_same = before is not None and before.get("identity") == identity
     if before is not None and is_same and before.get("status") == "finished":
+        _write_readme(folder, output, before, settings)
         return before
     scores = folder / selection.scores
     corpus = scored_corpus(finished_card(folder, selection.scores))
@@ -110,12 +114,30 @@ def export(run: str | Folder, settings: Export) -> Json:
     with at_work(output, made) as own:
         _clear(output, is_resumed=is_same)
         groups = enumerate(group_parts(parts, file_size=settings.file_size))
-        there = {file.path for file in output.files()}
+        there = {file.path for file in output.files(recursive=True)}
         todo = [(number, group) for number, group in groups if names_of(number, group, settings)[-1] not in there]
         for _ in ahead(lambda item: _write_group(output, joiner, *item, settings), todo, n_threads=N_GROUPS_AHEAD):
             pass  # a group's files are its result
         own |= {"counts": _counts(output, parts), "inputs": {"files": len(parts)}, "warnings": []}
+        if settings.corpus_format == "huggingface":
+            own["domains"] = count_domains(scores, chosen_from, names, repeat=settings.repeat)
+            _write_readme(folder, output, own, settings)
     return own
+
+
+def _write_readme(run: Folder, output: Folder, card: Json, settings: Export) -> None:
+    """The card of a dataset, if the mix is one; of a finished one only its licences can have changed."""
+    if settings.corpus_format != "huggingface":
+        return
+    content = dataset_card(
+        name=f"{run.uri.rpartition('/')[2]} ({settings.stage})",
+        domains=card["domains"],
+        licences=licences_of(settings.licences),
+        card=card,
+        inputs=corpora_of(read_run_file(run)),
+    ).encode()
+    if not output.exists(README) or output.read(README) != content:
+        output.write(README, content)
 
 
 def scored_corpus(card: Json) -> Corpus:
@@ -154,7 +176,7 @@ def _n_bytes(group: list[Part]) -> int:
 def names_of(number: int, group: list[Part], settings: Export) -> list[str]:
     """The files that a group becomes; where documents are larger than a file, some before the last may be left out."""
     n_files = max(1, round(_n_bytes(group) / settings.file_size))
-    return [f"part-{number:06}-{place:04}.{settings.corpus_format}" for place in range(n_files)]
+    return [file_name(number, place, settings.corpus_format) for place in range(n_files)]
 
 
 def _write_group(output: Folder, joiner: Joiner, number: int, group: list[Part], settings: Export) -> None:
@@ -164,7 +186,8 @@ def _write_group(output: Folder, joiner: Joiner, number: int, group: list[Part],
     repeated = (_repeat(table) for table in found) if settings.repeat else found
     for place, table in pieces(repeated, n_bytes=_n_bytes(group), n_pieces=len(names)):
         n_rows += len(table)
-        output.write(names[place], encode(redacted(table, settings.redact), settings.corpus_format))
+        content = encode(redacted(table, settings.redact), settings.corpus_format, name=names[place])
+        output.write(names[place], content)
     expected = sum(part.n_written for part in group)
     assert n_rows == expected, f"{names[0]}: {n_rows} rows written, {expected} have a weight"
 
@@ -205,30 +228,16 @@ def pieces(found: Iterable[pa.Table], *, n_bytes: int, n_pieces: int) -> Iterato
     yield n_pieces - 1, pa.concat_tables(held)
 
 
-def encode(table: pa.Table, corpus_format: str) -> bytes | pa.Buffer:
-    """The rows as the content of a file."""
-    if corpus_format == "parquet":
-        buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, compression="zstd", row_group_size=10_000)
-        return buffer.getvalue()
-    sink = io.BytesIO()
-    with zstandard.ZstdCompressor(level=3).stream_writer(sink, closefd=False) as stream:
-        for batch in table.to_batches(max_chunksize=1000):
-            lines = [json.dumps(row, ensure_ascii=False) for row in batch.to_pylist()]
-            stream.write("".join(f"{line}\n" for line in lines).encode())
-    return sink.getvalue()
-
-
 def _clear(output: Folder, *, is_resumed: bool) -> None:
     """Remove what another selection or format left."""
-    for file in () if is_resumed else output.files():
+    for file in () if is_resumed else output.files(recursive=True):
         if file.path != CARD:
             output.delete(file.path)
-    output.sweep()
+    output.sweep(recursive=True)
 
 
 def _counts(output: Folder, parts: list[Part]) -> Json:
-    files = [file for file in output.files() if file.path.startswith("part-")]
+    files = [file for file in output.files(recursive=True) if is_part(file.path)]
     return {
         "rows": sum(part.n_written for part in parts),
         "text_bytes": _n_bytes(parts),

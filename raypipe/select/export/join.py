@@ -116,6 +116,33 @@ def find_parts(
     return parts
 
 
+def count_domains(scores: Folder, selection: Folder, names: Sequence[str], *, repeat: bool) -> dict[str, list[int]]:
+    """[rows, bytes of text] that are written of each domain, in the order of their names."""
+
+    def count(name: str) -> list[tuple[str, int, int]]:
+        """Of one file."""
+        chosen = _read(selection, name, ["domain", "weight"])
+        copies = _copies(chosen["weight"].to_numpy(), repeat=repeat)
+        sizes = _read(scores, name, ["n_bytes"])["n_bytes"].fill_null(0).to_numpy()
+        table = pa.table({"domain": chosen["domain"], "rows": copies, "bytes": copies * sizes})
+        table = table.filter(pa.array(copies > 0))
+        summed = table.group_by("domain").aggregate([("rows", "sum"), ("bytes", "sum")])
+        return list(zip(*(summed[column].to_pylist() for column in ("domain", "rows_sum", "bytes_sum")), strict=True))
+
+    found: dict[str, list[int]] = {}
+    for counts in ahead(count, names):
+        for domain, n_rows, n_bytes in counts:
+            before = found.setdefault(domain, [0, 0])
+            before[0] += n_rows
+            before[1] += n_bytes
+    return dict(sorted(found.items()))
+
+
+def _copies(weight: np.ndarray, *, repeat: bool) -> np.ndarray:
+    """How often each row is written [n] int64."""
+    return weight.astype(np.int64) if repeat else (weight > 0).astype(np.int64)
+
+
 def _measure(scores: Folder, selection: Folder, name: str, *, repeat: bool, card: Json | None) -> Part:
     """A file as a part, as though it were the first of its source."""
     with scores.open(name) as source:
@@ -124,9 +151,8 @@ def _measure(scores: Folder, selection: Folder, name: str, *, repeat: bool, card
         n_bytes = parquet.read(["n_bytes"])["n_bytes"].fill_null(0).to_numpy()
     chosen = _read(selection, name, ["weight"])
     check_file(chosen.schema.metadata, card, where=f"{selection.uri}/{name}")
-    weight = chosen["weight"].to_numpy()
-    copies = weight.astype(np.int64) if repeat else (weight > 0).astype(np.int64)
-    return Part(name, shard, 0, len(weight), int(copies.sum()), int((n_bytes * copies).sum()))
+    copies = _copies(chosen["weight"].to_numpy(), repeat=repeat)
+    return Part(name, shard, 0, len(copies), int(copies.sum()), int((n_bytes * copies).sum()))
 
 
 def _shard(footer: dict[bytes, bytes], *, where: str) -> Shard:

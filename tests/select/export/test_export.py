@@ -3,16 +3,20 @@
 import io
 import itertools
 import json
-from dataclasses import asdict
+import tarfile
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 import zstandard
 
 from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
+from raypipe.select.export.dataset_card import dataset_card, licences_of
+from raypipe.select.export.encode import FORMATS, encode
 from raypipe.select.export.export import Export, export, pieces, redacted
 from raypipe.select.export.join import MIX
 from raypipe.select.selection import Selection
@@ -64,14 +68,28 @@ def run(tmp_path: Path) -> str:
 
 def read_mix(run: str, stage: str = "corpus") -> list[dict]:
     rows: list[dict] = []
-    for path in sorted((Path(run) / stage).glob("part-*")):
+    for path in sorted((Path(run) / stage).rglob("part-*")):
         if path.suffix == ".parquet":
             assert pq.read_schema(path).equals(MIX)
             rows += pq.read_table(path).to_pylist()
+        elif path.suffix == ".tar":
+            rows += samples(path)
         else:
             content = zstandard.ZstdDecompressor().stream_reader(path.open("rb"))
             rows += [json.loads(line) for line in io.TextIOWrapper(content, encoding="utf-8")]
     return rows
+
+
+def samples(path: Path) -> list[dict]:
+    """The samples of a file of WebDataset: members that share what stands before the first dot are one."""
+    with tarfile.open(path) as tar:
+        members = [(*member.name.split(".", 1), tar.extractfile(member).read()) for member in tar]
+    found = []
+    for key, several in itertools.groupby(members, key=lambda member: member[0]):
+        fields = {ending: content for _, ending, content in several}
+        assert list(fields) == ["txt", "json"]
+        found.append({"__key__": key, "text": fields["txt"].decode(), **json.loads(fields["json"])})
+    return found
 
 
 def weighted(run: str) -> dict[str, dict]:
@@ -80,7 +98,7 @@ def weighted(run: str) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("file_size", [512 * 2**20, 3000, 1])
-@pytest.mark.parametrize("corpus_format", ["parquet", "jsonl.zst"])
+@pytest.mark.parametrize("corpus_format", FORMATS[1:])
 def test_every_weighted_row_is_written_once_with_its_text_and_where_it_came_from(run, corpus_format, file_size):
     card = export(run, Export(corpus_format=corpus_format, file_size=file_size))
     rows, expected = read_mix(run), weighted(run)
@@ -126,14 +144,15 @@ def test_a_control_arm_is_written_beside_it(run):
     assert weights[0] != weights[1]
 
 
-def test_an_interrupted_export_goes_on_and_gives_the_same_bytes(run):
-    settings = Export(corpus_format="jsonl.zst", file_size=3000)
+@pytest.mark.parametrize("corpus_format", ["jsonl.zst", "webdataset", "huggingface"])
+def test_an_interrupted_export_goes_on_and_gives_the_same_bytes(run, corpus_format):
+    settings = Export(corpus_format=corpus_format, file_size=3000)
     export(run, settings)
     whole = contents(run)
     card = Path(run) / "corpus" / "card.json"
     card.write_text(json.dumps({**json.loads(card.read_text()), "status": "running"}))
-    names = sorted(whole)
-    for name in names[3:]:
+    names = sorted(name for name in whole if "part-" in name)
+    for name in {*names[3:], *(whole.keys() - names)}:
         (Path(run) / "corpus" / name).unlink()
     kept = {name: (Path(run) / "corpus" / name).stat().st_mtime_ns for name in names[:2]}
     export(run, settings)
@@ -142,7 +161,83 @@ def test_an_interrupted_export_goes_on_and_gives_the_same_bytes(run):
 
 
 def contents(run: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (Path(run) / "corpus").glob("part-*")}
+    folder = Path(run) / "corpus"
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if name != "card.json"}
+
+
+def test_another_format_leaves_nothing_of_the_one_before(run):
+    export(run, Export(corpus_format="huggingface", file_size=3000))
+    export(run, Export(corpus_format="webdataset"))
+    assert {name.rpartition(".")[2] for name in contents(run)} == {"tar"}
+    export(run, Export(corpus_format="huggingface"))
+    assert {name.partition("/")[0] for name in contents(run)} == {"README.md", "data"}
+
+
+def test_a_file_of_webdataset_is_these_bytes():
+    row = {"id": "a", "domain": "d", "text": "Ünï.code", "weight": 1.0, "rank": None, "score": 0.5}
+    table = pa.Table.from_pylist([{**row, "source_path": "p", "source_row": 3}], schema=MIX)
+    content = bytes(encode(table, "webdataset", name="part-000007-0002.tar"))
+    beside = (
+        '{"id": "a", "domain": "d", "weight": 1.0, "rank": null, "score": 0.5, "source_path": "p", "source_row": 3}'
+    )
+    expected = {"000007-0002-00000000.txt": "Ünï.code".encode(), "000007-0002-00000000.json": beside.encode()}
+    at = 0
+    for name, body in expected.items():  # a header of 512 bytes, the content filled up to a multiple of it
+        header = content[at : at + 512]
+        assert header[:100].rstrip(b"\0").decode() == name
+        assert (header[100:108], header[108:116], header[136:148]) == (b"0000644\0", b"0000000\0", b"00000000000\0")
+        assert int(header[124:135], 8) == len(body)
+        assert header[257:265] == b"ustar\x0000"
+        assert content[at + 512 : at + 512 + len(body)] == body
+        at += 512 + -(-len(body) // 512) * 512
+    assert not any(content[at:])
+
+
+def test_keys_of_samples_are_unique_over_all_files_though_rows_are_repeated(run):
+    export(run, Export(corpus_format="webdataset", repeat=True, file_size=3000))
+    keys = [row["__key__"] for row in read_mix(run)]
+    assert len(set(keys)) == len(keys) == sum(row["weight"] for row in weighted(run).values())
+
+
+def test_the_card_of_a_dataset_says_whence_it_came_under_which_licences_and_how(run, tmp_path):
+    sources = [f"web={tmp_path}/sources", "s3://bucket/code"]
+    jobs = {"score_corpus": {"recipe": {"corpus": sources}}}
+    (Path(run) / "run.json").write_text(json.dumps({"jobs": jobs}))
+    settings = Export(corpus_format="huggingface", licences=("web=odc-by", "mit"))
+    card, rows = export(run, settings), read_mix(run)
+    _, head, text = (Path(run) / "corpus/README.md").read_text().split("---\n", 2)
+    found = yaml.safe_load(head)
+    assert found["license"] == "odc-by"
+    assert found["configs"][0]["data_files"] == [{"split": "train", "path": "data/*.parquet"}]
+    assert found["size_categories"] == ["n<1K"]
+    n_bytes = sum(len(row["text"].encode()) for row in rows)
+    assert f"| web | {len(rows):,} | {n_bytes:,} | odc-by |\n| all | {len(rows):,} | {n_bytes:,} |  |" in text
+    assert "Read from `web=sources`, `s3://bucket/code`." in text
+    assert str(tmp_path) not in text
+    assert json.loads(text.split("```json\n")[1].split("```")[0])["selection_identity"]["min_domain_rows"] == 1
+    stamp = next((Path(run) / "corpus/data").glob("part-*")).stat().st_mtime_ns
+    assert export(run, replace(settings, licences=())) == card
+    assert "license: unknown" in (Path(run) / "corpus/README.md").read_text()
+    assert next((Path(run) / "corpus/data").glob("part-*")).stat().st_mtime_ns == stamp
+
+
+def test_domains_stand_in_the_card_by_size_the_many_small_ones_together():
+    domains = {f"d{number}": [number + 1, 10] for number in range(250)} | {"a|b\n<i>": [999, 1]}
+    card = {"identity": {"tokenizer": "/home/me/tok"}, "versions": {"raypipe": "0"}}
+    text = dataset_card(name="n", domains=domains, licences={"d3": "mit", "": "cc0-1.0"}, card=card, inputs=[])
+    lines = text.split("|---|---:|---:|---|\n")[1].splitlines()
+    assert lines[0] == r"| a\|b \<i\> | 999 | 1 | cc0-1.0 |"
+    assert lines[1] == "| d249 | 250 | 10 | cc0-1.0 |"
+    assert lines[200] == "| 51 others | 1,326 | 510 | cc0-1.0, mit |"
+    assert yaml.safe_load(text.split("---\n")[1])["license"] == ["cc0-1.0", "mit"]
+    assert '"tokenizer": "tok"' in text
+
+
+@pytest.mark.parametrize("given", [("web=",), ("=mit",), ("",), ("web=mit", "web=cc0-1.0")])
+def test_licences_that_say_nothing_or_two_things_are_refused(given):
+    with pytest.raises(ValueError, match="licences must"):
+        licences_of(given)
 
 
 def test_the_same_export_again_touches_nothing_and_another_selection_replaces_it(run):
@@ -188,7 +283,7 @@ def test_a_rewritten_source_is_refused(run, tmp_path):
     ("settings", "message"),
     [
         (Export(corpus_format="parquet", file_size=0), "file_size must be at least 1 byte, got 0"),
-        (Export(corpus_format="csv"), "corpus_format must be none, parquet or jsonl.zst, got 'csv'"),  # type: ignore
+        (Export(corpus_format="csv"), r"corpus_format must be one of .*, got 'csv'"),  # type: ignore
         (
             Export(corpus_format="parquet", export_arm="longest"),
             "no stage 'selection-longest'",
