@@ -9,7 +9,7 @@ from .parts import settings
 from .parts.choices import ChoiceEvaluation
 from .parts.common import life_of, run_job, stage_name
 from .parts.embedding_evaluation import EmbeddingEvaluation
-from .parts.embedding_training import load_pairs, plan_embedding
+from .parts.embedding_training import QueryClusters, load_pairs, plan_embedding
 from .parts.examples import as_examples
 from .parts.finetuning import FinetuneSettings, plan_finetuning
 from .parts.label_evaluation import LabelEvaluation
@@ -59,7 +59,9 @@ def learn_embedding(config: FinetuneSettings, folder: Folder, life: Life, stage:
     """Train an encoder on pairs; it is then set beside BM25 and the model that it was."""
     pairs = load_pairs(config)
     measure = EmbeddingEvaluation(config, pairs, folder, life.stopping)
-    run_training(config.training, plan_embedding(config, folder, pairs), life, stage, then=measure.finish)
+    clusters = QueryClusters(config, pairs, folder, life.stopping)
+    plan = plan_embedding(config, folder, pairs)
+    run_training(config.training, plan, life, stage, first=clusters.start, then=measure.finish)
 
 
 if __name__ == "__main__":

@@ -2,26 +2,20 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.util import find_spec
-from typing import Any
-
-import numpy as np
 
 from raypipe.retrieve.ranking import Ranked
 from raypipe.retrieve.retrieval_set import RetrievalSet
-from raypipe.runs.signals import Stopped
 from raypipe.storage.folder import Folder
 from raypipe.train.data.pairs import PairSets
 
-from .answering import here, start_device, where_it_trained
 from .choices import EVALUATION
 from .finetuning import FinetuneSettings
+from .pair_vectors import vectors_by
 from .pairs import DOCUMENT, QUERY
 from .retrieval.figures import figures_of, table_of
-from .retrieval.vectors import vectors_in
 
 OURS, START, WORDS = "finetuned", "untrained", "bm25"
 KS, DEPTH = (1, 10), 100
@@ -62,17 +56,8 @@ class EmbeddingEvaluation:
     def _by_vectors(self, model: str | Folder, data: RetrievalSet) -> Ranked:
         from raypipe.retrieve.dense import nearest
 
-        examples, training = self.config.examples, self.config.training
-        settings, encoder = examples.embedding, examples.embedding.encoder(self.config.model, length=examples.length)
-        reading = {
-            "pooling": settings.pooling, "is_causal": False if settings.bidirectional else None,
-            "max_tokens": encoder.max_tokens,
-        }  # fmt: skip
-        prompts = settings.prompts(encoder)
-        queries, documents = where_it_trained(
-            training, vectors_of, model, reading, training.precision.dtype, training.n_threads,
-            [(prompts[QUERY], data.queries), (prompts[DOCUMENT], data.documents)], stopping=self.stopping,
-        )  # fmt: skip
+        texts = {QUERY: data.queries, DOCUMENT: data.documents}
+        queries, documents = vectors_by(self.config, model, texts, stopping=self.stopping)
         return nearest(queries, documents, k=min(DEPTH, len(documents)))
 
 
@@ -104,36 +89,3 @@ def heldout_set(pairs: PairSets, *, at_most: int) -> RetrievalSet:
 
 def _by_hash(text: str) -> bytes:
     return blake2b(text.encode()).digest()
-
-
-def vectors_of(
-    model: str | Folder, reading: dict[str, Any], dtype: str, n_threads: int | None,
-    asked: Sequence[tuple[str, Sequence[str]]], is_stopping: Callable[[], bool] = lambda: False,
-) -> list[np.ndarray]:  # fmt: skip
-    """The vectors [n, d] of each list of texts, with the prompt before each."""
-    import torch
-
-    from raypipe.contracts.parts import apply
-    from raypipe.corpus.rows import source_of
-    from raypipe.embed.embed import Embed
-    from raypipe.embed.template import PLAIN
-
-    start_device(n_threads)
-    found = []
-    with here(model) as local:
-        for prompt, texts in asked:
-            op = Embed(local, prompt + PLAIN, dtype=dtype, token_budget=max(TOKENS, reading["max_tokens"]), **reading)
-            op.setup(n_threads=n_threads or torch.get_num_threads())
-            parts = []
-            for start in range(0, len(texts), BATCH):
-                if is_stopping():
-                    raise Stopped("stopped in the evaluation; the same command goes on.")
-                parts.append(vectors_in(apply(op, source_of(texts[start : start + BATCH]))))
-            found.append(np.concatenate(parts))
-    return found
-
-
-TOKENS = 1 << 13
-"""That go through the model together."""
-BATCH = 512
-"""Texts between two looks at whether to stop."""

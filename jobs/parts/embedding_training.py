@@ -1,8 +1,12 @@
 """What `finetune --learn embedding` trains: an encoder on pairs of texts, and the folder that it is exported to."""
 
 import sys
+import threading
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from safetensors.numpy import load, save
 
 from raypipe.contracts.rows import Pair
 from raypipe.contracts.task import Task
@@ -15,17 +19,23 @@ from raypipe.report.escape import terminal_text
 from raypipe.run.training import Training
 from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
+from raypipe.train.data.clustered import ClusteredOrder, clusters_of
 from raypipe.train.data.loader import BatchLayout, DataLoader, ExampleLoader
 from raypipe.train.data.pairs import PairSets
 
 from .finetuning import FinetuneSettings
-from .pairs import digest_of_pairs, reading_of
+from .pair_vectors import vectors_by
+from .pairs import QUERY, digest_of_pairs, reading_of
 from .training import lineage
 
 if TYPE_CHECKING:
     from raypipe.train.engines.workers import Workers
     from raypipe.train.loop.checkpoint import State
     from raypipe.train.tasks.contrastive import Contrastive
+
+
+CLUSTERS = "clusters"
+"""File of the stage, and what it holds: [sizes, n] int32."""
 
 
 def load_pairs(config: FinetuneSettings) -> PairSets:
@@ -48,7 +58,7 @@ def plan_embedding(config: FinetuneSettings, folder: Folder, pairs: PairSets) ->
     identity = _identity(config, pairs)
     return Training(
         folder=folder,
-        make=partial(make, config),
+        make=partial(make, config, folder),
         export=partial(export, config, folder, identity),
         plan=config.training.plan(config.batches.n_steps(n_train)),
         n_sequences=config.batches.batch_examples,
@@ -75,12 +85,35 @@ def _identity(config: FinetuneSettings, pairs: PairSets) -> dict[str, Any]:
 
 
 def make(
-    config: FinetuneSettings, workers: "Workers", layout: BatchLayout
+    config: FinetuneSettings, folder: Folder, workers: "Workers", layout: BatchLayout
 ) -> "tuple[Task[Pair], DataLoader[Pair]]":  # fmt: skip
     """The task and its rows, on a worker."""
-    pairs = load_pairs(config)
-    task = task_of(config, n_negatives=pairs.n_negatives)
-    return task, ExampleLoader(pairs.train, pairs.heldout, layout, config.training.seed, task.count)
+    pairs, batching = load_pairs(config), config.examples.embedding.batching
+    task, seed, order = task_of(config, n_negatives=pairs.n_negatives), config.training.seed, None
+    if batching.cluster_rows > 1:
+        order = ClusteredOrder(load(folder.read(CLUSTERS))[CLUSTERS], batching.cluster_epochs, seed)
+    return task, ExampleLoader(pairs.train, pairs.heldout, layout, seed, task.count, order)
+
+
+@dataclass(frozen=True)
+class QueryClusters:
+    """The clusters of a training's queries, by the model that it starts from."""
+
+    config: FinetuneSettings
+    pairs: PairSets
+    folder: Folder
+    """Of the stage."""
+    stopping: threading.Event
+
+    def start(self) -> None:
+        """Write them, unless there are none to make or they are there: those that a training began with are kept."""
+        batching = self.config.examples.embedding.batching
+        if batching.cluster_rows == 1 or self.folder.exists(CLUSTERS):
+            return
+        queries = [one.query for one in self.pairs.train_texts]
+        (X,) = vectors_by(self.config, self.config.model, {QUERY: queries}, stopping=self.stopping)
+        found = clusters_of(X, batching.sizes, seed=self.config.training.seed)
+        self.folder.write(CLUSTERS, save({CLUSTERS: found}))
 
 
 def task_of(config: FinetuneSettings, *, n_negatives: int) -> "Contrastive":

@@ -142,6 +142,7 @@ class FinetuneSettings:
         self._check_lora()
         if self.examples.learn == "embedding":
             refuse_idle(self.learning, because="with --learn embedding")
+            self.examples.embedding.batching.check(batch=self.batches.batch_examples)
         else:
             self._check_learning(shape)
         self.batches.check(workers=self.training.workers)

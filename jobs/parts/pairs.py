@@ -1,7 +1,7 @@
 """What `finetune --learn embedding` learns from: pairs of texts, the encoder that reads them, and their prompts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -14,12 +14,18 @@ from raypipe.embed.template import PLAIN, TEXT, instructed, split_template
 from raypipe.losses.contrastive import ContrastiveLoss
 from raypipe.models.encoder import Encoder, open_encoder
 from raypipe.models.sentence_files import Pooling
-from raypipe.settings.identity import BY_CONTENT, RUNNING
+from raypipe.settings.identity import BY_CONTENT, RUNNING, counts_as
+from raypipe.train.data.clustered import ClusteredBatches
 from raypipe.train.data.pairs import PairColumns, PairSets, read_pairs
 
 from .idle import refuse_idle
 
 QUERY, DOCUMENT = "query", "document"
+
+
+def _if_clustered(batching: ClusteredBatches) -> dict[str, Any]:
+    """Nothing for rows at random, as cards of before clusters have it."""
+    return asdict(batching) if batching.cluster_rows > 1 else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,7 @@ class EmbeddingSettings:
 
     pairs: PairColumns = field(default=PairColumns(), metadata=BY_CONTENT)
     loss: ContrastiveLoss = ContrastiveLoss()
+    batching: ClusteredBatches = field(default=ClusteredBatches(), metadata=counts_as(_if_clustered))
     negatives: int | None = field(default=None, metadata=BY_CONTENT)
     """Of each row, the first ones; rows with fewer are left out. None: as many as most rows have."""
     pooling: Pooling | None = field(default=None, metadata=BY_CONTENT)
@@ -62,6 +69,8 @@ class EmbeddingSettings:
             raise ValueError(f"negatives must be at least 0, got {self.negatives}.")
         if self.measured_documents < 1:
             raise ValueError(f"measured_documents must be at least 1, got {self.measured_documents}.")
+        if self.batching.cluster_rows == 1:
+            refuse_idle(self.batching, ["cluster_epochs"], because="without --cluster-rows")
         if not self.loss.matryoshka:
             refuse_idle(self.loss, ["matryoshka_weights"], because="without --matryoshka")
         if not self.loss.scores_weight:

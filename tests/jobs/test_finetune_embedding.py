@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from jobs.finetune import Config, main
 from jobs.parts.embedding_evaluation import heldout_set
-from jobs.parts.embedding_training import export, load_pairs, plan_embedding, task_of
+from jobs.parts.embedding_training import export, load_pairs, make, plan_embedding, task_of
 from raypipe.embed.texts import embed
 from raypipe.settings.nested import built, changed
 from raypipe.storage.folder import Folder
 from raypipe.train.data.left_out import LeftOut
+from raypipe.train.data.loader import BatchLayout
 from raypipe.train.data.pairs import PairSets, PairTexts
 from raypipe.train.loop.checkpoint import State
 from tests.embed.test_embed import STORED
@@ -79,6 +81,22 @@ def test_pairs_are_learnt_and_held_out_queries_find_theirs(tmp_path, capsys, set
         main(changed(config, focal_gamma=1.0))
 
 
+def test_like_queries_come_into_a_batch_together_once_clusters_have_grown(tmp_path):
+    config = config_of(tmp_path, steps=None, epochs=2, cluster_rows=8, heldout_every=1000)
+    assert main(config) == 0
+    n, path = len(load_pairs(config).train), tmp_path / "run/finetune/clusters"
+    clusters = load_file(path)["clusters"]
+    assert clusters.shape == (3, n)
+    assert all(np.bincount(of).max() <= size for size, of in zip((2, 4, 8), clusters, strict=True))
+    _, loader = make(config, Folder(str(tmp_path / "run")) / "finetune", None, BatchLayout(0, 1, 16, 16))
+    together = [len({clusters[2, pair] for pair in loader.order(epoch)[:16]}) for epoch in (0, 9)]
+    assert together[1] <= 4 < together[0]
+    again = plan_embedding(changed(config, cluster_rows=4), Folder("nowhere"), load_pairs(config)).identity
+    assert again != plan_embedding(config, Folder("nowhere"), load_pairs(config)).identity
+    plain = plan_embedding(changed(config, cluster_rows=1), Folder("nowhere"), load_pairs(config)).identity
+    assert not any("cluster" in name for name in plain)  # cards of before are still understood
+
+
 def test_documents_to_find_are_the_held_out_ones_then_others_up_to_a_number():
     rows = [PairTexts(f"q{n}", f"p{n}", (f"n{n}", "p0")) for n in range(10)]
     pairs = PairSets([], [], [*rows[3:]], [*rows[:3], PairTexts("q0", "p1")], 2, LeftOut())
@@ -102,6 +120,8 @@ def test_documents_to_find_are_the_held_out_ones_then_others_up_to_a_number():
         ({"negatives": 1, "pair_mixtures": 1}, "pair_mixtures need rows of at least 2 negatives, got 1"),
         ({"bidirectional": True, "compile": True}, "--compile has no effect with --learn embedding"),
         ({"best_by": "accuracy", "take": "best"}, "best_by must be one of loss, recall@1 with --learn embedding"),
+        ({"cluster_rows": 17}, "cluster_rows must be from 1 to the rows of a batch, 16, got 17"),
+        ({"cluster_epochs": 2}, "--cluster-epochs has no effect without --cluster-rows"),
         ({"prompt_column": "text"}, "--prompt-column has no effect with --learn embedding"),
     ],
 )
