@@ -7,6 +7,7 @@ from raypipe.fitting.inputs import Input, input_for
 from raypipe.report.escape import terminal_text
 
 from .fitting import FitSettings, FittingRows, Json
+from .pictures import PatchShape
 
 if TYPE_CHECKING:
     from raypipe.evaluate.soft_cross_validation import SoftRows
@@ -20,8 +21,10 @@ def _feed(estimator: Estimator, rows: FittingRows, config: FitSettings) -> Input
     return input_for(taken_by(type(estimator)), rows.known, rows.columns, n_dimensions=config.dimensions)
 
 
-def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSettings) -> Json:
-    """Cross-validation of a method beside its rivals and the majority, with intervals."""
+def evaluate(
+    method: str, estimator: Estimator, rows: FittingRows, config: FitSettings, *, patch: PatchShape | None = None
+) -> Json:
+    """Cross-validation of a method beside its rivals and the majority, with intervals; pictures where vectors are."""
     if rows.soft is not None:
         return _evaluate_soft(method, estimator, rows, rows.soft, config)
     from raypipe.classify.methods import method_class
@@ -39,7 +42,9 @@ def evaluate(method: str, estimator: Estimator, rows: FittingRows, config: FitSe
         answers[name] = cross_validated(one, _feed(one, rows, config), labelled, folds, calibration_seed=seed)
     answers[MAJORITY] = majority_answers(labelled, folds)
     found = compare_classifiers(answers, rows.y, rows.classes, ours=method, seed=config.seed)
-    found |= shown(estimator, _feed(estimator, rows, config), labelled, n_folds=config.folds, seed=config.seed)
+    found |= shown(
+        estimator, _feed(estimator, rows, config), labelled, n_folds=config.folds, seed=config.seed, patch=patch
+    )
     found |= {"folds": config.folds, "seed": config.seed, "left_out": rows.left_out}
     return found if rows.beside.unlabelled is None else found | {"n_unlabelled": len(rows.beside.unlabelled)}
 

@@ -16,6 +16,8 @@ from raypipe.evaluate.cross_validation import KnownRows, folds_of
 from raypipe.fitting.inputs import Input
 from raypipe.fitting.names import fit_with_names
 
+from .pictures import PatchShape, Resembles, pictures_of
+
 if TYPE_CHECKING:
     from raypipe.classify.teen import TEEN
 
@@ -25,8 +27,13 @@ ALPHAS, TAUS, N_DRAWS, MAX_SHOTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), (4.0, 16.0, 6
 Json = dict[str, Any]
 
 
-def shown(estimator: Estimator, feed: Input, rows: KnownRows, *, n_folds: int, seed: int) -> Json:
-    """Decisions, radii and choices of an estimator and of what feeds it, neither fitted; {} if it says nothing."""
+def shown(
+    estimator: Estimator, feed: Input, rows: KnownRows, *, n_folds: int, seed: int, patch: PatchShape | None = None
+) -> Json:
+    """Decisions, radii and choices of an estimator and of what feeds it, neither fitted; {} if it says nothing.
+
+    Where vectors begin with patches of an image, decisions have pictures of the parts that they name.
+    """
     if not (isinstance(estimator, Explains | Certified) or _is_teen(estimator)):
         return {}
     fold = folds_of(rows, n_folds=n_folds, seed=seed)[0]
@@ -40,15 +47,19 @@ def shown(estimator: Estimator, feed: Input, rows: KnownRows, *, n_folds: int, s
     usable = np.array([reason is None for reason in reasons], bool)
     known = usable & np.isin(rows.targets[fold.test], rows.targets[fold.train])
     Z, y, tests = Z[known], rows.targets[fold.test][known], tests.filter(pa.array(known))
-    return decisions(model, own, Z, y, tests) | (radii_of(model, Z, y) if isinstance(model, Certified) else {})
+    found = decisions(model, own, Z, y, tests, learned=X, patch=patch)
+    return found | (radii_of(model, Z, y) if isinstance(model, Certified) else {})
 
 
 def _is_teen(estimator: Estimator) -> bool:
     return type(estimator).__name__ == "TEEN"
 
 
-def decisions(model: Estimator, feed: Input, X: np.ndarray, y: np.ndarray, table: pa.Table) -> Json:
-    """A few rows of each class, wrong ones first: what was answered, the radius, and why."""
+def decisions(
+    model: Estimator, feed: Input, X: np.ndarray, y: np.ndarray, table: pa.Table, *, learned: np.ndarray,
+    patch: PatchShape | None,
+) -> Json:  # fmt: skip
+    """A few rows of each class, wrong ones first: what was answered, the radius, and why, in words and in pictures."""
     answers = np.asarray(model.predict(X))
     rank = np.zeros(len(y), int)
     order = np.argsort(answers == y, kind="stable")
@@ -66,6 +77,8 @@ def decisions(model: Estimator, feed: Input, X: np.ndarray, y: np.ndarray, table
         more["why"] = model.explain(X[rows], feed.feature_names)
     if isinstance(model, Certified):
         more["radius"] = [float(one) for one in model.radius(X[rows])]
+    if patch is not None and isinstance(model, Resembles):
+        more["pictures"] = pictures_of(model, X[rows], learned, patch)
     for name, values in more.items():
         for of, value in zip(found, values, strict=True):
             of[name] = value
@@ -73,10 +86,14 @@ def decisions(model: Estimator, feed: Input, X: np.ndarray, y: np.ndarray, table
 
 
 def _said(table: pa.Table, row: int) -> str:
-    """How a text begins, or its numbers; nothing of sets of vectors."""
+    """How a text begins, or its numbers; of a list how long it is."""
     cells = [table[name][row].as_py() for name in table.column_names]
-    words = ", ".join(str(cell) for cell in cells if not isinstance(cell, list))
+    words = ", ".join(_of_list(cell) if isinstance(cell, list) else str(cell) for cell in cells)
     return words if len(words) <= CHARACTERS else words[: CHARACTERS - 1] + "\u2026"
+
+
+def _of_list(cell: list[Any]) -> str:
+    return f"{len(cell)} {'vectors' if cell and isinstance(cell[0], list) else 'numbers'}"
 
 
 def radii_of(model: Certified, X: np.ndarray, y: np.ndarray) -> Json:

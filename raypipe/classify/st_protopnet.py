@@ -13,7 +13,7 @@ vectors once, when prototypes are pushed.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from scipy.special import softmax
@@ -41,6 +41,21 @@ from raypipe.fitting.prototypes import (
 from raypipe.fitting.sets import are_sets, end_to_end, names_of
 
 N_SAID, MIN_STEPS = 3, 200
+
+
+class Likeness(NamedTuple):
+    """A part of a row, and the training part that it is like."""
+
+    part: int
+    """Which vector of the row."""
+    cosine: float
+    row: int
+    """Which training row,"""
+    place: int
+    """and which vector of it."""
+    branch: int
+    prototype: int
+    """Which of its branch."""
 
 
 class STProtoPNet(ClassifierMixin, BaseEstimator):
@@ -192,32 +207,41 @@ class STProtoPNet(ClassifierMixin, BaseEstimator):
         found: np.ndarray = np.mean(by_class, axis=0)
         return found
 
-    def explain(self, X: np.ndarray, names: Sequence[str]) -> list[str]:
-        """The parts that speak most for each set's class, and the training parts that they are like."""
-        sets, said = self._sets(X), names_of(X)
+    def likenesses(self, X: np.ndarray) -> list[list[Likeness]]:
+        """The parts that speak most for each set's class, at most three: sets [n] -> [n]."""
+        sets = self._sets(X)
         near, places = self._near(sets)
         best = self._logits(near).argmax(axis=1)
         found = []
         for row, of in enumerate(best):
-            weights = np.stack([branch["weights"][of] for branch in self.branches_])
-            speaks = weights * np.stack([one[row] for one in near])
-            lines: dict[str, None] = {}  # in order; two prototypes may be one training vector
-            for which, at in zip(
-                *np.unravel_index(np.argsort(-speaks, axis=None, kind="stable"), speaks.shape), strict=True
-            ):
-                part = int(places[which][row, at] - sets.starts[row])
-                own = f"'{said[row][part]}'" if said else f"vector {part}"
-                lines[f"{own} is {near[which][row, at]:.2f} like {self._said(which, at)}"] = None
-                if len(lines) == N_SAID:
+            speaks = np.stack(
+                [branch["weights"][of] * one[row] for branch, one in zip(self.branches_, near, strict=True)]
+            )
+            order = np.unravel_index(np.argsort(-speaks, axis=None, kind="stable"), speaks.shape)
+            told: dict[tuple[int, ...], Likeness] = {}  # in order; two prototypes may be one training vector
+            for which, at in zip(*order, strict=True):
+                part, place = int(places[which][row, at] - sets.starts[row]), self.places_[which, at]
+                one = Likeness(part, float(near[which][row, at]), int(place[0]), int(place[1]), int(which), int(at))
+                told.setdefault((part, *one[2:5]), one)
+                if len(told) == N_SAID:
                     break
+            found.append(list(told.values()))
+        return found
+
+    def explain(self, X: np.ndarray, names: Sequence[str]) -> list[str]:
+        """The parts that speak most for each set's class, and the training parts that they are like."""
+        said, found = names_of(X), []
+        for row, parts in enumerate(self.likenesses(X)):
+            own = [f"'{said[row][one.part]}'" if said else f"vector {one.part}" for one in parts]
+            lines = [f"{name} is {one.cosine:.2f} like {self._said(one)}" for name, one in zip(own, parts, strict=True)]
             found.append("; ".join(lines))
         return found
 
-    def _said(self, branch: int, at: int) -> str:
-        row, place = self.places_[branch, at]
-        name, of = self.names_[branch][at], self.classes_[at // self.n_prototypes]
-        where = f"vector {place} of training row {row}"
-        return f"'{name}' ({of}, {self.kinds[branch]}: {where})" if name else f"{where} ({of}, {self.kinds[branch]})"
+    def _said(self, one: Likeness) -> str:
+        name, of = self.names_[one.branch][one.prototype], self.classes_[one.prototype // self.n_prototypes]
+        where = f"vector {one.place} of training row {one.row}"
+        kind = self.kinds[one.branch]
+        return f"'{name}' ({of}, {kind}: {where})" if name else f"{where} ({of}, {kind})"
 
     def state(self) -> State:
         """What was learned: names of the classes, scaling, branches, and where their prototypes are from."""

@@ -140,7 +140,7 @@ def ranked(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
 
 def classified(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Classifiers are cross-validated by `work`."""
-    monkeypatch.setattr(judging, "evaluate", lambda *_: work(None))
+    monkeypatch.setattr(judging, "evaluate", lambda *_, patch: work(None))
 
 
 def learned(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:

@@ -1,5 +1,8 @@
 """Marks for the cells of tables: bars, grounds, verdicts. Each says by word or number what it shows by colour."""
 
+from base64 import b64decode
+from collections.abc import Sequence
+
 import numpy as np
 from markupsafe import Markup
 
@@ -7,6 +10,9 @@ from raypipe.report.numbers.checks import MAX_CORRELATION
 from raypipe.report.numbers.measures import MIN_ROWS
 from raypipe.report.page.render import render
 from raypipe.report.words import fraction, signed
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What such a file begins with."""
 
 
 def bar(number: float, highest: float, shown: str) -> Markup:
@@ -37,3 +43,18 @@ def correlation(found: float, n_rows: float = np.inf) -> Markup:
 def verdict(is_passed: bool) -> Markup:
     """Passed or failed, by word and sign, not by colour alone."""
     return render("cell.html", kind="verdict", is_passed=is_passed)
+
+
+def pictures(pairs: Sequence[tuple[str, str, str]]) -> Markup:
+    """Pairs of small pictures, PNG in base64, one beside what it is like, with what is said between them.
+
+    Raises
+    ------
+    ValueError
+        If one is no PNG in base64.
+    """
+    for own, like, _ in pairs:
+        for one in (own, like):
+            if not b64decode(one, validate=True).startswith(PNG):
+                raise ValueError("a picture must be a PNG in base64.")
+    return render("pictures.html", pairs=pairs)

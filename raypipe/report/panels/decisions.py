@@ -3,6 +3,7 @@
 from typing import Any
 
 from raypipe.report.numbers.read import Json
+from raypipe.report.page.cells import pictures
 from raypipe.report.page.render import foreign
 from raypipe.report.page.table import Column, table
 from raypipe.report.words import count, fraction, value
@@ -36,14 +37,21 @@ def lines_of_teen(found: Json) -> list[str]:
 def _decisions(found: list[Json]) -> Any:
     columns = [
         Column[Json]("row", lambda row: foreign(row["row"], 80), is_text=True),
-        Column[Json]("class", lambda row: foreign(row["class"])),
-        Column[Json]("answered", lambda row: foreign(row["answer"])),
+        Column[Json]("class", lambda row: foreign(row["class"]), is_text=True),
+        Column[Json]("answered", lambda row: foreign(row["answer"]), is_text=True),
     ]
     if "radius" in found[0]:
         columns.append(Column("certified radius", lambda row: value(row["radius"])))
     if "why" in found[0]:
         columns.append(Column("because", lambda row: foreign(row["why"], WHY_CHARACTERS), is_text=True))
+    if "pictures" in found[0]:
+        columns.insert(3, Column("a part, and what it is like", _pictures, is_text=True))
     return table("Decisions on rows that weren't learned, wrong ones first", columns, found)
+
+
+def _pictures(row: Json) -> str:
+    """Its parts beside training parts, the cosine between them, in the order of the words."""
+    return pictures([(one["own"], one["like"], f"{one['cosine']:.2f}") for one in row["pictures"]])
 
 
 def _radii(found: Json) -> Any:
