@@ -24,6 +24,7 @@ JOBS = (
     "learn_functions",
     "label_corpus",
     "label_sections",
+    "augment_texts",
     "choose_answers",
     "describe_corpus",
     "decontaminate",

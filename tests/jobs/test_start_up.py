@@ -35,6 +35,7 @@ LIGHT_JOBS = (
     "label_corpus",
     "learn_functions",
     "label_sections",
+    "augment_texts",
     "choose_answers",
     "embed_corpus",
     "evaluate_retrieval",

@@ -5,14 +5,32 @@ that need synonyms are left out); word triples are the floor that a language mod
 Cost: O(words).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 START, END = "\0start", "\0end"
 
 
-def swaps_and_deletions(texts: Sequence[str], n: int, seed: int, *, share: float = 0.1) -> list[tuple[str, int | None]]:
+@dataclass(frozen=True)
+class Draft:
+    """A text as a generator made it."""
+
+    text: str
+    parent: int | None = None
+    """Place among the class's texts of the one that it was made from; None: it was made from all of them."""
+    prompt: str | None = None
+    """What a language model was given to go on from."""
+    temperature: float | None = None
+    """That it was sampled at."""
+
+
+Generator = Callable[[Sequence[str], int, int], list[Draft]]
+"""Texts of a class, how many to make, a seed -> these."""
+
+
+def swaps_and_deletions(texts: Sequence[str], n: int, seed: int, *, share: float = 0.1) -> list[Draft]:
     """n texts, from each of a class by turns, in which a share of the words changed places or is gone."""
     rng, found = np.random.default_rng(seed), []
     for at in range(n):
@@ -27,11 +45,11 @@ def swaps_and_deletions(texts: Sequence[str], n: int, seed: int, *, share: float
                 a, b = rng.integers(len(words), size=2) if words else (0, 0)
                 if words:
                     words[a], words[b] = words[b], words[a]
-        found.append((" ".join(words), parent))
-    return found  # type: ignore[return-value]
+        found.append(Draft(" ".join(words), parent))
+    return found
 
 
-def word_triples(texts: Sequence[str], n: int, seed: int, *, max_words: int = 60) -> list[tuple[str, int | None]]:
+def word_triples(texts: Sequence[str], n: int, seed: int, *, max_words: int = 60) -> list[Draft]:
     """n texts whose every word has followed the two before it somewhere in the class.
 
     Raises
@@ -48,7 +66,7 @@ def word_triples(texts: Sequence[str], n: int, seed: int, *, max_words: int = 60
     if set(follows.get((START, START), [END])) == {END}:
         raise ValueError("word triples need a text with a word at least, and none has one.")
     rng = np.random.default_rng(seed)
-    return [(_chain(follows, rng, max_words), None) for _ in range(n)]
+    return [Draft(_chain(follows, rng, max_words)) for _ in range(n)]
 
 
 def _chain(follows: dict[tuple[str, str], list[str]], rng: np.random.Generator, max_words: int) -> str:
