@@ -11,6 +11,7 @@ from raypipe.corpus.formats import BESIDE, KNOWN, WHOLE, format_of
 from raypipe.corpus.shards import Kind
 from raypipe.corpus.warc_rows import check_installed
 from raypipe.storage.folder import Entry, walk
+from raypipe.storage.hub import pinned
 from raypipe.storage.retry import retrying
 from raypipe.storage.uris import filesystem, glob_root, is_remote, local_path, redact
 
@@ -108,7 +109,7 @@ def split_source(source: str) -> tuple[str | None, str]:
 
 
 def _files_of(source: str, name: str | None, uri: str, ignored: Ignored) -> list[SourceFile]:
-    files, others = [], Ignored()
+    files, others, uri = [], Ignored(), pinned(uri)
     listing = [(format_of(relative), relative, file_uri, entry) for relative, file_uri, entry in _listing(source, uri)]
     left_out = BESIDE if any(kind not in (None, *BESIDE) for kind, *_ in listing) else ()
     for kind, relative, file_uri, entry in listing:

@@ -8,6 +8,8 @@ from urllib.parse import quote, unquote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from raypipe.storage.hub import hub_filesystem
+
 _CREDENTIALS = re.compile(
     r"://[^/@]*:[^/@]*@|\?(.*&)?[\w.-]*(key|secret|token|password|sig|credential)[\w.-]*=", re.IGNORECASE
 )
@@ -75,6 +77,8 @@ def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
             return pafs.LocalFileSystem(), str(local_path(uri))
         if uri.startswith("s3://"):
             return _s3(), uri.removeprefix("s3://").rstrip("/")
+        if uri.startswith("hf://"):
+            return hub_filesystem(), uri.removeprefix("hf://").rstrip("/")
         system, path = pafs.FileSystem.from_uri(normalise(uri))
     except (pa.ArrowInvalid, ImportError) as error:
         raise ValueError(
