@@ -28,7 +28,14 @@ from raypipe.fitting.classes import classes_of, classes_state
 
 
 class FoldSE(ClassifierMixin, BaseEstimator):
-    """A classifier of rules: of the first that holds, the class; of two classes only one has rules."""
+    """A classifier of rules: of the first that holds, the class; of two classes only one has rules.
+
+    >>> import numpy as np
+    >>> X = np.array([[1, "red"], [2, "blue"], [8, "red"], [9, "blue"]], object)
+    >>> model = FoldSE().fit(X, np.array(["small", "small", "large", "large"]))
+    >>> model.predict(np.array([[1.5, "red"], [10, "red"]], object)).tolist()
+    ['small', 'large']
+    """
 
     takes: ClassVar[Literal["table"]] = "table"
     classes_: np.ndarray

@@ -37,6 +37,10 @@ def class_weights(at: np.ndarray, k: int, weighting: Weighting) -> np.ndarray:
     """The weight of each class of rows [n] int: [k], 1 on average over rows; 0 of a class without rows.
 
     balanced: the inverse of its rows; effective: of their effective number, (1 - beta^n) / (1 - beta).
+
+    >>> import numpy as np
+    >>> class_weights(np.array([0, 0, 0, 1]), 2, "balanced").round(3).tolist()
+    [0.667, 2.0]
     """
     counts = np.bincount(at, minlength=k).astype(float)
     if weighting == "none":

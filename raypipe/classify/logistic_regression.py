@@ -30,7 +30,16 @@ def of_each_class(solver: linear_model.LogisticRegression) -> tuple[np.ndarray, 
 
 
 class LogisticRegression(ClassifierMixin, BaseEstimator):
-    """A linear classifier with probabilities."""
+    """A linear classifier with probabilities.
+
+    >>> import numpy as np
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array(["no", "no", "yes", "yes"])
+    >>> model = LogisticRegression().fit(X, y)
+    >>> model.predict(X).tolist()
+    ['no', 'no', 'yes', 'yes']
+    >>> model.predict_proba(np.array([[1.5]])).round(3).tolist()
+    [[0.5, 0.5]]
+    """
 
     classes_: np.ndarray
     mean_: np.ndarray

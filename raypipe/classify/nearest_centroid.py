@@ -19,7 +19,14 @@ from raypipe.fitting.classes import classes_of, classes_state
 
 
 class NearestCentroid(ClassifierMixin, BaseEstimator):
-    """A classifier by the means of its classes."""
+    """A classifier by the means of its classes.
+
+    >>> import numpy as np
+    >>> X, y = np.array([[0.0], [2.0], [10.0], [12.0]]), np.array(["low", "low", "high", "high"])
+    >>> model = NearestCentroid().fit(X, y)
+    >>> model.predict(np.array([[3.0], [8.0]])).tolist()
+    ['low', 'high']
+    """
 
     classes_: np.ndarray
     sums_: np.ndarray

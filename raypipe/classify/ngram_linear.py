@@ -22,7 +22,13 @@ from raypipe.fitting.classes import classes_of, classes_state
 
 
 class NGramLinear(ClassifierMixin, BaseEstimator):
-    """The softmax of a linear function a class, over rows as they are."""
+    """The softmax of a linear function a class, over rows as they are.
+
+    >>> import numpy as np
+    >>> X, y = np.eye(4), np.array(["a", "a", "b", "b"])
+    >>> NGramLinear().fit(X, y).predict(X).tolist()
+    ['a', 'a', 'b', 'b']
+    """
 
     takes: ClassVar[Taken] = "ngrams"
 

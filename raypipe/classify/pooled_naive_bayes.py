@@ -23,7 +23,14 @@ from raypipe.fitting.classes import classes_of, classes_state
 
 
 class PooledNaiveBayes(ClassifierMixin, BaseEstimator):
-    """A linear classifier by the moments of its classes."""
+    """A linear classifier by the moments of its classes.
+
+    >>> import numpy as np
+    >>> X, y = np.array([[0.0], [1.0], [4.0], [5.0]]), np.array([0, 0, 1, 1])
+    >>> model = PooledNaiveBayes().fit(X, y)
+    >>> model.predict(np.array([[2.0], [3.0]])).tolist()
+    [0, 1]
+    """
 
     classes_: np.ndarray
     counts_: np.ndarray

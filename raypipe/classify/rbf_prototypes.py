@@ -26,7 +26,16 @@ from raypipe.fitting.components import TINY, Adam, Network, best_of_classes, mar
 
 
 class RBFPrototypes(ClassifierMixin, BaseEstimator):
-    """Classification by components in its stable form."""
+    """Classification by components in its stable form.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 40)
+    >>> X = rng.normal(size=(80, 2)) + 3 * y[:, None]
+    >>> model = RBFPrototypes(n_epochs=30, random_state=0).fit(X, y)
+    >>> model.predict(np.array([[0.0, 0.0], [3.0, 3.0]])).tolist()
+    [0, 1]
+    """
 
     classes_: np.ndarray
     components_: np.ndarray

@@ -99,7 +99,14 @@ def _distances(rows: np.ndarray, X: np.ndarray) -> Iterator[np.ndarray]:
 
 
 class SingularKernel(ClassifierMixin, BaseEstimator):
-    """A classifier without training: all rows vote, the near ones with far more weight."""
+    """A classifier without training: all rows vote, the near ones with far more weight.
+
+    >>> import numpy as np
+    >>> X, y = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), np.array(["x", "x", "y"])
+    >>> model = SingularKernel().fit(X, y)
+    >>> model.predict(np.array([[1.0, 0.2], [0.1, 1.0]])).tolist()
+    ['x', 'y']
+    """
 
     classes_: np.ndarray
     rows_: np.ndarray

@@ -104,6 +104,11 @@ def smote_nc(X: np.ndarray, n_new: int, *, nominal: Sequence[int], k: int = 5, r
 
     Rows whose codes differ are farther apart by the median of the columns' standard deviations, for each such column.
 
+    >>> import numpy as np
+    >>> X = np.array([[1.0, 0], [2.0, 0], [3.0, 0]])  # a number and a code
+    >>> smote_nc(X, 2, nominal=[1], k=2)[:, 1].tolist()
+    [0.0, 0.0]
+
     Raises
     ------
     ValueError
@@ -199,7 +204,15 @@ def _bits(row: np.ndarray) -> int:
 
 
 class SMOTE(ClassifierMixin, BaseEstimator):
-    """A logistic regression on rows whose small classes are filled up."""
+    """A logistic regression on rows whose small classes are filled up.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(8, 2)) + 3])
+    >>> y = np.array(["common"] * 60 + ["rare"] * 8)
+    >>> SMOTE(random_state=0).fit(X, y).predict(np.array([[0.0, 0.0], [3.0, 3.0]])).tolist()
+    ['common', 'rare']
+    """
 
     classes_: np.ndarray
     mean_: np.ndarray

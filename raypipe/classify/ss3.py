@@ -28,7 +28,14 @@ LEAST_SPREAD = 0.03
 
 
 class SS3(ClassifierMixin, BaseEstimator):
-    """A classifier by how confidently each word speaks for each class."""
+    """A classifier by how confidently each word speaks for each class.
+
+    >>> import numpy as np
+    >>> counts = np.array([[3, 0, 1], [2, 0, 1], [0, 4, 1]])  # of three words in three texts
+    >>> model = SS3().fit(counts, np.array(["sport", "sport", "music"]))
+    >>> model.predict(np.array([[1, 0, 5], [0, 1, 0]])).tolist()
+    ['sport', 'music']
+    """
 
     takes: ClassVar[Literal["counts"]] = "counts"
     classes_: np.ndarray

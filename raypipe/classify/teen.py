@@ -39,7 +39,15 @@ def base_weights(new: np.ndarray, base: np.ndarray, *, tau: float) -> np.ndarray
 
 
 class TEEN(ClassifierMixin, BaseEstimator):
-    """Nearest calibrated mean by the cosine."""
+    """Nearest calibrated mean by the cosine.
+
+    >>> import numpy as np
+    >>> base = np.eye(3).repeat(4, axis=0)
+    >>> model = TEEN().fit(base, np.repeat(["a", "b", "c"], 4))
+    >>> model = model.add_classes(np.array([[0.0, 1.0, 1.0]]), np.array(["new"]))
+    >>> model.predict(np.array([[0.0, 0.9, 1.0], [1.0, 0.0, 0.0]])).tolist()
+    ['new', 'a']
+    """
 
     classes_: np.ndarray
     sums_: np.ndarray

@@ -39,7 +39,15 @@ MAX_WORDS = 5000
 
 
 class TsetlinMachine(ClassifierMixin, BaseEstimator):
-    """A classifier by clauses for and against each class."""
+    """A classifier by clauses for and against each class.
+
+    >>> import numpy as np
+    >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 25, bool)
+    >>> y = X[:, 0] ^ X[:, 1]  # no linear function tells it
+    >>> model = TsetlinMachine(n_clauses=20, n_epochs=20, random_state=0).fit(X, y)
+    >>> bool((model.predict(X) == y).all())
+    True
+    """
 
     takes: ClassVar[Taken] = "words or vectors"
     classes_: np.ndarray

@@ -49,7 +49,16 @@ class BagMeans:
 
 
 class WeakSTIL(RegressorMixin, BaseEstimator):
-    """A regressor of instances that is taught by means of bags."""
+    """A regressor of instances that is taught by means of bags.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, bags = rng.normal(size=(120, 1)), np.repeat(np.arange(30), 4)
+    >>> y = np.repeat(X[:, 0].reshape(30, 4).mean(1), 4)  # only the mean of its bag is known of an instance
+    >>> model = WeakSTIL(hidden=4, max_iter=40, random_state=0).fit(X, y, bags=bags)
+    >>> bool(np.corrcoef(model.predict(X), X[:, 0])[0, 1] > 0.9)
+    True
+    """
 
     mean_: np.ndarray
     scale_: np.ndarray

@@ -39,6 +39,11 @@ class Area:
 def auroc(score: np.ndarray, is_member: np.ndarray) -> Area:
     """The area of score [n] for is_member [n] bool; higher scores are to mean members.
 
+    >>> import numpy as np
+    >>> area = auroc(np.array([0.9, 0.4, 0.6, 0.1]), np.array([True, True, False, False]))
+    >>> area.auroc, area.n_members
+    (0.75, 2)
+
     Raises
     ------
     ValueError
@@ -54,6 +59,10 @@ def auroc(score: np.ndarray, is_member: np.ndarray) -> Area:
 
 def tpr_at_fpr(score: np.ndarray, is_member: np.ndarray, *, max_fpr: float = 0.05) -> float:
     """Share of the members that pass the lowest threshold which at most `max_fpr` of the others pass.
+
+    >>> import numpy as np
+    >>> tpr_at_fpr(np.array([0.9, 0.4, 0.6, 0.1]), np.array([True, True, False, False]), max_fpr=0.0)
+    0.5
 
     Raises
     ------

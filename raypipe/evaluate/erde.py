@@ -15,6 +15,10 @@ def erde(
     A missed positive costs 1, an alarm in time next to nothing, one after the deadline nearly 1, a false one
     `false_alarm`: None is the share of positives among these subjects.
 
+    >>> import numpy as np
+    >>> erde(np.array([True, False]), np.array([False, False]), np.array([5, 5]), deadline=50)
+    0.5
+
     Raises
     ------
     ValueError

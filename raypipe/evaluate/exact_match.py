@@ -13,6 +13,9 @@ import numpy as np
 def exact_match(given: Sequence[str | None], accepted: Sequence[Sequence[str]]) -> np.ndarray:
     """[n] bool: whether each answer is accepted; none never is.
 
+    >>> exact_match(["Paris", None], [["Paris", "paris"], ["Rome"]]).tolist()
+    [True, False]
+
     Raises
     ------
     ValueError

@@ -26,6 +26,9 @@ def flexible_answer(text: str, *, is_number: bool) -> str | None:
     """What a reader would take for the answer: after its last mark, else the last number, or the first line of words.
 
     None where there is none.
+
+    >>> flexible_answer("So 3 apples and 4 pears make 7.", is_number=True)
+    '7'
     """
     marked = [re.split(r"[\n}]", part.strip())[0].strip() for part in _MARK.split(text)[1:]]
     if not is_number:

@@ -19,6 +19,10 @@ def oscr(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) -> float:
     Higher is more familiar. In [0, accuracy]: the chance that a known row is classified rightly and scores above an
     unknown one, a tie half.
 
+    >>> import numpy as np
+    >>> oscr(np.array([3.0, 2.0]), np.array([True, False]), np.array([1.0, 2.5]))
+    0.5
+
     Raises
     ------
     ValueError

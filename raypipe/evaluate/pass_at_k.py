@@ -10,6 +10,9 @@ import numpy as np
 def pass_at_k(n: int, n_passed: int, k: int) -> float:
     """1 - C(n - n_passed, k) / C(n, k): unbiased from n samples.
 
+    >>> round(pass_at_k(10, 3, 1), 3), round(pass_at_k(10, 3, 5), 3)
+    (0.3, 0.917)
+
     Raises
     ------
     ValueError

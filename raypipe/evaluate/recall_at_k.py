@@ -11,6 +11,11 @@ import numpy as np
 def recall_at_k(score: np.ndarray, is_relevant: np.ndarray, *, k: int) -> np.ndarray:
     """Recall of each query: score [q, n], is_relevant [q, n] bool -> [q], NaN where nothing is relevant.
 
+    >>> import numpy as np
+    >>> score, is_relevant = np.array([[3.0, 2.0, 1.0]]), np.array([[True, False, True]])
+    >>> recall_at_k(score, is_relevant, k=2).tolist()
+    [0.5]
+
     Raises
     ------
     ValueError

@@ -37,6 +37,9 @@ class RecoveredGap:
 def pgr(weak: float, student: float, ceiling: float) -> float:
     """(student - weak) / (ceiling - weak), of accuracies on the same rows.
 
+    >>> round(pgr(0.6, 0.7, 0.8), 3)
+    0.5
+
     Raises
     ------
     ValueError

@@ -18,6 +18,10 @@ from raypipe.evaluate.task_means import Estimate
 def ndcg_of_first(gain: np.ndarray, judged: np.ndarray, *, k: int) -> np.ndarray:
     """nDCG at k: gains in ranked order [q, n], all that is judged [q, j] -> [q], NaN where nothing is relevant.
 
+    >>> import numpy as np
+    >>> ndcg_of_first(np.array([[0, 1, 0]]), np.array([[1]]), k=3).round(3).tolist()
+    [0.631]
+
     Raises
     ------
     ValueError
@@ -42,6 +46,10 @@ def recall_of_first(gain: np.ndarray, judged: np.ndarray, *, k: int) -> np.ndarr
 
 def reciprocal_rank(gain: np.ndarray, judged: np.ndarray, *, k: int) -> np.ndarray:
     """1 / rank of the first relevant document, 0 where none is among the first k: [q, n], [q, j] -> [q], NaN likewise.
+
+    >>> import numpy as np
+    >>> reciprocal_rank(np.array([[0, 1, 0]]), np.array([[1]]), k=3).tolist()
+    [0.5]
 
     Raises
     ------

@@ -17,7 +17,17 @@ SMALLEST = 1e-10
 
 
 class DawidSkene(LabelModel):
-    """Confusion tables and class shares of maximal likelihood."""
+    """Confusion tables and class shares of maximal likelihood.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.integers(0, 2, 2000)
+    >>> accuracy = np.array([0.9, 0.8, 0.7])
+    >>> votes = np.where(rng.random((2000, 3)) < accuracy, truth[:, None], 1 - truth[:, None])
+    >>> model = DawidSkene().fit(votes)
+    >>> bool((model.predict(votes) == truth).mean() > 0.88)
+    True
+    """
 
     confusion_: np.ndarray
     n_iterations_: np.ndarray

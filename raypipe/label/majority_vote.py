@@ -12,7 +12,13 @@ from raypipe.label.votes import VoteCounts, Votes, vote_shares
 
 
 class MajorityVote(LabelModel):
-    """Every labelling function counts the same."""
+    """Every labelling function counts the same.
+
+    >>> import numpy as np
+    >>> votes = np.array([[0, 0, -1], [1, 1, 0], [-1, 1, 1], [0, 0, 1]])  # of three functions; -1 abstains
+    >>> MajorityVote().fit(votes).predict(votes).tolist()
+    [0, 1, 1, 0]
+    """
 
     def __init__(self, *, n_classes: int = 2, class_balance: tuple[float, ...] | None = None) -> None:
         """`class_balance`: probabilities of a row without votes; None: every class alike."""

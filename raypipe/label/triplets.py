@@ -19,7 +19,16 @@ FAINT = 0.02
 
 
 class Triplets(LabelModel):
-    """Accuracies from agreements of threes."""
+    """Accuracies from agreements of threes.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.integers(0, 2, 2000)
+    >>> accuracy = np.array([0.9, 0.8, 0.7])
+    >>> votes = np.where(rng.random((2000, 3)) < accuracy, truth[:, None], 1 - truth[:, None])
+    >>> Triplets().fit(votes).accuracy_.round(1).tolist()
+    [0.9, 0.8, 0.7]
+    """
 
     accuracy_: np.ndarray
     LEARNED = ("prior_", "accuracy_")

@@ -15,7 +15,13 @@ from raypipe.label.votes import ABSTAIN, VoteCounts, Votes
 
 
 class WeightedVote(LabelModel):
-    """Votes weighed by how often a function agrees with the others."""
+    """Votes weighed by how often a function agrees with the others.
+
+    >>> import numpy as np
+    >>> votes = np.array([[0, 0, -1], [1, 1, 0], [-1, 1, 1], [0, 0, 1]])  # of three functions; -1 abstains
+    >>> WeightedVote().fit(votes).predict(votes).tolist()
+    [0, 1, 1, 0]
+    """
 
     accuracy_: np.ndarray
     LEARNED = ("prior_", "accuracy_")

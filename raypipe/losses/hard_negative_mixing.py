@@ -44,6 +44,11 @@ def mixed_list(queries: "torch.Tensor", negatives: "torch.Tensor", *, temperatur
     """All negatives of a row as one, at length 1, the likest to the query most: [n, d], [n, m, d] -> [n, 1, d] float32.
 
     The weights are taken as given, without a gradient of their own.
+
+    >>> import torch
+    >>> negatives = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> mixed_list(torch.tensor([[1.0, 0.0]]), negatives, temperature=0.1).shape
+    torch.Size([1, 1, 2])
     """
     from torch.nn import functional
 

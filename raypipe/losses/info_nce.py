@@ -32,6 +32,11 @@ def info_nce(
 
     Vectors needn't have length 1. Negatives are those of every query, whoever's they are; `mixed` [n, x, d] are each
     query's alone. `is_none` [n, n (1 + m)] bool: positives, then negatives row by row, that are none of a query's.
+
+    >>> import torch
+    >>> queries, positives = torch.eye(2), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> [round(loss, 3) for loss in info_nce(queries, positives, temperature=0.5).tolist()]
+    [0.127, 0.127]
     """
     import torch
     from torch.nn import functional
@@ -49,7 +54,12 @@ def info_nce(
 
 
 def focal_weight(losses: "torch.Tensor", *, gamma: float) -> "torch.Tensor":
-    """(1 - p)^gamma of terms -log p: [n] -> [n] in [0, 1], without a gradient."""
+    """(1 - p)^gamma of terms -log p: [n] -> [n] in [0, 1], without a gradient.
+
+    >>> import torch
+    >>> [round(weight, 2) for weight in focal_weight(torch.tensor([0.6931, 4.6052]), gamma=2.0).tolist()]
+    [0.25, 0.98]
+    """
     import torch
 
     return (-torch.expm1(-losses.detach())).clamp(0, 1).pow(gamma)

@@ -17,7 +17,13 @@ from raypipe.contracts.statistic import PerToken, Quantity, mean_by_document
 
 @dataclass(frozen=True)
 class Entropy:
-    """Mean entropy of what the model predicts at each token of a document."""
+    """Mean entropy of what the model predicts at each token of a document.
+
+    >>> import numpy as np
+    >>> per_token = {"nll": np.array([1.0, 3.0]), "log_prob_mean": np.array([-2.0, -1.0])}
+    >>> Entropy()(per_token, np.array([2]))["entropy"].tolist()
+    [1.5]
+    """
 
     needs: ClassVar[tuple[Quantity, ...]] = ("nll", "log_prob_mean")
     score: ClassVar[Score] = Score("entropy", "entropy of the predictions", "nats a token", higher_is_better=False)

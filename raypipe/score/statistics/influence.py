@@ -20,7 +20,14 @@ MIN_LOSS = 1e-6
 
 @dataclass(frozen=True)
 class Influence:
-    """Relative rise of a document's loss when the heads are neutralised."""
+    """Relative rise of a document's loss when the heads are neutralised.
+
+    >>> import numpy as np
+    >>> lengths = np.array([2, 1])  # a document of two tokens and one of one
+    >>> per_token = {"nll": np.array([1.0, 3.0, 2.0]), "nll_masked": np.array([2.0, 4.0, 2.0])}
+    >>> Influence()(per_token, lengths)["influence"].tolist()
+    [0.5, 0.0]
+    """
 
     needs: ClassVar[tuple[Quantity, ...]] = ("nll", "nll_masked")
     score: ClassVar[Score] = Score(

@@ -19,7 +19,13 @@ from raypipe.contracts.statistic import PerToken, Quantity, mean_by_document
 
 @dataclass(frozen=True)
 class Lowercase:
-    """Mean loss in lower case over the mean loss."""
+    """Mean loss in lower case over the mean loss.
+
+    >>> import numpy as np
+    >>> per_token = {"nll": np.array([1.0, 3.0]), "loss_lower": np.array([3.0])}
+    >>> Lowercase()(per_token, np.array([2]))["lowercase"].tolist()
+    [1.5]
+    """
 
     needs: ClassVar[tuple[Quantity, ...]] = ("nll", "loss_lower")
     score: ClassVar[Score] = Score("lowercase", "loss in lower case over the loss", "", higher_is_better=True)

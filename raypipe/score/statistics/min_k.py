@@ -29,7 +29,13 @@ def check_fraction(fraction: float) -> None:
 
 @dataclass(frozen=True)
 class MinK:
-    """Mean log-probability of the least likely tokens."""
+    """Mean log-probability of the least likely tokens.
+
+    >>> import numpy as np
+    >>> per_token = {"nll": np.array([0.1, 0.2, 5.0, 0.3, 3.0])}  # one document of five tokens
+    >>> MinK(fraction=0.4)(per_token, np.array([5]))["min_k"].tolist()
+    [-4.0]
+    """
 
     fraction: float = 0.2
     """Share of a document's tokens that counts."""

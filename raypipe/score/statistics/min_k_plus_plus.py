@@ -24,7 +24,13 @@ MIN_DEVIATION = 1e-6
 
 @dataclass(frozen=True)
 class MinKPlusPlus:
-    """Mean of the lowest normalised log-probabilities."""
+    """Mean of the lowest normalised log-probabilities.
+
+    >>> import numpy as np
+    >>> per_token = {"nll": np.array([1.0, 6.0]), "log_prob_mean": np.array([-2.0, -2.0]), "log_prob_std": np.ones(2)}
+    >>> MinKPlusPlus(fraction=0.5)(per_token, np.array([2]))["min_k_plus_plus"].tolist()
+    [-4.0]
+    """
 
     fraction: float = 0.2
     """Share of a document's tokens that counts."""

@@ -17,7 +17,14 @@ from raypipe.contracts.statistic import PerToken, Quantity, mean_by_document
 
 @dataclass(frozen=True)
 class Perplexity:
-    """Exponential of a document's mean loss."""
+    """Exponential of a document's mean loss.
+
+    >>> import numpy as np
+    >>> lengths = np.array([2, 1])  # a document of two tokens and one of one
+    >>> per_token = {"nll": np.array([1.0, 3.0, 2.0])}
+    >>> Perplexity()(per_token, lengths)["perplexity"].round(3).tolist()
+    [7.389, 7.389]
+    """
 
     needs: ClassVar[tuple[Quantity, ...]] = ("nll",)
     score: ClassVar[Score] = Score("perplexity", "perplexity", "", higher_is_better=False)

@@ -18,7 +18,13 @@ from raypipe.contracts.statistic import PerToken, Quantity, mean_by_document
 
 @dataclass(frozen=True)
 class ZlibLoss:
-    """Mean log-probability over the compressed size of the text."""
+    """Mean log-probability over the compressed size of the text.
+
+    >>> import numpy as np
+    >>> per_token = {"nll": np.array([1.0, 3.0]), "zlib_bytes": np.array([20])}
+    >>> ZlibLoss()(per_token, np.array([2]))["zlib_loss"].round(3).tolist()
+    [-0.1]
+    """
 
     needs: ClassVar[tuple[Quantity, ...]] = ("nll", "zlib_bytes")
     score: ClassVar[Score] = Score(
