@@ -1,15 +1,28 @@
-"""The code of the guides runs as it stands, one block after another."""
+"""The guides against what there is: their Python runs, jobs take their commands, the files that they name exist."""
 
+import importlib
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.__main__ import JOBS
+from jobs.benchmark.__main__ import BENCHMARKS
+from jobs.parts.completion import flags_of
+from jobs.parts.settings import parse
+from jobs.studies.study import study_names
+
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-GUIDES = ["raypipe/README.md"]
+PYTHON_GUIDES = ["raypipe/README.md"]
+GUIDES = ["README.md", "jobs/README.md", "raypipe/README.md", "cluster/README.md", "raypipe/run/README.md"]
+COMMAND = re.compile(r"^ {4,}(?:raypipe |python -m jobs\.)((?:.*\\\n)*.*)$", re.MULTILINE)
+INLINE = re.compile(r"`(?:raypipe |python -m jobs\.)([^`]+)`")
+PLACEHOLDERS = {"NAME", "JOB"}
 
 
 @pytest.fixture
@@ -26,7 +39,7 @@ def _demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_demo")
-@pytest.mark.parametrize("guide", GUIDES)
+@pytest.mark.parametrize("guide", PYTHON_GUIDES)
 def test_every_block_of_a_guide_runs(guide: str) -> None:
     blocks, names = BLOCK.findall((ROOT / guide).read_text()), {"__name__": "guide"}
     assert len(blocks) >= 4
@@ -38,6 +51,77 @@ def test_every_block_of_a_guide_runs(guide: str) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("_demo")
+def test_the_readme_opens_a_run_as_it_says() -> None:
+    line = next(line for line in (ROOT / "README.md").read_text().splitlines() if "raypipe.open_run(" in line)
+    table = eval(line.partition("#")[0].strip(), {"raypipe": importlib.import_module("raypipe")})
+    assert {"scores.influence", "selection.selected"} <= set(table.column_names)
+
+
+def commands(guide: str) -> Iterator[list[str]]:
+    """The words of every command of a guide, of blocks and in lines of text."""
+    text = (ROOT / guide).read_text()
+    for found in [*COMMAND.findall(text), *INLINE.findall(text)]:
+        yield shlex.split(re.sub(r"\\\n", " ", found).replace("\n", " "), comments=True)
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_command_of_a_guide_is_one_that_its_job_takes(guide: str, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)  # recipes are read from here
+    wrong = [(words, problem) for words in commands(guide) if (problem := problem_of(words, capsys))]
+    assert wrong == []
+
+
+def problem_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Why a command of a guide can't be given, if it can't; files and folders that it names needn't be there."""
+    name, *given = words
+    if name in PLACEHOLDERS or name.startswith("--"):
+        return ""
+    if name not in JOBS:
+        return f"no job {name}"
+    if name == "benchmark":
+        return "" if given[0] in BENCHMARKS else f"no benchmark {given[0]}"
+    if name == "study":
+        return "" if given[0] in study_names() else f"no study {given[0]}"
+    if "..." in given or not given:  # something is left out
+        unknown = {word for word in given if word.startswith("--")} - set(flags_of(name))
+        return f"no settings {sorted(unknown)}" if unknown else ""
+    return _refusal(name, given, capsys)
+
+
+def _refusal(name: str, given: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    try:
+        parse(importlib.import_module(f"jobs.{name}").Config, given)
+    except SystemExit as ended:
+        return capsys.readouterr().err or f"status {ended.code}"
+    return ""
+
+
+def test_a_wrong_command_would_be_found(capsys) -> None:
+    assert "no job" in problem_of(["score_corpse", "--output", "x"], capsys)
+    assert "no settings" in problem_of(["debate", "...", "--outptu", "x"], capsys)
+    assert "--sharee" in problem_of(["select_corpus", "--run", "x", "--sharee", "0.2"], capsys)
+    assert "share" in problem_of(["select_corpus", "--run", "x", "--share", "much"], capsys)
+    assert problem_of(["select_corpus", "--run", "x", "--share", "0.2"], capsys) == ""
+
+
+@pytest.mark.parametrize("guide", [*GUIDES, "jobs/benchmark/RESULTS.md"])
+def test_what_a_guide_points_to_is_there(guide: str) -> None:
+    text, here = (ROOT / guide).read_text(), (ROOT / guide).parent
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    files = re.findall(r"\b(?:jobs|raypipe|tests|cluster)/[\w/]+\.(?:py|yaml|json|md|parquet|sh)\b", text)
+    assert [link for link in links if not (here / link.partition("#")[0]).exists()] == []
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^    )make ([\w-]+)", text, re.MULTILINE)) <= targets
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 200
+
+
 def test_the_workflow_runs_what_ci_runs() -> None:
     assert "- run: .ci/run\n" in (ROOT / ".github/workflows/ci.yml").read_text()
     assert (ROOT / ".ci/run").stat().st_mode & 0o100
+    for line in ("make check", "make docs", "make test", "make test-slow"):
+        assert f"\n{line}\n" in (ROOT / ".ci/run").read_text()

@@ -34,12 +34,7 @@ def score(
     `heads` are pairs (layer, head), or a heads file; None: the embedded model's shipped ones. The model is kept open
     for the next call with the same settings.
 
-        >>> import raypipe
-        >>> table = raypipe.score(["The cat sat on the mat.", ""])
-        >>> table["reason"].to_pylist()
-        [None, 'empty']
-        >>> round(table["loss"][0].as_py(), 1)
-        3.8
+        >>> raypipe.score(["The cat sat on the mat."])["influence"]
 
     Raises
     ------
