@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
+from raypipe.corpus import delta
 from raypipe.corpus.decompress import COMPRESSIONS
 from raypipe.corpus.formats import BESIDE, KNOWN, WHOLE, format_of
 from raypipe.corpus.shards import Kind
@@ -110,7 +111,9 @@ def split_source(source: str) -> tuple[str | None, str]:
 
 def _files_of(source: str, name: str | None, uri: str, ignored: Ignored) -> list[SourceFile]:
     files, others, uri = [], Ignored(), pinned(uri)
-    listing = [(format_of(relative), relative, file_uri, entry) for relative, file_uri, entry in _listing(source, uri)]
+    table = _table_listing(uri)
+    found = _listing(source, uri) if table is None else table
+    listing = [(format_of(relative), relative, file_uri, entry) for relative, file_uri, entry in found]
     left_out = BESIDE if any(kind not in (None, *BESIDE) for kind, *_ in listing) else ()
     for kind, relative, file_uri, entry in listing:
         if kind is None or kind in left_out:
@@ -127,6 +130,22 @@ def _files_of(source: str, name: str | None, uri: str, ignored: Ignored) -> list
         but = f", but {others}" if others.n else ""
         raise FileNotFoundError(f"source {source!r} has no file to read{but}; {KNOWN}.")
     return files
+
+
+def _table_listing(uri: str) -> list[tuple[str, str, Entry]] | None:
+    """`_listing` of a Delta table: the files that its log names; None where it is none."""
+    plain, version = delta.split_version(uri.rstrip("/"))
+    plain = plain if is_remote(plain) else os.path.abspath(os.path.expanduser(_unquoted(plain)))
+    if any(sign in plain for sign in "*?[") or format_of(plain) is not None or not delta.is_table(plain):
+        return None
+    names = delta.files_of(plain, version)
+    found = [(entry.path, _join(plain, entry.path), entry) for entry in _walk(plain) if entry.path in names]
+    if lost := names - {path for path, *_ in found}:
+        raise FileNotFoundError(
+            f"the Delta table {redact(plain)} lists {len(lost)} files that aren't there, such as {min(lost)}; they "
+            "were vacuumed, so name a newer version."
+        )
+    return found
 
 
 def _listing(source: str, uri: str) -> Iterator[tuple[str, str, Entry]]:
