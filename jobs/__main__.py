@@ -25,6 +25,7 @@ JOBS = (
     "label_corpus",
     "label_sections",
     "augment_texts",
+    "label_concept",
     "choose_answers",
     "describe_corpus",
     "decontaminate",

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs import choose_answers, debate, find_heads, label_sections, learn_functions
+from jobs import choose_answers, debate, find_heads, label_concept, label_sections, learn_functions
 from jobs.benchmark.chaos_inputs import make_model
 from jobs.parts import ablate_run, ablate_work, augmenting, bags, choices, debates, judging, studying, tune_run
 from jobs.parts.common import run_job
@@ -68,6 +68,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "notes.jsonl").write_text(json.dumps({"text": "Plan:\nrest\nExam:\nclear"}) + "\n")
     (folder / "sections.yaml").write_text(json.dumps({"headers": {"P": ["plan"], "O": ["exam"]}}))
+    (folder / "concept.yaml").write_text(json.dumps({"name": "words", "positive": ["is it of words?"]}))
+    (folder / "answers.jsonl").write_text(json.dumps({"id": "0", "question": "is it of words?", "answer": 1}) + "\n")
     labels = [{"id": str(number), "label": number % 2} for number in range(9)]
     (folder / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labels))
     (folder / "candidates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
@@ -164,6 +166,11 @@ def augmented(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     monkeypatch.setattr(augmenting, "drafts_of_class", lambda *_, stopping, **__: work(stopping))
 
 
+def distilled(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    """Students of a concept are taught by `work`."""
+    monkeypatch.setattr(label_concept, "_taught", lambda *_: work(None))
+
+
 def chosen(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
     """Answers are weighed by `work`."""
     monkeypatch.setattr(choose_answers, "posterior_of", lambda *_: work(None))
@@ -236,6 +243,11 @@ CASES = [
         "label_sections", sectioned, {"rows": ("{inputs}/notes.jsonl",), "rules": "{inputs}/sections.yaml"}, "sections"
     ),
     Case("augment_texts", augmented, {"rows": ("{inputs}/rows.jsonl",), "model": "{inputs}/model"}, "generated"),
+    Case(
+        "label_concept", distilled,
+        {"rows": ("{inputs}/rows.jsonl",), "concept": "{inputs}/concept.yaml", "answers": ("{inputs}/answers.jsonl",)},
+        "concept",
+    ),
     Case("fit_classifier", classified, {"rows": ("{inputs}/rows.jsonl",)}, "classifier"),
     Case("choose_answers", chosen, {"data": ("{inputs}/candidates.jsonl",)}, "choices"),
     Case(

@@ -36,6 +36,7 @@ LIGHT_JOBS = (
     "learn_functions",
     "label_sections",
     "augment_texts",
+    "label_concept",
     "choose_answers",
     "embed_corpus",
     "evaluate_retrieval",
