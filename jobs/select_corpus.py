@@ -72,7 +72,9 @@ def check_selecting(selection: Selection, written: Export) -> None:
     if written.corpus_format != "huggingface":
         refuse_idle(written, ["licences"], because="without --corpus-format huggingface")
     if written.corpus_format == "none":
-        refuse_idle(written, ["file_size", "repeat", "redact", "export_arm"], because="without --corpus-format")
+        refuse_idle(
+            written, ["file_size", "repeat", "redact", "c4_lines", "export_arm"], because="without --corpus-format"
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ if one of its sources, a compressed stream, is larger and can only be read from 
 follows from the selection alone, so that a restart goes on after the finished files, and gives the same bytes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from itertools import groupby
 from typing import Literal
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.corpus import Corpus
+from raypipe.corpus.c4_lines import kept_lines
 from raypipe.corpus.personal import KINDS, Kind, replaced
 from raypipe.runs.card import CARD, Json, finished_card, read_card, tables
 from raypipe.runs.run_file import read_run_file
@@ -53,6 +54,10 @@ class Export:
     )
     """Replace these in the text by addresses and numbers that are nobody's: emails, ips (public ones), phones.
     Repeatable."""
+
+    c4_lines: bool = field(default=False, metadata=counts_as(lambda is_on: {"c4_lines": True} if is_on else {}))
+    """Leave out the lines that C4 leaves out (menus, cookies, what is no sentence); for selections with --rules c4,
+    whose pages have five sentences left."""
 
     licences: tuple[str, ...] = field(default=(), metadata=RUNNING)  # in README.md alone, which is cheap to make anew
     """Licences for the card, of a domain (`web=odc-by`) or all others (`mit`), as the hub spells them. Repeatable."""
@@ -97,6 +102,8 @@ def export(run: str | Folder, settings: Export) -> Json:
     output, selection = folder / settings.stage, Selection.from_flat(card["identity"])
     if settings.repeat and (copies := selection.weighing.extra_copies) != int(copies):
         raise ValueError(f"repeat needs whole weights, but extra_copies is {copies}; turn it off.")
+    if settings.c4_lines and "c4" not in (selection.rules or ()):
+        raise ValueError("c4_lines needs pages of which sentences are left: select with --rules c4, or turn it off.")
     identity = identity_of(settings, selection_identity=card["identity"], version=VERSION)
     before = read_card(output)
     is_same = before is not None and before.get("identity") == identity
@@ -186,7 +193,8 @@ def _write_group(output: Folder, joiner: Joiner, number: int, group: list[Part],
     repeated = (_repeat(table) for table in found) if settings.repeat else found
     for place, table in pieces(repeated, n_bytes=_n_bytes(group), n_pieces=len(names)):
         n_rows += len(table)
-        content = encode(redacted(table, settings.redact), settings.corpus_format, name=names[place])
+        shown = redacted(in_c4_lines(table) if settings.c4_lines else table, settings.redact)
+        content = encode(shown, settings.corpus_format, name=names[place])
         output.write(names[place], content)
     expected = sum(part.n_written for part in group)
     assert n_rows == expected, f"{names[0]}: {n_rows} rows written, {expected} have a weight"
@@ -194,10 +202,17 @@ def _write_group(output: Folder, joiner: Joiner, number: int, group: list[Part],
 
 def redacted(table: pa.Table, kinds: tuple[Kind, ...]) -> pa.Table:
     """The rows with what is personal in their text replaced."""
-    if not kinds:
-        return table
+    return _rewritten(table, lambda text: replaced(text, kinds)) if kinds else table
+
+
+def in_c4_lines(table: pa.Table) -> pa.Table:
+    """The rows with the lines of their text that C4 keeps."""
+    return _rewritten(table, kept_lines)
+
+
+def _rewritten(table: pa.Table, change: Callable[[str], str]) -> pa.Table:
     place = table.schema.get_field_index("text")
-    texts = pa.array([replaced(text, kinds) for text in table["text"].to_pylist()], table.schema.field(place).type)
+    texts = pa.array(map(change, table["text"].to_pylist()), table.schema.field(place).type)
     return table.set_column(place, "text", texts)
 
 

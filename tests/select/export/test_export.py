@@ -15,9 +15,10 @@ import yaml
 import zstandard
 
 from raypipe.corpus import Corpus, plan_shards, read_shard, read_stream
+from raypipe.runs.files import file_identity
 from raypipe.select.export.dataset_card import dataset_card, licences_of
 from raypipe.select.export.encode import FORMATS, encode
-from raypipe.select.export.export import Export, export, pieces, redacted
+from raypipe.select.export.export import Export, export, in_c4_lines, pieces, redacted
 from raypipe.select.export.join import MIX
 from raypipe.select.selection import Selection
 from raypipe.select.stage import select
@@ -311,6 +312,30 @@ def test_what_is_personal_is_replaced_where_it_is_asked_for(run):
     assert plain["identity"].keys() == card["identity"].keys() - {"redact"}
     with pytest.raises(ValueError, match="redact must be some of"):
         export(run, Export(corpus_format="parquet", redact=("names",)))
+
+
+def test_lines_that_c4_leaves_out_are_left_out_where_its_rules_were_kept(run):
+    page = "Menu\nThis is a sentence.[1]\nUses cookies as you know."
+    table = pa.table({"text": pa.array([page], pa.large_string()), "weight": [1.0]})
+    assert in_c4_lines(table).to_pylist() == [{"text": "This is a sentence.", "weight": 1.0}]
+    with pytest.raises(ValueError, match="c4_lines needs pages of which sentences are left: select with --rules c4"):
+        export(run, Export(corpus_format="parquet", c4_lines=True))
+    path = Path(run) / "selection/card.json"
+    card = json.loads(path.read_text())
+    card["identity"]["rules"] = ["c4"]
+    path.write_text(json.dumps(card))
+    _own_files(Path(run) / "selection", card["identity"])
+    plain = export(run, Export(corpus_format="parquet"))
+    cut = export(run, Export(corpus_format="parquet", c4_lines=True))
+    assert cut["identity"] == {**plain["identity"], "c4_lines": True}
+    assert [row["text"] for row in read_mix(run)] == [""] * plain["counts"]["rows"]  # none of these is a sentence
+
+
+def _own_files(stage: Path, identity: dict) -> None:
+    """Make the files say that they are of a card with this identity."""
+    for path in stage.glob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata({**table.schema.metadata, **file_identity(identity)}), path)
 
 
 def test_pieces_keep_every_row_in_order_and_end_with_the_last_number():
