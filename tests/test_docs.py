@@ -3,6 +3,7 @@
 import ast
 import html
 import importlib.util
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +15,16 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("classify", "losses")
 
 
-@pytest.fixture(scope="module")
-def docstrings() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docstrings", ROOT / ".ci/docs/docstrings.py")
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f".ci/docs/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def docstrings() -> ModuleType:
+    return loaded("docstrings")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,16 @@ def test_no_word_of_a_docstring_is_lost(docstrings: ModuleType) -> None:
     for said in found:
         seen = html.unescape(re.sub(r"<[^>]+>", "", docstrings.to_html(said)))
         assert letters(seen) == letters(re.sub(r"^(-+$|- )", "", said, flags=re.MULTILINE))
+
+
+def test_a_method_has_what_its_study_shows() -> None:
+    found = loaded("studies").outcomes(ROOT)
+    results = json.loads((ROOT / "jobs/studies/results/tsetlin.json").read_text())["claims"]
+    (study,) = found["raypipe.classify.tsetlin"]
+    assert study["name"] == "tsetlin"
+    for verdict in {claim["verdict"] for claim in results}:
+        assert f"{sum(claim['verdict'] == verdict for claim in results)} {verdict}" in study["said"]
+    assert len({one["name"] for of in found.values() for one in of}) > 20
 
 
 def letters(text: str) -> str:

@@ -23,7 +23,9 @@ def modules_with_examples() -> list[str]:
 MODULES = modules_with_examples()
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name not in OPENS_A_MODEL])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in OPENS_A_MODEL else ()) for name in MODULES]
+)
 def test_the_examples_of_a_module_give_what_they_say(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name), report=True)
     assert found.attempted > 0

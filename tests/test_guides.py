@@ -25,6 +25,10 @@ INLINE = re.compile(r"`(?:raypipe |python -m jobs\.)([^`]+)`")
 PLACEHOLDERS = {"NAME", "JOB"}
 
 
+OPENED = re.compile(r"^    (raypipe\.(?:score|embed)\(.*?\)\[\".*?\"\])", re.MULTILINE)
+"""An expression that opens a model."""
+
+
 @pytest.fixture
 def _demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run as `make demo` leaves it, of four rows."""
@@ -56,6 +60,15 @@ def test_the_readme_opens_a_run_as_it_says() -> None:
     line = next(line for line in (ROOT / "README.md").read_text().splitlines() if "raypipe.open_run(" in line)
     table = eval(line.partition("#")[0].strip(), {"raypipe": importlib.import_module("raypipe")})
     assert {"scores.influence", "selection.selected"} <= set(table.column_names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guide", ["README.md", "raypipe/README.md"])
+def test_what_a_guide_does_to_texts_gives_a_column(guide: str) -> None:
+    lines = OPENED.findall((ROOT / guide).read_text())
+    assert len(lines) == 2
+    for line in lines:
+        assert len(eval(line, {"raypipe": importlib.import_module("raypipe")})) == 1
 
 
 def commands(guide: str) -> Iterator[list[str]]:

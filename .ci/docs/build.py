@@ -14,6 +14,7 @@ import pdoc.doc
 import pdoc.render
 import pdoc.search
 from docstrings import first_sentence, to_html
+from studies import outcomes
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1] / "raypipe"
@@ -30,6 +31,7 @@ def build(output: Path) -> tuple[int, list[str]]:
     modules = opened(public_modules(PACKAGE))
     pdoc.render.configure(docformat="markdown", show_source=False, template_directory=HERE)
     pdoc.render.env.filters |= {"to_markdown": str, "to_html": to_html, "first_sentence": first_sentence}
+    pdoc.render.env.globals["outcomes"] = outcomes(PACKAGE.parent)
     pdoc.search.to_html, pdoc.search.to_markdown = to_html, _as_it_is
     with warnings.catch_warnings(record=True) as found:  # what libraries say while they are loaded is theirs
         warnings.simplefilter("always")

@@ -34,7 +34,9 @@ def embed(
     `pooling` and `max_tokens` are as the model's files say, where none is given. The model is kept open for the next
     call with the same settings.
 
-        >>> raypipe.embed(["The cat sat on the mat."])["embedding"]
+        >>> import raypipe
+        >>> raypipe.embed(["The cat sat on the mat."])["embedding"].type.list_size
+        384
 
     Raises
     ------

@@ -34,7 +34,12 @@ def score(
     `heads` are pairs (layer, head), or a heads file; None: the embedded model's shipped ones. The model is kept open
     for the next call with the same settings.
 
-        >>> raypipe.score(["The cat sat on the mat."])["influence"]
+        >>> import raypipe
+        >>> table = raypipe.score(["The cat sat on the mat.", ""])
+        >>> table["reason"].to_pylist()
+        [None, 'empty']
+        >>> round(table["loss"][0].as_py())
+        5
 
     Raises
     ------
