@@ -121,6 +121,9 @@ class Study:
         return {"study": self.name, "code": code_hash(self.module, self.more_code)}
 
 
+STORAGE = {"raypipe.storage.folder"}
+
+
 def study_names() -> list[str]:
     """Every study there is."""
     names = [found.name for found in pkgutil.iter_modules(studies.__path__) if found.name not in NO_STUDY]
@@ -144,10 +147,13 @@ def code_hash(module: str, more: tuple[str, ...] = ()) -> str:
 
 
 def _imported(module: str) -> set[str]:
-    """The project's modules that a module imports by `from ... import`, but for those of the studies themselves."""
+    """The project's modules that a module imports by `from ... import`, but for those of the studies themselves.
+
+    Nor those of storage: where a trial's files lie changes no metric.
+    """
     nodes = [node for node in ast.walk(ast.parse(_source(module))) if isinstance(node, ast.ImportFrom) and node.module]
     named = {str(node.module) for node in nodes}
-    return {name for name in named if name.startswith("raypipe.") and not name.endswith(".claims")}
+    return {name for name in named if name.startswith("raypipe.") and not name.endswith(".claims")} - STORAGE
 
 
 def _source(module: str) -> str:
