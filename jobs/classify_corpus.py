@@ -3,6 +3,7 @@
 Takes a classifier that fit_classifier has fitted over a corpus. RUN/classes holds, beside each row, label and
 probability, and where the classifier has them familiarity (higher is more; low is novel), explanation and radius, how
 far the row may move without another label; with --edges, label_beyond, which may be a label that had no labelled row.
+Of a classifier of many labels a row, label is the likeliest, and labels and probabilities list all likely enough.
 With --keep rows of other labels are skipped rows, and `select_corpus --leave-out classes` selects none of them. With
 --good it is a stage of scores: `quality` is the probability of these labels; `select_corpus --scores classes`, the
 report and `ablate --scores` take it as any other. Of ss3 there is RUN/classes_in_colour.html: the first texts of each
@@ -16,8 +17,9 @@ from raypipe.columns import TEXT
 from raypipe.contracts.estimator import Estimator
 from raypipe.corpus import Corpus, plan_shards
 from raypipe.corpus.plan import Plan
-from raypipe.models.fitted import open_fitted, read_settings
+from raypipe.models.fitted import open_fitted, read_settings, read_threshold
 from raypipe.run.classify import Classify, stored_input
+from raypipe.run.classify_many import ClassifyMany
 from raypipe.run.inputs import Sizes, resolve, sizes_of, stages_of
 from raypipe.storage.folder import Folder
 
@@ -44,6 +46,8 @@ class Config(CorpusSettings, RunSettings):
     """Labels of good rows: `quality` is their probability, a score to select by. Repeatable."""
     min_familiarity: float | None = None
     """Less familiar rows are skipped rows too; fit_classifier says which threshold keeps 95 % of known rows."""
+    min_probability: float | None = None
+    """Of a classifier of many labels: from which on a label is said; None: what fit_classifier found best."""
     edges: str | None = None
     """Parquet or JSON file of rows with `label` and `parent`, or any two labels that are next to each other: of all its
     labels, label_beyond is that of the least expected squared distance in steps (method loki); it may have no row."""
@@ -59,10 +63,7 @@ def main(config: Config) -> int:
     """Classify what isn't classified yet; status 1 if a shard had to be set aside."""
     stage = stage_name(STAGE, config)
     folder = Folder(config.fitted or f"{config.output}/{CLASSIFIER}")
-    op = Classify(
-        method_of_class(read_settings(folder)["class"]), folder, config.columns or _columns_of(folder), config.keep,
-        config.min_familiarity, config.good, read_reach(config.edges) if config.edges else None,
-    )  # fmt: skip
+    op = _op_of(config, folder)
     op.identity()  # a folder that holds no such classifier ends here
     of_stages = tuple(name for name in op.columns if name != TEXT)
     stages = stages_of(of_stages)
@@ -80,6 +81,29 @@ def main(config: Config) -> int:
             _write_in_colour(op.estimator, folder, corpus, plan, life.run, stage)
         life.conclude(why_incomplete(card))
     return life.status
+
+
+def _op_of(config: Config, folder: Folder) -> Classify:
+    """What takes rows through the folder's estimator, which says one label a row or many.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the folder holds none, or a setting is for the other kind.
+    """
+    reach, threshold = read_reach(config.edges) if config.edges else None, read_threshold(folder)
+    if threshold is None and config.min_probability is not None:
+        raise ValueError(
+            f"min_probability is for a classifier of many labels a row, and {folder.uri} holds one that says one; "
+            "leave it out, or fit on rows whose label is a list."
+        )
+    kind, columns = method_of_class(read_settings(folder)["class"]), config.columns or _columns_of(folder)
+    if threshold is None:
+        return Classify(kind, folder, columns, config.keep, config.min_familiarity, config.good, reach)
+    chosen = threshold if config.min_probability is None else config.min_probability
+    return ClassifyMany(
+        kind, folder, columns, config.keep, config.min_familiarity, config.good, reach, threshold=chosen
+    )
 
 
 def _write_in_colour(

@@ -20,6 +20,7 @@ from raypipe.storage.folder import Folder
 from raypipe.train.data.labels import class_name, renamed_truths
 
 from .common import RunSettings, row_workers
+from .labelled import one_label
 
 if TYPE_CHECKING:
     from raypipe.classify.label_reach import LabelReach
@@ -43,8 +44,7 @@ def read_labels(uri: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for record in read_records((uri,)):
-        label = class_name(record.values.get("label"))
-        if record.reason is not None or label is None:
+        if record.reason is not None or (label := one_label(record, "label")) is None:
             continue
         if (name := record.values.get("id")) is None:
             raise ValueError(f"{record.path}, row {record.row}: a row with a label must have an id too.")

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LABELLED, EVALUATION, IN_COLOUR = "labelled", "evaluation.json", "in_colour.html"
 LEARNT = "functions.yaml"
+NOT_OF_STAGES = "not among the rows of the stages"
 Json = dict[str, Any]
 
 
@@ -47,7 +48,8 @@ class FitSettings(CorpusSettings):
     rows: tuple[str, ...]
     """Parquet or JSON files of labelled rows. Repeatable."""
     label_column: str = "label"
-    """Of the class; rows without one are passed over, except by methods that learn from them too."""
+    """Of the class; rows without one are passed over, except by methods that learn from them too. Where it is a list,
+    a row has all of its labels (category-queries, one-vs-all)."""
     environment_column: str | None = None
     """Where each labelled row is from, for methods that want to know (bonsai)."""
     soft_labels: str | None = None
@@ -95,7 +97,7 @@ def check(config: FitSettings) -> None:
     ValueError
         With the setting.
     """
-    of_stages = [name for name in config.columns if _is_of_stage(name)]
+    of_stages = [name for name in config.columns if is_of_stage(name)]
     if of_stages and len(of_stages) < len(config.columns):
         raise ValueError(f"columns must be of the rows or of stages, not of both, got {', '.join(config.columns)}.")
     if of_stages and not config.corpus:
@@ -114,7 +116,8 @@ def check(config: FitSettings) -> None:
         raise ValueError(f"dimensions must be at least 1, got {config.dimensions}.")
 
 
-def _is_of_stage(name: str) -> bool:
+def is_of_stage(name: str) -> bool:
+    """Whether a column is STAGE.COLUMN."""
     return "." in name
 
 
@@ -131,8 +134,8 @@ def read_rows(config: FitSettings, estimator: Estimator, life: Life, labelled: s
     kind = type(estimator)
     if config.environment_column is not None and not takes_environments(kind):
         raise ValueError(f"environment_column is for a method that takes environments, got {kind.__name__}.")
-    is_of_stage = _is_of_stage(config.columns[0])
-    found = _of_stages(config, life, labelled, kind) if is_of_stage else _of_files(config, kind)
+    of_stages = is_of_stage(config.columns[0])
+    found = _of_stages(config, life, labelled, kind) if of_stages else _of_files(config, kind)
     is_unknown = np.array([label == config.unknown for label in found.labels], bool)
     if config.unknown is not None and not is_unknown.any():
         raise ValueError(f"unknown must be a label of the rows, got {config.unknown!r}; they have {found.classes}.")
@@ -208,36 +211,44 @@ def _of_files(config: FitSettings, kind: type[Estimator]) -> LabelledRows:
 
 def _of_stages(config: FitSettings, life: Life, labelled: str, kind: type[Estimator]) -> LabelledRows:
     """Columns of stages, gathered on workers for the ids that have a label, and where they are taken for others."""
+    labels = read_labels(config.rows[0])
+    others = read_unlabelled_ids(config.rows[0]) - labels.keys() if takes_unlabelled(kind) else frozenset[str]()
+    table, row_ids = columns_of_stages(config, life, labelled, frozenset(labels) | others)
+    left_out = Counter({NOT_OF_STAGES: len(labels) + len(others) - len(row_ids)})
+    is_labelled = np.array([name in labels for name in row_ids], bool)
+    unlabelled = table.filter(pa.array(~is_labelled)) if not is_labelled.all() else None
+    own = [labels[name] for name in row_ids if name in labels]
+    return LabelledRows(table.filter(pa.array(is_labelled)), own, +left_out, unlabelled)
+
+
+def columns_of_stages(
+    config: FitSettings, life: Life, labelled: str, ids: frozenset[str]
+) -> tuple[pa.Table, Sequence[str]]:
+    """Columns of the rows of these ids that the stages have, gathered on workers, and the ids in their order.
+
+    Raises
+    ------
+    ValueError
+        If they are neither one column of vectors or sets of these nor several of numbers.
+    """
     from raypipe.run.inputs import resolve, sizes_of, stages_of
 
-    stages, labels, corpus = stages_of(config.columns), read_labels(config.rows[0]), config.to_corpus()
+    stages, corpus = stages_of(config.columns), config.to_corpus()
     resolve(life.run, config.columns, stages=stages)
     sizes = sizes_of(life.run, stages[0])
     read = identity_of(corpus, sizes)
     if len(config.columns) == 1 and is_of_sets(kind_of(life.run, config.columns[0])):
-        bags = BagSample(config.columns[0], len(labels), ids=frozenset(labels))  # all of them: no row is drawn
-        return _of_sets(config.columns[0], labels, gathered(bags, life, labelled, corpus, sizes, read))
-    others = read_unlabelled_ids(config.rows[0]) - labels.keys() if takes_unlabelled(kind) else frozenset[str]()
-    ids = frozenset(labels) | others
+        asked = BagSample(config.columns[0], len(ids), ids=ids)  # all of them: no row is drawn
+        bags = gathered(asked, life, labelled, corpus, sizes, read)
+        lists = pa.array([list(bag) for bag in bags.bags], pa.list_(pa.list_(pa.float32())))
+        return pa.table({config.columns[0]: lists}), bags.row_ids
     sample = gathered(ColumnSample(config.columns, len(ids), 0, ids), life, labelled, corpus, sizes, read)
-    left_out = Counter({"not among the rows of the stages": len(ids) - len(sample.X)})
     if len(config.columns) == 1:
-        table = pa.table({config.columns[0]: pa.array(list(sample.X), pa.list_(pa.float64()))})
-    elif sample.X.shape[1] == len(config.columns):
-        table = pa.table(dict(zip(config.columns, sample.X.T, strict=True)))
-    else:
+        vectors = pa.array(list(sample.X), pa.list_(pa.float64()))
+        return pa.table({config.columns[0]: vectors}), sample.row_ids.tolist()
+    if sample.X.shape[1] != len(config.columns):
         raise ValueError(f"columns of stages must be one of vectors or several of numbers, got {config.columns}.")
-    is_labelled = np.array([name in labels for name in sample.row_ids], bool)
-    unlabelled = table.filter(pa.array(~is_labelled)) if not is_labelled.all() else None
-    own = [labels[name] for name in sample.row_ids[is_labelled]]
-    return LabelledRows(table.filter(pa.array(is_labelled)), own, +left_out, unlabelled)
-
-
-def _of_sets(column: str, labels: Mapping[str, str], sample: BagSample) -> LabelledRows:
-    """Sets of vectors, such as those of a document's chunks."""
-    lists = pa.array([list(bag) for bag in sample.bags], pa.list_(pa.list_(pa.float32())))
-    left_out = Counter({"not among the rows of the stages": len(labels) - len(sample.bags)})
-    return LabelledRows(pa.table({column: lists}), [labels[name] for name in sample.row_ids], +left_out)
+    return pa.table(dict(zip(config.columns, sample.X.T, strict=True))), sample.row_ids.tolist()
 
 
 def _warn(y: np.ndarray, classes: list[str]) -> None:
@@ -252,16 +263,17 @@ def _warn(y: np.ndarray, classes: list[str]) -> None:
 
 
 def _identity(config: FitSettings, found: LabelledRows) -> Json:
-    rows = sha256(_as_bytes(found.table) + json.dumps(found.labels).encode()).hexdigest()
+    rows = sha256(as_bytes(found.table) + json.dumps(found.labels).encode()).hexdigest()
     about = {"rows_sha256": rows, "columns": list(config.columns), "unknown": config.unknown, "folds": config.folds}
     if found.unlabelled is not None:
-        about["unlabelled_sha256"] = sha256(_as_bytes(found.unlabelled)).hexdigest()
+        about["unlabelled_sha256"] = sha256(as_bytes(found.unlabelled)).hexdigest()
     if found.environments is not None:
         about["environments_sha256"] = sha256(json.dumps(found.environments).encode()).hexdigest()
     return about | ({"calibrate": True} if config.calibrate else {})
 
 
-def _as_bytes(table: pa.Table) -> bytes:
+def as_bytes(table: pa.Table) -> bytes:
+    """A table as Arrow's stream, to be hashed."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raypipe.corpus.records import read_records
+from raypipe.corpus.records import Record, read_records
 from raypipe.corpus.soft_labels import SoftLabels
 from raypipe.train.data.labels import class_name, in_order, renamed_truths
 
@@ -63,7 +63,7 @@ def read_labelled(
             left_out[record.reason] += 1
             continue
         seen |= record.values.keys()
-        if (label := class_name(record.values.get(label_column))) is None and not keep_unlabelled:
+        if (label := one_label(record, label_column)) is None and not keep_unlabelled:
             left_out[UNLABELLED] += 1
             continue
         labels.append(label)
@@ -128,7 +128,7 @@ def read_softly_labelled(
         if str(name) not in soft.probability:
             left_out["no soft label"] += 1
             continue
-        truth[str(name)] = class_name(record.values.get(label_column))
+        truth[str(name)] = one_label(record, label_column)
         for one in columns:
             values[one].append(record.values.get(one))
     if missing := [one for one in columns if one not in seen]:
@@ -139,6 +139,23 @@ def read_softly_labelled(
         raise ValueError(f"labels of rows must be among the classes {list(soft.classes)}, got {unknown[0]!r}.")
     table = pa.table({name: column_of(name, of) for name, of in values.items()})
     return SoftlyLabelledRows(table, list(truth), list(truth.values()), left_out)
+
+
+def one_label(record: Record, column: str) -> str | None:
+    """The label of a row, None where it has none.
+
+    Raises
+    ------
+    ValueError
+        If it is a list, where one is looked for.
+    """
+    value = record.values.get(column)
+    if isinstance(value, list):
+        raise ValueError(
+            f"{record.path}, row {record.row}: {column} must be one label, got a list of {len(value)}; rows that all "
+            "have lists are for fit_classifier --method category-queries or one-vs-all."
+        )
+    return class_name(value)
 
 
 def column_of(name: str, values: list[Any]) -> pa.Array:

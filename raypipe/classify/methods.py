@@ -11,6 +11,8 @@ that. Its settings are the annotated, keyword-only arguments of `__init__`, whic
 - `radius(X)`: how far a row may move without another class -> column `radius`;
 - `takes_names = True` (a class variable): `fit(X, y, names=...)` takes a vector of each label's name, made by what
   makes vectors of texts;
+- `fit_many(X, labels)` and `probabilities(X)`: it learns from rows that have a list of labels each, and says the
+  probability of each label for itself -> columns `labels` and `probabilities`;
 - `advice()`: a sentence on what it assumes of the rows or which to label next, printed once it is fitted.
 """
 
@@ -35,6 +37,7 @@ METHODS = {
     "rcal": "rcal:RCAL",
     "loki": "loki:Loki",
     "category-queries": "category_queries:CategoryQueries",
+    "one-vs-all": "one_vs_all:OneVsAll",
     "fold-se": "fold_se:FoldSE",
     "ss3": "ss3:SS3",
     "tsetlin": "tsetlin:TsetlinMachine",

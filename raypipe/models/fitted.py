@@ -1,7 +1,8 @@
 """A fitted estimator as a folder: estimator.json (its class and settings) and state.safetensors (what it has learned).
 
 Nothing in the folder is run: whoever opens it says of which class it is. How columns of a table become its X may be
-stored with it, under `input`, and the temperature that its probabilities are calibrated at, under `temperature`.
+stored with it, under `input`, and the temperature that its probabilities are calibrated at, under `temperature`; of one
+that was fitted on rows of many labels, the probability from which on a label is said, under `threshold`.
 """
 
 import json
@@ -35,8 +36,9 @@ class Stored(Protocol):
 
 
 def save_fitted(
-    estimator: Estimator, folder: Folder, *, feed: Stored | None = None, temperature: float | None = None
-) -> None:
+    estimator: Estimator, folder: Folder, *, feed: Stored | None = None, temperature: float | None = None,
+    threshold: float | None = None,
+) -> None:  # fmt: skip
     """Put a fitted estimator, and what feeds it, into a folder; its settings, which make it whole, last."""
     arrays = dict(estimator.state())
     about = {"format": FORMAT, "class": type(estimator).__name__, "settings": dict(estimator.get_params())}
@@ -45,6 +47,8 @@ def save_fitted(
         about["input"] = feed.about()
     if temperature is not None:
         about["temperature"] = temperature
+    if threshold is not None:
+        about["threshold"] = threshold
     folder.write(STATE, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
     folder.write(SETTINGS, json.dumps(about, indent=1).encode())
 
@@ -114,6 +118,24 @@ def read_temperature(folder: Folder) -> float:
     found = read_settings(folder).get("temperature", 1.0)
     if not isinstance(found, (int, float)) or not found > 0:
         raise ValueError(f"{folder.uri}/{SETTINGS}: temperature must be a number above 0, got {found!r}.")
+    return float(found)
+
+
+def read_threshold(folder: Folder) -> float | None:
+    """The probability from which on a label is said, None of an estimator that says one label a row.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no estimator.
+    ValueError
+        If it isn't a number from 0 to 1.
+    """
+    found = read_settings(folder).get("threshold")
+    if found is None:
+        return None
+    if not isinstance(found, (int, float)) or not 0 <= found <= 1:
+        raise ValueError(f"{folder.uri}/{SETTINGS}: threshold must be a number from 0 to 1, got {found!r}.")
     return float(found)
 
 

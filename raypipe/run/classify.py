@@ -105,6 +105,11 @@ class Classify(ReaderOp):
 
     version: ClassVar[int] = 1
     batch_rows: ClassVar[int] = BATCH_ROWS
+    more: ClassVar[tuple[tuple[str, str, pa.DataType], ...]] = (
+        ("score_samples", "familiarity", pa.float32()), ("explain", "explanation", pa.string()),
+        ("radius", "radius", pa.float32()),
+    )  # fmt: skip
+    """Method of an estimator, and the column that it fills."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -120,11 +125,7 @@ class Classify(ReaderOp):
     @property
     def adds(self) -> pa.Schema:
         """Label, its probability; familiarity, explanation and radius where the estimator has them; what is asked."""
-        more = [
-            ("score_samples", "familiarity", pa.float32()), ("explain", "explanation", pa.string()),
-            ("radius", "radius", pa.float32()),
-        ]  # fmt: skip
-        found = [(name, kind) for method, name, kind in more if hasattr(self.estimator, method)]
+        found = [(name, kind) for method, name, kind in self.more if hasattr(self.estimator, method)]
         found += [(BEYOND, pa.string())] if self.reach is not None else []
         found += [(QUALITY, pa.float32())] if self.good else []
         return pa.schema([("label", pa.string()), ("probability", pa.float32()), *found, *(SIZES if self.good else ())])
@@ -196,6 +197,21 @@ class Classify(ReaderOp):
     ) -> tuple[pa.Table, list[str | None]]:
         """The columns of some rows, null where the input can't use one, and why rows aren't to come through."""
         X, reasons = feed.encode(table.select(list(self.columns)).rename_columns(list(feed.columns)))
+        found, wanted = self._labels(model, X, temperature), self._says.names
+        if isinstance(model, Familiar) and "familiarity" in wanted:
+            found["familiarity"] = model.score_samples(X)
+        if isinstance(model, Explains) and "explanation" in wanted:
+            found["explanation"] = model.explain(X, feed.feature_names)
+        if isinstance(model, Certified) and "radius" in wanted:
+            found["radius"] = model.radius(X)
+        is_usable = np.array([reason is None for reason in reasons], bool)
+        place = pa.array(np.arange(len(table)), mask=~is_usable)
+        columns = [_column(found[one.name], one.type).take(place) for one in self._says]
+        reasons = [reason or self._why_not(found, at) for at, reason in enumerate(reasons)]
+        return pa.table(columns, schema=self._says), reasons
+
+    def _labels(self, model: Estimator, X: np.ndarray, temperature: float) -> dict[str, Any]:
+        """What follows from the probabilities of rows X: columns by name."""
         raw = model.predict_proba(X)
         probability = tempered(raw, temperature)
         classes = [str(label) for label in model.classes_]  # type: ignore[attr-defined]
@@ -203,29 +219,26 @@ class Classify(ReaderOp):
             "label": [classes[at] for at in raw.argmax(axis=1)],  # as `predict` says, by contract: not asked twice
             "probability": probability.max(axis=1),
         }
-        if isinstance(model, Familiar):
-            found["familiarity"] = model.score_samples(X)
-        if isinstance(model, Explains):
-            found["explanation"] = model.explain(X, feed.feature_names)
         if self.good:
             found[QUALITY] = probability[:, [at for at, name in enumerate(classes) if name in self.good]].sum(axis=1)
-        if isinstance(model, Certified):
-            found["radius"] = model.radius(X)
         if self.reach is not None:
             found[BEYOND] = self.reach.labels_of(probability, classes)
-        is_usable = np.array([reason is None for reason in reasons], bool)
-        place = pa.array(np.arange(len(table)), mask=~is_usable)
-        columns = [pa.array(found[one.name]).cast(one.type).take(place) for one in self._says]
-        reasons = [reason or self._why_not(found, at) for at, reason in enumerate(reasons)]
-        return pa.table(columns, schema=self._says), reasons
+        return found
 
     def _why_not(self, found: dict[str, Any], at: int) -> str | None:
         """Why a row isn't to come through; None if it is."""
         if self.keep and found["label"][at] not in self.keep:
             return f"{CLASSIFIED}{found['label'][at]}"
+        return self._of_familiarity(found, at)
+
+    def _of_familiarity(self, found: dict[str, Any], at: int) -> str | None:
         if self.min_familiarity is not None and found["familiarity"][at] < self.min_familiarity:
             return UNFAMILIAR
         return None
+
+
+def _column(values: Any, kind: pa.DataType) -> pa.Array:
+    return values if isinstance(values, pa.Array) else pa.array(values).cast(kind)
 
 
 def _n_words(table: pa.Table) -> pa.Array:

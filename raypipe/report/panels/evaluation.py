@@ -15,6 +15,7 @@ from raypipe.report.panels.bags import is_of_bags, of_bags
 from raypipe.report.panels.benchmarks import is_of_benchmarks, of_benchmarks
 from raypipe.report.panels.classifier import is_of_classifier, of_classifier
 from raypipe.report.panels.how import settings_table
+from raypipe.report.panels.many_labels import is_of_many_labels, of_many_labels
 from raypipe.report.panels.retrieval import is_of_retrieval, of_retrieval
 from raypipe.report.words import count, value
 
@@ -35,6 +36,8 @@ def _part(name: str, found: Json) -> dict[str, Any]:
         return empty | of_benchmarks(found)
     if is_of_classifier(found):
         return empty | of_classifier(found)
+    if is_of_many_labels(found):
+        return empty | of_many_labels(found)
     if is_of_bags(found):
         return empty | of_bags(found)
     if is_of_retrieval(found):
