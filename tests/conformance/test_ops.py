@@ -77,6 +77,20 @@ def classify() -> Any:
     return Classify(NearestCentroid, folder, (TEXT,))
 
 
+def classify_many() -> Any:
+    from raypipe.classify.one_vs_all import OneVsAll
+    from raypipe.fitting.words import WordVectors
+    from raypipe.models.fitted import save_fitted
+    from raypipe.run.classify_many import ClassifyMany
+
+    texts = pa.table({"of": [text for text in TEXTS if text]})
+    feed, folder = WordVectors(("of",), n_dimensions=3).fit(texts), Folder(mkdtemp())
+    lists = [["a"], ["b", "c"], ["a", "c"], ["b"], ["a", "b"]]
+    fitted = OneVsAll().fit_many(feed.encode(texts)[0], lists)
+    save_fitted(fitted, folder, feed=feed)
+    return ClassifyMany(OneVsAll, folder, (TEXT,))
+
+
 def pieces() -> Any:
     from raypipe.rewrite.chunks import Chunks
     from raypipe.run.rewrite import RewriteOp
@@ -241,6 +255,7 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
     "Tokenise": tokenise,
     "Predict": predict,
     "Classify": classify,
+    "ClassifyMany": classify_many,
     "RewriteOp": pieces,
     "Decontaminate": decontaminate,
     "Embed": embed,
