@@ -16,7 +16,7 @@ from raypipe.storage.folder import Folder
 AT_MOST = 0.06
 """Of 400 draws: an interval of 95 % leaves 2.5 % on one side; 14 draws more are beyond four standard errors."""
 
-LONG = {"autows-bench", "min-k-prob", "shrinkmatch"}
+LONG = {"autows-bench", "min-k-prob", "shrinkmatch", "text-generation-augmentation"}
 """Studies whose quick settings take 8 CPU seconds and more."""
 
 
