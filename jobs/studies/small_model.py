@@ -61,7 +61,7 @@ def prepare(texts: Sequence[str], folder: Path, *, vocabulary_size: int) -> None
 
 
 def pretrain(
-    folder: Path, times: np.ndarray, *, shape: str, passes: int, learning_rate: float, batch_tokens: int, seed: int,
+    folder: Path, times: np.ndarray, *, shape: str, passes: float, learning_rate: float, batch_tokens: int, seed: int,
     start: Any = None,
 ) -> Any:  # fmt: skip
     """A causal model after `passes` over the rows, each `times` [n] a pass; from scratch, or from `start`."""

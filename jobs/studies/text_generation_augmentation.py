@@ -191,7 +191,7 @@ def _axes(texts: list[str]) -> Any:
     return lambda given: axes.transform(words.transform(given))
 
 
-def _classifier(texts: Sequence[str], labels: Any) -> Any:
+def _classifier(texts: Sequence[str] | np.ndarray, labels: Any) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
