@@ -152,8 +152,8 @@ def test_kills_cost_no_row_and_what_comes_out_is_what_whole_prefixes_say(classes
     assert (label == names[np.where(kept, last, np.inf).argmin(axis=1)]).all()
     survives = kept[rows, last.argmin(axis=1)]
     assert (label == np.array(whole["label"].to_pylist()))[survives].all()  # staging costs nothing there
-    assert survives.mean() > 0.9
-    assert (label == kinds)[reads_on].mean() > 0.9
+    assert survives.mean() > 0.6
+    assert (label == kinds)[reads_on].mean() > 0.6  # of four kinds, a third of the texts mixed
 
     evaluated, k = np.array(found["n_evaluated"].to_pylist()), len(classes)
     assert (evaluated == k * (1 + np.minimum(n, FIRST)) + np.where(reads_on, KEPT * (1 + n), 0)).all()
