@@ -48,7 +48,7 @@ def test_it_holds_no_secret_and_no_model(copied: Path) -> None:
     files = [path for path in copied.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} & {".safetensors", ".gguf", ".bin", ".pt", ".pem", ".key"} == set()
     assert [path for path in files if SECRET.search(path.read_bytes())] == []
-    assert sum(path.stat().st_size for path in files) < 5_000_000
+    assert sum(path.stat().st_size for path in files) < 20_000_000  # the smallest model that we know has 90 MB
 
 
 @pytest.fixture(scope="module")
