@@ -21,7 +21,7 @@ from .parts.common import run_job
 
 LEFT_OUT = ["/.git", "/.venv", "/tests", "/runs", "/data", "/build", "**/*.egg-info", "**/__pycache__"]
 """What isn't sent beside what .gitignore and .rayignore name; Ray unpacks the rest on each machine."""
-MAX_BYTES = 5 << 20
+MAX_BYTES = 20_000_000
 ANSWER_S = 5.0
 ENDED_BY_HAND = 130
 
@@ -76,7 +76,7 @@ def clone() -> Path:
         largest = max(sizes, key=lambda path: sizes[path])
         raise ValueError(
             f"the clone holds {sum(sizes.values()) / 1e6:.0f} MB beside data and runs, the largest file is {largest}; "
-            "at most 5 MB are sent to each machine: keep data outside, on a store that all machines see."
+            "at most 20 MB are sent to each machine: keep data outside, on a store that all machines see."
         )
     return folder
 

@@ -87,7 +87,7 @@ def test_a_clone_is_sent_without_its_tests_and_its_data_and_is_small(
     monkeypatch.setattr(submit, "MAX_BYTES", sum(path.stat().st_size for path in sources if path.is_file()))
     assert submit.clone() == folder  # whatever Python and numba have compiled
     monkeypatch.setattr(submit, "MAX_BYTES", 1000)
-    with pytest.raises(ValueError, match=r"MB beside data and runs, the largest file is .*; at most 5 MB are sent"):
+    with pytest.raises(ValueError, match=r"MB beside data and runs, the largest file is .*; at most 20 MB are sent"):
         submit.clone()
 
 
@@ -96,7 +96,7 @@ def test_what_ray_packs_of_a_clone_runs_a_job(tmp_path: Path) -> None:
 
     packed = tmp_path / "packed.zip"
     create_package(str(submit.clone()), packed, include_gitignore=True, excludes=submit.LEFT_OUT)
-    assert packed.stat().st_size < 5_000_000
+    assert packed.stat().st_size < submit.MAX_BYTES
     with zipfile.ZipFile(packed) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "sent")
