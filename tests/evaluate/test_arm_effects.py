@@ -33,6 +33,7 @@ def test_a_metric_that_rises_turns_the_sign():
     assert found[0].verdict == "better"
 
 
+@pytest.mark.slow
 def test_what_one_comparison_shows_twenty_do_not():
     """Chance alone, a hundred times: some arm of twenty is called different in at most one experiment of twenty."""
     rng, called = np.random.default_rng(1), {1: 0, 20: 0}

@@ -86,6 +86,7 @@ def test_texts_are_fitted_judged_beside_rivals_and_taken_over_a_corpus(config, t
     assert left_out.tolist() == [rows[2]["text_hash"]]
 
 
+@pytest.mark.slow
 def test_a_calibrated_classifier_s_score_is_selected_by_and_reported(config, tmp_path, monkeypatch, capsys):
     use_this_process(monkeypatch)
     rng = np.random.default_rng(0)

@@ -89,6 +89,7 @@ def test_the_student_comes_between_weak_and_ceiling_and_controls_fall_to_chance(
     assert recovered["pgr"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_every_loss_of_a_run_has_its_recovered_gap(whole):
     assert set(results(whole)["recovered"]) == {"strong-xent", "strong-logconf"}
 
@@ -207,6 +208,7 @@ def test_with_probes_the_strong_model_runs_once_for_all_seeds_and_losses(whole, 
         main(changed(config, probe_layers=None))
 
 
+@pytest.mark.slow
 @pytest.mark.learns
 def test_judges_use_debates_and_lose_them_when_exchanged_and_students_never_see_them(world, tmp_path, monkeypatch):
     data, strong = world

@@ -86,6 +86,7 @@ def fit(root: Path, *, normalise: bool = False, n_rows: int = 30) -> None:
     save_fitted(NearestCentroid(normalise=normalise).fit(X, y), Folder(str(root / "fitted")))
 
 
+@pytest.mark.slow
 def test_a_fitted_classifier_over_vectors_is_right_and_redone_where_something_changed(root: Path) -> None:
     fit(root)
     card = predicted(root)()

@@ -97,6 +97,7 @@ def leaves_no_process(settings, seed, folder):
     return {"loss": settings["x"]}
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_a_trial_that_gets_no_process_from_the_one_before_is_not_given_up(tmp_path):
@@ -134,6 +135,7 @@ def parabola(settings, seed, folder):
     return {"loss": (settings["x"] - 3) ** 2 + (settings["kind"] != ["a"])}
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 def test_optuna_goes_on_from_the_trials_that_ended_before(tmp_path):

@@ -134,6 +134,7 @@ def test_a_window_knows_the_text_it_stands_for(tiny_folder):
     assert 0 < len(window.text) < len(text)
 
 
+@pytest.mark.slow
 def test_a_compiled_forward_pass_is_ready_after_setup_and_gives_the_same_losses(op, tiny_folder):
     compiled = ForwardPass(
         str(tiny_folder), (Influence(),), ((1, 1),), max_tokens=32, token_budget=64, compiler="aot_eager"

@@ -33,6 +33,7 @@ def run_steps(tmp_path, limits, *, seconds=60.0):
     return dict(run_group("group", STEPS, limits, tmp_path, ends_at=ends_at, rehearse=True))
 
 
+@pytest.mark.slow
 def test_every_module_is_imported_with_these_alone(tmp_path):
     _, environment = command(tmp_path)
     modules = ["command", "steps", *sorted({module for module, _ in GROUPS.values()})]
