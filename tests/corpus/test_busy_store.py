@@ -79,6 +79,7 @@ def test_no_row_is_lost_while_a_store_fails_a_tenth_of_all_requests(s3_bucket: s
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_nor_over_a_thousand_objects_at_five_percent(s3_bucket: str, store: FailingStore) -> None:
     fill(s3_bucket, 1000)
     store.share = 0.05
