@@ -55,6 +55,21 @@ class Selection:
         """These settings with what the scores' card says of the column to rank by."""
         return replace(self, eligibility=self.eligibility.of_scores(card, columns))
 
+    def check_arms(self, columns: Sequence[str]) -> None:
+        """Refuse arms of scores that have only these columns.
+
+        Raises
+        ------
+        KeyError
+            If an arm needs a column that isn't there.
+        """
+        if "lowest-loss" in self.arms and "loss" not in columns:
+            others = [arm for arm in self.arms if arm != "lowest-loss"]
+            raise KeyError(
+                "arm lowest-loss needs the column 'loss', which the scores don't have; name the other arms: --arms "
+                f"{' '.join(others) or 'random'}."
+            )
+
     @property
     def further(self) -> tuple[str, ...]:
         """The columns of the scores that the arms and the adjustment need beside the score."""

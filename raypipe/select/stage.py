@@ -69,7 +69,9 @@ def select(run: str | Folder, settings: Selection) -> Json:
     folder = Folder(run) if isinstance(run, str) else run
     source = folder / settings.scores
     scores_card, files = finished_card(folder, settings.scores), tables(source)
-    settings = settings.of_scores(scores_card, column_names(source, files))
+    columns = column_names(source, files)
+    settings = settings.of_scores(scores_card, columns)
+    settings.check_arms(columns)
     arms, left_out = (STAGE, *settings.arms), left_out_texts(folder, settings.leave_out)
     ruling = ruling_of(folder, settings)
     identities = {arm: identity_of(settings, scores_card, files, left_out, arm=arm, ruling=ruling) for arm in arms}

@@ -157,6 +157,8 @@ def test_a_description_alone_can_be_selected_from(run: str, tmp_path: Path) -> N
     write(tmp_path / "alone/columns", described, schema, size=100)
     settings = {"scores": "columns", "score": "share", "arms": ("random", "longest"), "share": 0.5, "holdout": 0.0}
     card = select(str(tmp_path / "alone"), built(Selection, keep="language = 'en'", **settings))
+    with pytest.raises(KeyError, match=r"arm lowest-loss needs the column 'loss', .* --arms random longest"):
+        select(str(tmp_path / "alone"), built(Selection, **{**settings, "arms": ("random", "longest", "lowest-loss")}))
     kept = {row["text_hash"]: row for row in described if row["language"] == "en" and row["text_hash"]}
     assert card["counts"]["eligible"] == sum(not math.isnan(row["share"]) for row in kept.values())
     assert card["counts"]["tokens_selected"] > 0  # words stand for tokens
