@@ -2,7 +2,7 @@
 
 Source: C. Raffel et al., Exploring the Limits of Transfer Learning, JMLR 21 (2020), section 2.2, and the released code:
 kept are lines that end in a mark that ends a sentence, have 3 words or more and none of over 1000 characters, and don't
-speak of JavaScript, cookies, privacy or terms of use. These are the lines that `raypipe/describe/c4.py` counts by.
+speak of JavaScript, cookies, privacy or terms of use. `raypipe/describe/c4.py` counts sentences by the same lines.
 Departures: none of lines; whole pages are a matter of `--rules c4`.
 Cost: O(characters).
 """
@@ -12,7 +12,8 @@ import re
 MAX_WORD, MIN_WORDS = 1000, 3
 _ENDS, _ELLIPSIS = (".", "?", "!", '"', "'"), "..."
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-_UNWANTED = re.compile("javascript|terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
+JAVASCRIPT = "javascript"
+POLICY = re.compile("terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
 
 
 def kept_lines(text: str) -> str:
@@ -22,11 +23,19 @@ def kept_lines(text: str) -> str:
 
 
 def kept_line(line: str) -> str | None:
-    """What is left of a line, None if it goes."""
-    words = line.split()
-    if any(len(word) > MAX_WORD for word in words):
+    """What is left of a line without blanks around it, None if it goes."""
+    cut = sentence_line(line)
+    if cut is None:
         return None
-    cut = _CITATION.sub("", line)
-    if not cut.endswith(_ENDS) or cut.endswith(_ELLIPSIS) or len(words) < MIN_WORDS:
+    lowered = cut.lower()
+    return None if JAVASCRIPT in lowered or POLICY.search(lowered) else cut
+
+
+def sentence_line(line: str) -> str | None:
+    """A line without the numbers of citations, if it ends as a sentence does and has words enough, whatever it says."""
+    if len(line) > MAX_WORD and any(len(word) > MAX_WORD for word in line.split()):
         return None
-    return None if _UNWANTED.search(cut.lower()) else cut
+    cut = _CITATION.sub("", line) if "[" in line else line
+    if not cut.endswith(_ENDS) or cut.endswith(_ELLIPSIS) or len(line.split(None, MIN_WORDS)) < MIN_WORDS:
+        return None
+    return cut

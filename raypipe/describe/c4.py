@@ -8,7 +8,6 @@ first; the list of bad words isn't used. A page is judged by the lines that are 
 Cost: O(characters).
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,12 +15,8 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from raypipe.corpus.c4_lines import JAVASCRIPT, POLICY, sentence_line
 from raypipe.describe.texts import CutTexts, Words, words_in
-
-MAX_WORD, MIN_WORDS = 1000, 3
-_ENDS, _ELLIPSIS = (".", "?", "!", '"', "'"), "..."
-_CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-_POLICY = re.compile("terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
 
 
 @dataclass(frozen=True)
@@ -40,10 +35,10 @@ class C4:
         for number, text, line, is_changed in _candidates(texts):
             lowered = line.lower()
             lorem[text] |= "lorem ipsum" in lowered
-            if "javascript" in lowered:
+            if JAVASCRIPT in lowered:
                 continue
             curly[text] |= "{" in line
-            if _POLICY.search(lowered):
+            if POLICY.search(lowered):
                 continue
             if is_changed:
                 changed.append((text, line))
@@ -64,12 +59,8 @@ def _candidates(texts: CutTexts) -> Iterator[tuple[int, int, str, bool]]:
         for whole in lines:
             number += 1
             line = whole.strip()
-            if len(line) > MAX_WORD and any(len(word) > MAX_WORD for word in line.split()):
-                continue
-            cut = _CITATION.sub("", line) if "[" in line else line
-            if not cut.endswith(_ENDS) or cut.endswith(_ELLIPSIS) or len(line.split(None, MIN_WORDS)) < MIN_WORDS:
-                continue
-            yield number, text, cut, cut != line
+            if (cut := sentence_line(line)) is not None:
+                yield number, text, cut, cut != line
 
 
 def sentences(words: Words) -> np.ndarray:
