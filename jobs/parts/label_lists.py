@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
 from raypipe.corpus.records import Record, read_records
 from raypipe.train.data.labels import class_name, in_order, renamed_truths
 
-from .labelled import UNLABELLED, column_of
+from .labelled import UNLABELLED, RowsOfFiles
 
 EMPTY = "an empty list of labels"
 
@@ -55,32 +54,23 @@ def read_listed(uris: Sequence[str], *, label_column: str, columns: Sequence[str
     ValueError
         If a label isn't a list, holds what is no label or one twice, or there are no two labels in all.
     """
-    values: dict[str, list[Any]] = {name: [] for name in columns}
-    lists: list[list[str]] = []
-    left_out: Counter = Counter()
-    seen: set[str] = set()
-    for record in read_records(tuple(uris)):
-        if record.reason is not None:
-            left_out[record.reason] += 1
-            continue
-        seen |= record.values.keys()
+    rows, lists = RowsOfFiles(uris, columns), list[list[str]]()
+    for record in rows:
         labels = _labels_of(record, label_column)
         if not labels:
-            left_out[UNLABELLED if labels is None else EMPTY] += 1
+            rows.left_out[UNLABELLED if labels is None else EMPTY] += 1
             continue
         lists.append(labels)
-        for name in columns:
-            values[name].append(record.values.get(name))
-    if missing := [name for name in (label_column, *columns) if name not in seen]:
-        raise KeyError(f"no row of {', '.join(uris)} has a column {missing[0]!r}; they have {', '.join(sorted(seen))}.")
+        rows.take(record)
+    table = rows.table(label_column)
     truths = renamed_truths(label for of in lists for label in of)
     lists = [[truths.get(label, label) for label in of] for of in lists]
     if len(every := {label for of in lists for label in of}) < 2:
         raise ValueError(
             f"{label_column} of {', '.join(uris)} must have lists of two labels at least, got {len(lists):,} rows of "
-            f"{sorted(every)}; {left_out[EMPTY]:,} lists are empty."
+            f"{sorted(every)}; {rows.left_out[EMPTY]:,} lists are empty."
         )
-    return ListedRows(pa.table({name: column_of(name, of) for name, of in values.items()}), lists, left_out)
+    return ListedRows(table, lists, rows.left_out)
 
 
 def _labels_of(record: Record, column: str) -> list[str] | None:

@@ -1,7 +1,7 @@
 """Labelled rows of files as a table: columns of texts, numbers, categories, vectors or sets of these, and a class."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,42 @@ from raypipe.corpus.soft_labels import SoftLabels
 from raypipe.train.data.labels import class_name, in_order, renamed_truths
 
 UNLABELLED = "no label"
+
+
+class RowsOfFiles:
+    """Rows of Parquet or JSON files as they are read: the columns of those that are taken, why others aren't there."""
+
+    def __init__(self, uris: Sequence[str], columns: Sequence[str]) -> None:
+        self.left_out: Counter = Counter()
+        self._uris, self._seen = tuple(uris), set[str]()
+        self._values: dict[str, list[Any]] = {name: [] for name in columns}
+
+    def __iter__(self) -> Iterator[Record]:
+        """The rows that could be read."""
+        for record in read_records(self._uris):
+            if record.reason is not None:
+                self.left_out[record.reason] += 1
+                continue
+            self._seen |= record.values.keys()
+            yield record
+
+    def take(self, record: Record) -> None:
+        """Keep the columns of a row."""
+        for name, values in self._values.items():
+            values.append(record.values.get(name))
+
+    def table(self, *further: str) -> pa.Table:
+        """The columns of the rows that were taken.
+
+        Raises
+        ------
+        KeyError
+            If no row has one of them, or one of `further`.
+        """
+        if missing := [name for name in (*further, *self._values) if name not in self._seen]:
+            there = ", ".join(sorted(self._seen))
+            raise KeyError(f"no row of {', '.join(self._uris)} has a column {missing[0]!r}; they have {there}.")
+        return pa.table({name: column_of(name, of) for name, of in self._values.items()})
 
 
 @dataclass(frozen=True)
@@ -53,37 +89,25 @@ def read_labelled(
     ValueError
         If a column is of several kinds, or of none that can be used, or a labelled row has no environment.
     """
-    values: dict[str, list[Any]] = {name: [] for name in columns}
+    rows = RowsOfFiles(uris, columns)
     labels: list[str | None] = []
     environments: list[str | None] = []
-    left_out: Counter = Counter()
-    seen: set[str] = set()
-    for record in read_records(tuple(uris)):
-        if record.reason is not None:
-            left_out[record.reason] += 1
-            continue
-        seen |= record.values.keys()
+    for record in rows:
         if (label := one_label(record, label_column)) is None and not keep_unlabelled:
-            left_out[UNLABELLED] += 1
+            rows.left_out[UNLABELLED] += 1
             continue
         labels.append(label)
-        for name in columns:
-            values[name].append(record.values.get(name))
+        rows.take(record)
         if environment_column is not None:
             environments.append(class_name(record.values.get(environment_column)))
             if label is not None and environments[-1] is None:
                 raise ValueError(f"{record.path}, row {record.row}: a labelled row must have {environment_column!r}.")
-    if missing := [name for name in (label_column, *columns) if name not in seen]:
-        raise KeyError(f"no row of {', '.join(uris)} has a column {missing[0]!r}; they have {', '.join(sorted(seen))}.")
+    table, is_labelled = rows.table(label_column), [label is not None for label in labels]
     truths = renamed_truths(label for label in labels if label is not None)
-    table, is_labelled = (
-        pa.table({name: column_of(name, of) for name, of in values.items()}),
-        [label is not None for label in labels],
-    )
     return LabelledRows(
         table.filter(pa.array(is_labelled, pa.bool_())),
         [truths.get(label, label) for label in labels if label is not None],
-        left_out,
+        rows.left_out,
         table.filter(pa.array([not one for one in is_labelled], pa.bool_())) if not all(is_labelled) else None,
         [str(of) for of, one in zip(environments, is_labelled, strict=True) if one] if environments else None,
     )
@@ -113,32 +137,23 @@ def read_softly_labelled(
     ValueError
         If a row has no id, none has probabilities, an id comes twice, or a label is none of the classes.
     """
-    values: dict[str, list[Any]] = {name: [] for name in columns}
+    rows = RowsOfFiles(uris, columns)
     truth: dict[str, str | None] = {}
-    left_out: Counter = Counter()
-    seen: set[str] = set()
-    for record in read_records(tuple(uris)):
-        if record.reason is not None:
-            left_out[record.reason] += 1
-            continue
-        seen |= record.values.keys()
+    for record in rows:
         if (name := record.values.get("id")) is None or str(name) in truth:
             what = "an id" if name is None else f"an id of its own, got {name!r} again"
             raise ValueError(f"{record.path}, row {record.row}: a row with soft labels must have {what}.")
         if str(name) not in soft.probability:
-            left_out["no soft label"] += 1
+            rows.left_out["no soft label"] += 1
             continue
         truth[str(name)] = one_label(record, label_column)
-        for one in columns:
-            values[one].append(record.values.get(one))
-    if missing := [one for one in columns if one not in seen]:
-        raise KeyError(f"no row of {', '.join(uris)} has a column {missing[0]!r}; they have {', '.join(sorted(seen))}.")
+        rows.take(record)
+    table = rows.table()
     if not truth:
         raise ValueError(f"no row of {', '.join(uris)} has soft labels; see that its ids are those of the labels.")
     if unknown := sorted({one for one in truth.values() if one is not None} - set(soft.classes)):
         raise ValueError(f"labels of rows must be among the classes {list(soft.classes)}, got {unknown[0]!r}.")
-    table = pa.table({name: column_of(name, of) for name, of in values.items()})
-    return SoftlyLabelledRows(table, list(truth), list(truth.values()), left_out)
+    return SoftlyLabelledRows(table, list(truth), list(truth.values()), rows.left_out)
 
 
 def one_label(record: Record, column: str) -> str | None:
