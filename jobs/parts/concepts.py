@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class AskedRows:
     left_out: Mapping[str, int]
     """Rows that aren't there, by the reason."""
 
-    @property
+    @cached_property
     def keys(self) -> np.ndarray:
         """[n] by which answers are kept."""
         return np.array([key_of(text) for text in self.texts], np.int64)
