@@ -1,6 +1,7 @@
 """A proxy before an S3 server that fails a share of all requests, as busy stores do; seeded."""
 
 import http.client
+import itertools
 import random
 import threading
 from collections import Counter
@@ -17,7 +18,10 @@ class FailingStore:
 
     def __init__(self, upstream: str, *, share: float, seed: int = 0) -> None:
         self.upstream, self.share, self.lock = urlsplit(upstream).netloc, share, threading.Lock()
-        self.rng, self.counts, self.headers = random.Random(seed), Counter[str](), list[dict[str, str]]()
+        self.seed, self.counts, self.headers = seed, Counter[str](), list[dict[str, str]]()
+        self.faults = {method: itertools.cycle(kinds) for method, kinds in _FAULTS.items()}
+        self.moods: dict[str, random.Random] = {}
+        """One by method: the n-th GET then fares the same, whichever threads' other requests came before it."""
         self.failing: str | None = None
         """Requests whose path has this in it always fail."""
         store = self
@@ -53,9 +57,8 @@ class FailingStore:
             self.headers.append({name.lower(): value for name, value in handler.headers.items()})
             if self.failing and self.failing in handler.path:
                 return "busy"
-            kind = self.rng.choice(["busy", "busy", "broken", "lost"]) if self.rng.random() < self.share else "good"
-            kind = "busy" if kind == "broken" and handler.command != "GET" else kind
-            kind = "busy" if kind == "lost" and handler.command != "PUT" else kind
+            mood = self.moods.setdefault(handler.command, random.Random(f"{self.seed} {handler.command}"))
+            kind = next(self.faults[handler.command]) if mood.random() < self.share else "good"
             self.counts[kind] += 1
             return kind
 
@@ -80,6 +83,15 @@ class FailingStore:
         _send(handler, answer.status, sent, content, length=length_there, is_cut=kind == "broken")
         upstream.close()
 
+
+_FAULTS = {
+    "GET": ["busy", "broken"],
+    "PUT": ["lost", "busy"],
+    "HEAD": ["busy"],
+    "POST": ["busy"],
+    "DELETE": ["busy"],
+}
+"""What goes wrong with requests of a method, in turn."""
 
 _OWN = {"content-length", "transfer-encoding", "connection", "date", "server"}
 

@@ -75,7 +75,7 @@ def test_no_row_is_lost_while_a_store_fails_a_tenth_of_all_requests(s3_bucket: s
     store.share = 0.1
     carry(s3_bucket, 18)
     assert store.counts["busy"] > 10
-    assert store.counts["broken"] > 0
+    assert min(store.counts["broken"], store.counts["lost"]) > 0
 
 
 @pytest.mark.slow
