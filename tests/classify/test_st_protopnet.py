@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from raypipe.classify.st_protopnet import STProtoPNet
 from raypipe.contracts.estimator import VectorSet
-from raypipe.fitting.prototypes import alike, placed
+from raypipe.fitting.prototypes import alike, placed, similarities
 from tests.learning import SEED, require
 
 
@@ -63,6 +63,15 @@ def test_every_prototype_is_the_training_patch_that_it_names(digits, fitted):
         assert (y[rows] == np.repeat(np.arange(10), 5)).all()
         cosines = (placed(branch, (X[rows, vectors] - fitted.mean_) / fitted.scale_) * branch["prototypes"]).sum(axis=1)
         assert cosines.min() > 0.9999
+
+
+@pytest.mark.learns
+def test_the_push_costs_at_most_two_points_once_the_last_layer_is_refitted(digits, fitted):
+    _, (Z, t) = digits
+    sets = fitted._sets(Z)
+    logits = sum(similarities(branch, sets)[0] @ branch["weights"].T for branch in fitted.before_)
+    before = (fitted.classes_[logits.argmax(axis=1)] == t).mean()
+    require(above=-0.02, gain=fitted.score(Z, t) - before)
 
 
 def test_padding_and_the_order_of_vectors_change_nothing(digits, fitted):

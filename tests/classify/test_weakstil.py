@@ -1,6 +1,7 @@
 """WeakSTIL: bags of digits, instances told without labels of their own, streams, gradients, and what it refuses."""
 
 import inspect
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -92,6 +93,16 @@ def test_a_stream_of_bags_is_read_once_one_bag_at_a_time_and_little_is_kept(bags
     monkeypatch.setattr(WeakSTIL, "_learn", lambda self, kept, numbers, rng: seen.extend(map(len, kept)))
     WeakSTIL(max_instances=20).fit_bags((np.tile(X[of == at], (at % 3 + 1, 1)), y[at * 50]) for at in range(30))
     assert seen == [20] * 30
+
+
+def test_of_forty_large_bags_one_is_held_at_a_time(monkeypatch):
+    monkeypatch.setattr(WeakSTIL, "_learn", lambda self, kept, numbers, rng: None)
+    sizes = [100] * 20 + [20_000] * 20
+    tracemalloc.start()
+    WeakSTIL(max_instances=50).fit_bags((np.full((n, 8), float(at)), float(at)) for at, n in enumerate(sizes))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 20_000 * 8 * 8, peak  # all bags are twenty times one
 
 
 def test_means_of_bags_are_the_same_for_any_cut(bags, fitted):

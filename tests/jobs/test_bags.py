@@ -77,6 +77,7 @@ def test_numbers_of_documents_become_scores_of_chunks_and_come_back_beside_docum
     found = json.loads(Path(f"{run['output']}/bag_scorer/evaluation.json").read_text())
     ours, shuffled = (found["contenders"][name]["r2"]["mean"] for name in ("weakstil", "shuffled numbers"))
     assert ours > 0.9 > 0.3 > shuffled
+    assert -0.3 < found["contenders"]["mean of the others"]["r2"]["mean"] <= 0  # the floor of R^2
     assert (found["n_bags"], found["sizes"], found["left_out"]) == (N, {"smallest": 2, "largest": 9}, 0)
     assert "40 bags of 2 to 9 instances in 5 folds" in capsys.readouterr().out
     assert "R^2" in Path(f"{run['output']}/report.html").read_text()
