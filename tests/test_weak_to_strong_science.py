@@ -109,7 +109,9 @@ def plain(world, seed, **settings):
     )
 
 
-@pytest.mark.parametrize("loss", [PLAIN, Confidence(), Product()])
+@pytest.mark.parametrize(
+    "loss", [PLAIN, *(pytest.param(loss, marks=pytest.mark.slow) for loss in (Confidence(), Product()))]
+)
 def test_a_student_recovers_much_of_the_gap_under_every_loss(world, loss):
     weak, student, ceiling = (np.stack(part) for part in zip(*(plain(world, s, loss=loss) for s in SEEDS), strict=True))
     require(gap=ceiling.mean() - weak.mean(), above=0.05)

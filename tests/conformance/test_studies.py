@@ -16,8 +16,13 @@ from raypipe.storage.folder import Folder
 AT_MOST = 0.06
 """Of 400 draws: an interval of 95 % leaves 2.5 % on one side; 14 draws more are beyond four standard errors."""
 
-LONG = {"attention-influence", "autows-bench", "min-k-prob", "shrinkmatch", "text-generation-augmentation"}
-"""Studies whose quick settings take 8 CPU seconds and more."""
+LONG = {
+    "attention-influence", "autows-bench", "class-dependent-compression", "debate-w2s", "debate-w2s-text",
+    "diffusion-classifier", "disc-vs-gen", "imbalanced-semi-self", "lbl2transformervec", "limit-text", "min-k-prob",
+    "modeling-collaborator", "open-set", "rcal", "shrinkmatch", "soap", "sparse-training", "ss3", "st-protopnet", "teen",
+    "text-generation-augmentation", "tsetlin", "weaver-answers", "z-loss",
+}  # fmt: skip
+"""Studies whose quick settings take 1.5 CPU seconds and more."""
 
 
 @pytest.fixture(params=study_names())

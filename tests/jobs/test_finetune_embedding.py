@@ -65,7 +65,13 @@ def test_an_export_is_read_out_as_sentence_transformers_reads_the_model(tmp_path
 
 
 @pytest.mark.learns
-@pytest.mark.parametrize("settings", [{}, {"lora_rank": 4, "pair_mixtures": 1, "scores_weight": 1.0}], ids=["", "lora"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id=""),
+        pytest.param({"lora_rank": 4, "pair_mixtures": 1, "scores_weight": 1.0}, id="lora", marks=pytest.mark.slow),
+    ],
+)
 def test_pairs_are_learnt_and_held_out_queries_find_theirs(tmp_path, capsys, settings):
     config = config_of(tmp_path, steps=40, focal_gamma=0.5, matryoshka=(16, 8), **settings)
     assert main(config) == 0

@@ -1,7 +1,5 @@
 """What each kind of labelling function votes for, and what it refuses."""
 
-import time
-
 import pyarrow as pa
 import pytest
 
@@ -53,13 +51,8 @@ def test_a_regex_is_searched_for():
 
 
 def test_a_catastrophic_regex_takes_linear_time():
-    took = []
-    for n in (20_000, 200_000):
-        rows = pa.table({"text": pa.array(["a" * n + "b"], pa.large_string())})
-        started = time.perf_counter()
-        assert said(Regex("one", "spam", "(a+)+(a|aa)+$"), rows).classes == [None]
-        took.append(time.perf_counter() - started)
-    assert took[1] < 1.0  # going back, a text of 30 would take longer than this
+    rows = pa.table({"text": pa.array(["a" * 200_000 + "b"], pa.large_string())})
+    assert said(Regex("one", "spam", "(a+)+(a|aa)+$"), rows).classes == [None]  # going back, 100 would take for ever
 
 
 @pytest.mark.parametrize("pattern", ["(", r"(a)\1", "(?=a)b", "a{1000}{1000}"])
