@@ -19,8 +19,8 @@ AT_MOST = 0.06
 LONG = {
     "attention-influence", "autows-bench", "class-dependent-compression", "debate-w2s", "debate-w2s-text",
     "diffusion-classifier", "disc-vs-gen", "imbalanced-semi-self", "lbl2transformervec", "limit-text", "min-k-prob",
-    "modeling-collaborator", "open-set", "rcal", "shrinkmatch", "soap", "sparse-training", "ss3", "st-protopnet", "teen",
-    "text-generation-augmentation", "tsetlin", "weaver-answers", "z-loss",
+    "modeling-collaborator", "open-set", "rcal", "shrinkmatch", "soap", "sparse-training", "ss3", "st-protopnet",
+    "teen", "text-generation-augmentation", "tsetlin", "weaver-answers", "z-loss",
 }  # fmt: skip
 """Studies whose quick settings take 1.5 CPU seconds and more."""
 
