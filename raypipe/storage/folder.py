@@ -211,6 +211,16 @@ class Folder:
         except FileNotFoundError:
             return
 
+    def prune(self) -> None:
+        """Remove the folders in it that hold nothing, also as an object that stands for one; only its owner may."""
+        system, root = self._opened
+        selector = pafs.FileSelector(root, recursive=True, allow_not_found=True)
+        infos = self._retrying(lambda: system.get_file_info(selector), "")
+        used = {above for info in infos if info.type == pafs.FileType.File for above in _above(info.path)}
+        empty = {info.path for info in infos if info.type == pafs.FileType.Directory} - used
+        for path in sorted(path for path in empty if not empty & set(_above(path))):
+            (self / path[len(root) :].lstrip("/")).remove()
+
     def sweep(self, *, recursive: bool = False) -> int:
         """Remove what writers that died left half-written, and say how many files that were."""
         orphans = [entry.path for entry in self._files(recursive=recursive) if TEMPORARY in entry.path]
@@ -223,6 +233,11 @@ class Folder:
 
     def _name(self, name: str) -> str:
         return f"{redact(self.uri)}/{name}" if name else str(redact(self.uri))
+
+
+def _above(path: str) -> list[str]:
+    """The folders that a path is in, the nearest first."""
+    return [str(above) for above in PurePosixPath(path).parents]
 
 
 def _entry(info: pafs.FileInfo, root: str) -> Entry | None:

@@ -289,3 +289,13 @@ def test_a_removed_folder_leaves_nothing_and_its_neighbours_stay(folder):
     assert [entry.path for entry in folder.files(recursive=True)] == ["older/c"]
     if folder.is_local:
         assert not Path(folder.path("old")).exists()
+
+
+def test_empty_folders_are_pruned_whatever_the_store(folder: Folder) -> None:
+    for name in ("a/b/c", "d/e"):
+        folder.write(name, b"1")
+    folder.delete("a/b/c")
+    folder.prune()
+    assert [entry.path for entry in folder.files(recursive=True)] == ["d/e"]
+    assert not folder.exists("a")
+    Folder(f"{folder.uri}/none").prune()

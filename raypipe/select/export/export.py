@@ -249,6 +249,7 @@ def _clear(output: Folder, *, is_resumed: bool) -> None:
         if file.path != CARD:
             output.delete(file.path)
     output.sweep(recursive=True)
+    output.prune()
 
 
 def _counts(output: Folder, parts: list[Part]) -> Json:

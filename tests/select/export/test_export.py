@@ -171,6 +171,7 @@ def test_another_format_leaves_nothing_of_the_one_before(run):
     export(run, Export(corpus_format="huggingface", file_size=3000))
     export(run, Export(corpus_format="webdataset"))
     assert {name.rpartition(".")[2] for name in contents(run)} == {"tar"}
+    assert [path for path in (Path(run) / "corpus").rglob("*") if path.is_dir()] == []
     export(run, Export(corpus_format="huggingface"))
     assert {name.partition("/")[0] for name in contents(run)} == {"README.md", "data"}
 
