@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from raypipe.corpus import Corpus, plan_shards
+from raypipe.storage.folder import Folder
 from tests.corpus.reading import read_all
 
 deltalake = pytest.importorskip("deltalake")
@@ -96,3 +97,15 @@ def test_a_damaged_file_of_a_table_is_set_aside_and_its_neighbours_are_read(tmp_
     path.write_bytes(b"\0" * path.stat().st_size)
     rows = read_all(Corpus((str(tmp_path / "t"),)))
     assert [("error" in row, row.get("text") in ("a", "b")) for row in rows] == [(True, False), (False, True)]
+
+
+def test_a_table_in_a_bucket_is_read_by_its_log(s3_bucket, tmp_path):
+    write(tmp_path / "t", "a", "b", lang=["en", "d e"])
+    write(tmp_path / "t", "c", mode="overwrite", lang=["x/y"])
+    for file in (file for file in (tmp_path / "t").rglob("*") if file.is_file()):
+        Folder(s3_bucket).write(f"t/{file.relative_to(tmp_path / 't')}", file.read_bytes())
+    assert texts_of(f"{s3_bucket}/t") == ["c"]
+    rows = read_all(Corpus((f"web={s3_bucket}/t@v0",), domain_column="lang", where="lang <> 'en'"))
+    assert [row["text"] for row in rows if row["reason"] is None] == ["b"]
+    with pytest.raises(ValueError, match=rf"log of the Delta table {s3_bucket}/t, version 7, can't be read: "):
+        texts_of(f"{s3_bucket}/t@v7")
