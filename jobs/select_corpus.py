@@ -73,7 +73,9 @@ def check_selecting(selection: Selection, written: Export) -> None:
         refuse_idle(written, ["licences"], because="without --corpus-format huggingface")
     if written.corpus_format == "none":
         refuse_idle(
-            written, ["file_size", "repeat", "redact", "c4_lines", "export_arm"], because="without --corpus-format"
+            written,
+            ["file_size", "repeat", "redact", "c4_lines", "licence_column", "export_arm"],
+            because="without --corpus-format",
         )
 
 

@@ -6,17 +6,23 @@ this machine it tells the last name only: the folder is made to be given away.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from raypipe.runs.card import Json
+from raypipe.select.export.licences import LICENCE, UNKNOWN
 
 README = "README.md"
-UNKNOWN = "unknown"
 MAX_DOMAINS = 200
-"""Domains that have a row of their own in the table; the others share one."""
+"""Domains that have a row of their own in the table; the others share one. Of licences as many."""
+MAX_NAMED = 5
+"""Licences of one domain that are named."""
+_OTHER = "other"
+"""What the hub calls a licence that its list lacks."""
+_ON_HUB = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _CAUTION = (
     f"Licences are those that the export was told; where one is {UNKNOWN!r}, whoever passes the text on must find out."
 )
@@ -33,6 +39,7 @@ _COLUMNS = (
     ("source_path", "string", "the file it was read from"),
     ("source_row", "int64", "and its row there"),
 )
+_LICENCE_COLUMN = (LICENCE.name, "string", f"its own licence; {UNKNOWN}: its source names none")
 
 
 def licences_of(given: Sequence[str]) -> dict[str, str]:
@@ -54,7 +61,13 @@ def licences_of(given: Sequence[str]) -> dict[str, str]:
 
 
 def dataset_card(
-    *, name: str, domains: Mapping[str, Sequence[int]], licences: Mapping[str, str], card: Json, inputs: Sequence[str]
+    *,
+    name: str,
+    domains: Mapping[str, Sequence[int]],
+    licences: Mapping[str, str],
+    card: Json,
+    inputs: Sequence[str],
+    of_rows: Sequence[Sequence[Any]] | None = None,
 ) -> str:
     """The README of an export.
 
@@ -66,27 +79,50 @@ def dataset_card(
         Of the export, with its identity and versions
     inputs
         The sources that were read
+    of_rows
+        [licence, domain, documents, bytes of text], where rows have licences of their own; None: domains have
     """
     n_rows, n_bytes = (sum(counts[place] for counts in domains.values()) for place in (0, 1))
+    found = _by_licence(of_rows, licences) if of_rows is not None else {}
+    of_domain = {domain: _licence(domain, licences) for domain in domains}
+    if of_rows is not None:
+        of_domain = {domain: _named([one for one in found if domain in found[one]]) for domain in domains}
     parts = [
-        f"---\n{_head(domains, licences, n_rows)}---",
+        f"---\n{_head(sorted(found or {*of_domain.values()}), n_rows)}---",
         f"# {_cell(name)}",
         f"{n_rows:,} documents, {n_bytes:,} bytes of text, chosen by raypipe {card['versions']['raypipe']}.",
-        f"## Where the text is from\n\n{_table(domains, licences, n_rows, n_bytes)}",
+        f"## Where the text is from\n\n{_table(domains, of_domain, n_rows, n_bytes)}",
+        *([f"## Licences\n\n{_licence_table(found)}"] if of_rows is not None else []),
         f"{_sources(inputs)}{_CAUTION}",
         "## Columns\n\n| column | type | what it is |\n|---|---|---|\n"
-        + "\n".join(f"| `{column}` | {kind} | {what} |" for column, kind, what in _COLUMNS),
+        + "\n".join(
+            f"| `{column}` | {kind} | {what} |"
+            for column, kind, what in (*_COLUMNS, *([_LICENCE_COLUMN] if of_rows is not None else []))
+        ),
         f"## How it was chosen\n\n{_block(card['identity'])}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _head(domains: Mapping[str, Sequence[int]], licences: Mapping[str, str], n_rows: int) -> str:
-    found = sorted({_licence(domain, licences) for domain in domains}) or [UNKNOWN]
+def _by_licence(of_rows: Sequence[Sequence[Any]], licences: Mapping[str, str]) -> dict[str, dict[str, list[int]]]:
+    """Licence -> domain -> [documents, bytes]; a row without one has that which its domain was given."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for licence, domain, n_rows, n_bytes in of_rows:
+        name = _licence(domain, licences) if licence == UNKNOWN else licence
+        before = found.setdefault(name, {}).setdefault(domain, [0, 0])
+        before[0] += n_rows
+        before[1] += n_bytes
+    return found
+
+
+def _head(found: Sequence[str], n_rows: int) -> str:
+    """What machines read; a licence that isn't spelt like one of the hub's is "other" there."""
+    found = list(dict.fromkeys(one if _ON_HUB.fullmatch(one := name.lower()) else _OTHER for name in found))
+    found = found or [UNKNOWN]
     split = {"split": "train", "path": "data/*.parquet"}
     head = {
         "configs": [{"config_name": "default", "data_files": [split]}],
-        "license": found[0] if len(found) == 1 else found,
+        "license": found[0] if len(found) == 1 else found if len(found) <= _MAX_LIST else _OTHER,
         "size_categories": [next((size for limit, size in _SIZES if n_rows < limit), "n>1B")],
         "tags": ["raypipe"],
         "task_categories": ["text-generation"],
@@ -98,17 +134,38 @@ def _licence(domain: str, licences: Mapping[str, str]) -> str:
     return licences.get(domain) or licences.get("") or UNKNOWN
 
 
-def _table(domains: Mapping[str, Sequence[int]], licences: Mapping[str, str], n_rows: int, n_bytes: int) -> str:
+def _named(licences: Sequence[str]) -> str:
+    """The licences of several rows in one cell."""
+    rest = len(licences) - MAX_NAMED
+    return ", ".join(sorted(licences)[:MAX_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _table(domains: Mapping[str, Sequence[int]], of_domain: Mapping[str, str], n_rows: int, n_bytes: int) -> str:
     """A row a domain, the largest first."""
-    ordered = sorted(domains.items(), key=lambda item: (-item[1][0], item[0]))
-    rows = [(_cell(domain), n, size, _licence(domain, licences)) for domain, (n, size) in ordered[:MAX_DOMAINS]]
+    ordered = _largest_first(domains)
+    rows = [(domain, n, size, of_domain[domain]) for domain, (n, size) in ordered[:MAX_DOMAINS]]
     if rest := ordered[MAX_DOMAINS:]:
         n, size = (sum(counts[place] for _, counts in rest) for place in (0, 1))
-        several = {_licence(domain, licences) for domain, _ in rest}
-        rows.append((f"{len(rest):,} others", n, size, ", ".join(sorted(several))))
+        rows.append((f"{len(rest):,} others", n, size, _named([*{of_domain[domain] for domain, _ in rest}])))
     rows.append(("all", n_rows, n_bytes, ""))
-    lines = (f"| {domain} | {n:,} | {size:,} | {_cell(licence)} |" for domain, n, size, licence in rows)
+    lines = (f"| {_cell(domain)} | {n:,} | {size:,} | {_cell(licence)} |" for domain, n, size, licence in rows)
     return "\n".join(["| domain | documents | bytes of text | licence |", "|---|---:|---:|---|", *lines])
+
+
+def _licence_table(found: Mapping[str, Mapping[str, Sequence[int]]]) -> str:
+    """A row a licence, the one of most documents first."""
+    sums = {name: [sum(one[place] for one in of.values()) for place in (0, 1)] for name, of in found.items()}
+    ordered = _largest_first(sums)
+    rows = [(name, n, size) for name, (n, size) in ordered[:MAX_DOMAINS]]
+    if rest := ordered[MAX_DOMAINS:]:
+        n, size = (sum(counts[place] for _, counts in rest) for place in (0, 1))
+        rows.append((f"{len(rest):,} others", n, size))
+    lines = (f"| {_cell(name)} | {n:,} | {size:,} |" for name, n, size in rows)
+    return "\n".join(["| licence | documents | bytes of text |", "|---|---:|---:|", *lines])
+
+
+def _largest_first(counts: Mapping[str, Sequence[int]]) -> list[tuple[str, Sequence[int]]]:
+    return sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))
 
 
 def _sources(inputs: Sequence[str]) -> str:

@@ -23,11 +23,12 @@ from raypipe.runs.stage import at_work
 from raypipe.select.export.dataset_card import README, corpora_of, dataset_card, licences_of
 from raypipe.select.export.encode import FORMATS, Format, encode, file_name, is_part
 from raypipe.select.export.join import Joiner, Part, count_domains, find_parts
+from raypipe.select.export.licences import LICENCE, counted, files_without, with_footer
 from raypipe.select.refuse import refuse_unless_some
 from raypipe.select.rows import ahead
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.settings.identity import BY_CONTENT, RUNNING, counts_as, identity_of
-from raypipe.storage.folder import Folder
+from raypipe.storage.folder import Entry, Folder
 
 VERSION = 1
 ExportedArm = Literal["selection", "random", "longest", "lowest-loss"]
@@ -62,6 +63,12 @@ class Export:
     licences: tuple[str, ...] = field(default=(), metadata=RUNNING)  # in README.md alone, which is cheap to make anew
     """Licences for the card, of a domain (`web=odc-by`) or all others (`mit`), as the hub spells them. Repeatable."""
 
+    licence_column: str | None = field(
+        default=None, metadata=counts_as(lambda name: {"licence_column": name} if name else {})
+    )
+    """Column of the source that names each row's licence, or a list of them: written beside the text as `license`, and
+    the card's table goes by it. Rows without one have their domain's of `licences`, else an unknown one."""
+
     export_arm: ExportedArm = field(default="selection", metadata=BY_CONTENT)
     """Whose rows; a control arm's go to RUN/corpus-ARM."""
 
@@ -78,6 +85,8 @@ class Export:
         if self.corpus_format not in FORMATS:
             raise ValueError(f"corpus_format must be one of {FORMATS}, got {self.corpus_format!r}.")
         licences_of(self.licences)
+        if self.licence_column == "":
+            raise ValueError("licence_column must be the name of a column, got ''; leave it out for none.")
         refuse_unless_some(self.redact, "redact", KINDS)
 
     @property
@@ -112,9 +121,12 @@ def export(run: str | Folder, settings: Export) -> Json:
         return before
     scores = folder / selection.scores
     corpus = scored_corpus(finished_card(folder, selection.scores))
-    joiner = Joiner(corpus, scores, chosen_from, selection.eligibility)
     names = [file.path for file in tables(chosen_from)]
     parts = find_parts(scores, chosen_from, names, repeat=settings.repeat, card=card)
+    column, without = settings.licence_column, frozenset[str]()
+    if column is not None:
+        without = files_without(corpus, column, [part.shard for part in parts])
+    joiner = Joiner(corpus, scores, chosen_from, selection.eligibility, column, without)
     made = {"stage": settings.stage, "kind": "rewrite", "op": "Export", "identity": identity}
     if not is_same:
         output.delete(CARD)
@@ -128,6 +140,7 @@ def export(run: str | Folder, settings: Export) -> Json:
         own |= {"counts": _counts(output, parts), "inputs": {"files": len(parts)}, "warnings": []}
         if settings.corpus_format == "huggingface":
             own["domains"] = count_domains(scores, chosen_from, names, repeat=settings.repeat)
+            own |= {"licences": counted(output, [file.path for file in _written(output)])} if column is not None else {}
             _write_readme(folder, output, own, settings)
     return own
 
@@ -140,6 +153,7 @@ def _write_readme(run: Folder, output: Folder, card: Json, settings: Export) -> 
         name=f"{run.uri.rpartition('/')[2]} ({settings.stage})",
         domains=card["domains"],
         licences=licences_of(settings.licences),
+        of_rows=card.get("licences"),
         card=card,
         inputs=corpora_of(read_run_file(run)),
     ).encode()
@@ -194,6 +208,8 @@ def _write_group(output: Folder, joiner: Joiner, number: int, group: list[Part],
     for place, table in pieces(repeated, n_bytes=_n_bytes(group), n_pieces=len(names)):
         n_rows += len(table)
         shown = redacted(in_c4_lines(table) if settings.c4_lines else table, settings.redact)
+        if LICENCE.name in table.column_names:
+            shown = with_footer(shown, sizes=table, where=f"{output.uri}/{names[place]}")
         content = encode(shown, settings.corpus_format, name=names[place])
         output.write(names[place], content)
     expected = sum(part.n_written for part in group)
@@ -252,8 +268,12 @@ def _clear(output: Folder, *, is_resumed: bool) -> None:
     output.prune()
 
 
+def _written(output: Folder) -> list[Entry]:
+    return [file for file in output.files(recursive=True) if is_part(file.path)]
+
+
 def _counts(output: Folder, parts: list[Part]) -> Json:
-    files = [file for file in output.files(recursive=True) if is_part(file.path)]
+    files = _written(output)
     return {
         "rows": sum(part.n_written for part in parts),
         "text_bytes": _n_bytes(parts),

@@ -13,6 +13,7 @@ from raypipe.corpus import Corpus, Shard, read_shard, read_stream
 from raypipe.runs.card import Json
 from raypipe.runs.files import check_file
 from raypipe.select.eligibility import Eligibility
+from raypipe.select.export.licences import LICENCE, UNKNOWN, licences_in
 from raypipe.select.rows import ahead, score_columns, signed_score
 from raypipe.storage.folder import Folder
 
@@ -48,12 +49,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Joiner:
-    """Reads parts as tables of MIX: the rows with a weight, in order."""
+    """Reads parts as tables of MIX, with a column of licences where there is one: the rows with a weight, in order."""
 
     corpus: Corpus
     scores: Folder
     selection: Folder
     eligibility: Eligibility
+    licence_column: str | None = None
+    without: frozenset[str] = frozenset()
+    """Paths of Parquet files that lack that column"""
 
     def tables(self, parts: Sequence[Part]) -> Iterator[pa.Table]:
         """The weighted rows of consecutive parts; the parts of a compressed stream must be given together.
@@ -68,13 +72,21 @@ class Joiner:
             yield from self._stream(parts, {part.shard.start: part for part in wanted})
             return
         for part in wanted:
-            yield self.joined(part, read_shard(self.corpus, part.shard))
+            corpus, shard = self._reading(part.shard)
+            yield self.joined(part, read_shard(corpus, shard))
+
+    def _reading(self, shard: Shard) -> tuple[Corpus, Shard]:
+        """As what to read a shard; its domain, which the selection knows, gives way to the licence."""
+        if self.licence_column is None or shard.path in self.without:
+            return self.corpus, shard
+        return replace(self.corpus, domain_column=self.licence_column), replace(shard, domain=None)
 
     def _stream(self, parts: Sequence[Part], wanted: dict[int, Part]) -> Iterator[pa.Table]:
         n_rows = parts[-1].first_row + parts[-1].n_rows  # ends where scoring did, were it at a limit
         whole = replace(parts[0].shard, start=0, stop=-1, n_rows=None, max_rows=n_rows)
         others = frozenset(part.shard.start for part in parts) - set(wanted)
-        for shard, _, source in read_stream(self.corpus, whole, part_rows=whole.size, done=others):
+        corpus, whole = self._reading(whole)
+        for shard, _, source in read_stream(corpus, whole, part_rows=whole.size, done=others):
             if shard.start in wanted:
                 yield self.joined(wanted.pop(shard.start), source)
         if wanted:
@@ -96,7 +108,12 @@ class Joiner:
             "source_path": pa.repeat(part.shard.path, len(score)),
             "source_row": pa.array(part.first_row + np.arange(len(score))),
         }
-        return pa.table(arrays).cast(MIX).take(weighted)
+        mix = pa.table(arrays).cast(MIX)
+        if self.licence_column is not None:
+            has_none = part.shard.path in self.without
+            licences = pa.repeat(UNKNOWN, len(score)) if has_none else licences_in(source[columns.DOMAIN])
+            mix = mix.append_column(LICENCE, licences)
+        return mix.take(weighted)
 
 
 def find_parts(
