@@ -56,6 +56,19 @@ def test_of_rbf_prototypes_each_decision_has_its_radius_and_each_class_its_quant
     assert "(begun as" in page
 
 
+def test_wrong_decisions_come_before_right_ones_and_both_class_by_class():
+    rows = rows_of()
+    X = np.array(rows.known["vector"].to_pylist())
+    X[2::12] = X[3::12]  # a quarter of the plums, which look like apples
+    table = pa.table({"vector": pa.array(X.tolist(), pa.list_(pa.float64()))})
+    rows = KnownRows(table, rows.y, rows.unknown, rows.names)
+    found = shown_of(RBFPrototypes(n_epochs=20, random_state=0), rows)["decisions"]
+    said = [(one["class"] == one["answer"], one["class"]) for one in found]
+    assert said == sorted(said)
+    assert (False, "plum") in said
+    assert said[-1][0]
+
+
 def test_of_sentences_a_decision_names_the_nearest_ones():
     texts = [
         f"{('apples are red', 'pears are green', 'plums are blue')[row % 3]}. Number {row % 7}." for row in range(48)
