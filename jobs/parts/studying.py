@@ -87,13 +87,16 @@ def run_study(study: Study, config: StudySettings) -> int:
     left_out = tuple(name for name in study.more_data if name not in there)
     if left_out:
         print(f"{study.name}: not there, and left out: {', '.join(left_out)}.", file=sys.stderr)
-    data = study.data + there
+    beside = arms_beside(study, config.data)
+    if without := tuple(f"{arm} ({folder} of --data)" for arm, folder in study.needs.items() if arm not in beside):
+        print(f"{study.name}: arms left out, as there is no folder for them: {', '.join(without)}.", file=sys.stderr)
+    data, left_out = study.data + there, (*left_out, *without)
     run, recipe = Folder(config.output) / study.name, asdict(config)
     stages = ["trials", *([FEATURES] if study.stage else [])]
     with Life(run, "study", recipe=recipe, stages=stages, restart=config.restart, yes=config.yes) as life:
         life.begin()
         results = run_trials(study, config, life, data=data, seeds=seeds)
-        found = record(study, results, data=data, left_out=left_out, seeds=seeds)
+        found = record(study, results, data=data, left_out=left_out, seeds=seeds, beside=beside)
         show(found, results, life)
         if config.seeds is None and not config.quick and not found["failed"]:
             print(f"Results: {write_record(found)}")
@@ -107,12 +110,19 @@ def run_study(study: Study, config: StudySettings) -> int:
     return life.status
 
 
+def arms_beside(study: Study, folder: str | None) -> tuple[str, ...]:
+    """The arms whose folder, which not everybody has, is there."""
+    return tuple(arm for arm, name in study.needs.items() if folder and (Path(folder) / name).is_dir())
+
+
 def run_trials(study: Study, config: StudySettings, life: Life, *, data: tuple[str, ...], seeds: int) -> list[Result]:
     """How all trials ended."""
     folder = None if config.data is None else str(Path(config.data).resolve())
     made = _features(study, config, life, folder, data=data)
     files, function = TrialFiles(life.run / "trials", study.identity()), WithData(study.trial, folder, made)
-    trials, retry = study.trials(data=data, seeds=seeds, quick=config.quick), config.retry == "failed"
+    beside = arms_beside(study, config.data)
+    trials = study.trials(data=data, seeds=seeds, quick=config.quick, beside=beside)
+    retry = config.retry == "failed"
     if config.on == "tune":
         return sweep(
             Sweep(function, files, trials, need=Need(study.cpus), retry=retry), life.run, stopping=life.stopping

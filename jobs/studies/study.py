@@ -54,6 +54,8 @@ class Study:
     """Of all arms."""
     quick: Mapping[str, Any] = field(default_factory=dict)
     """Settings that make a run of all arms some five seconds long, for the tests."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Arms that need a folder of --data, such as a model, by its name there; without it they are left out, and said."""
     seeds: int = 8
     cpus: float = 1.0
     """That one trial takes."""
@@ -90,14 +92,20 @@ class Study:
         """The first line of its module."""
         return (inspect.getdoc(importlib.import_module(self.module)) or "").splitlines()[0]
 
-    def trials(self, *, data: tuple[str, ...], seeds: int, quick: bool = False) -> list[Trial]:
-        """Every arm on every data set with every seed, seed by seed, so that what there is so far is paired."""
+    def trials(
+        self, *, data: tuple[str, ...], seeds: int, quick: bool = False, beside: tuple[str, ...] = ()
+    ) -> list[Trial]:
+        """Every arm on every data set with every seed, seed by seed, so that what there is so far is paired.
+
+        Of the arms that need a folder only those `beside`.
+        """
         shared = self.shared(quick=quick)
         return [
             Trial({**shared, **settings, "arm": arm, "data": name}, seed)
             for seed in range(seeds)
             for name in data
             for arm, settings in self.arms.items()
+            if arm not in self.needs or arm in beside
         ]
 
     def shared(self, *, quick: bool = False) -> dict[str, Any]:

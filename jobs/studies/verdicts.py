@@ -57,17 +57,18 @@ def verdicts(study: Study, results: Sequence[Result]) -> list[Outcome]:
     return [judge(claim, values) for claim in study.claims]
 
 
-def identity_of(study: Study, *, data: tuple[str, ...], seeds: int) -> dict[str, Any]:
+def identity_of(study: Study, *, data: tuple[str, ...], seeds: int, beside: tuple[str, ...] = ()) -> dict[str, Any]:
     """Whatever can change a verdict."""
     own = study.identity()  # reads the code, so once
-    names = sorted(trial.name(own) for trial in study.trials(data=data, seeds=seeds))
+    names = sorted(trial.name(own) for trial in study.trials(data=data, seeds=seeds, beside=beside))
     return dict(json.loads(json.dumps({"trials": names, "claims": [asdict(claim) for claim in study.claims]})))
 
 
 def record(
-    study: Study, results: Sequence[Result], *, data: tuple[str, ...], left_out: tuple[str, ...], seeds: int
-) -> dict[str, Any]:
-    """The results file of a study."""
+    study: Study, results: Sequence[Result], *, data: tuple[str, ...], left_out: tuple[str, ...], seeds: int,
+    beside: tuple[str, ...] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """The results file of a study; `beside` are the arms that need a folder and had it."""
     return {
         "study": study.name,
         "summary": study.summary,
@@ -75,7 +76,8 @@ def record(
         "commit": commit(),
         "date": now(),
         "versions": versions(),
-        "identity": identity_of(study, data=data, seeds=seeds),
+        "identity": identity_of(study, data=data, seeds=seeds, beside=beside),
+        **({"beside": beside} if study.needs else {}),
         "data": data,
         "left_out": left_out,
         "seeds": seeds,
@@ -114,7 +116,9 @@ def read_record(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:
 
 def is_stale(study: Study, found: dict[str, Any]) -> bool:
     """Whether a study's code or bars are others than those that its results were made with."""
-    return bool(found["identity"] != identity_of(study, data=tuple(found["data"]), seeds=found["seeds"]))
+    beside = tuple(found.get("beside", ()))
+    now = identity_of(study, data=tuple(found["data"]), seeds=found["seeds"], beside=beside)
+    return bool(found["identity"] != now)
 
 
 def write_record(found: dict[str, Any], folder: Path = RESULTS) -> Path:

@@ -19,8 +19,8 @@ TOKEN_BUDGET = 8192
 """Tokens of a batch, padding among them."""
 
 
-class CrossEncoder:
-    """A PairScorer of a model's weights."""
+class PairModel:
+    """A classifier of two texts that are read together."""
 
     def __init__(self, ref: str, *, max_tokens: int | None = None) -> None:
         """Open a model; pairs of at most so many tokens, None: as many as it has positions for.
@@ -28,12 +28,11 @@ class CrossEncoder:
         Raises
         ------
         ValueError
-            If it has no tokenizer, more than one output, or its files lack a weight.
+            If it has no tokenizer, outputs that don't fit, or its files lack a weight.
         """
         self.ref, self.model = ref, open_model(ref)
         config = self.model.config()
-        if config.num_labels != 1:
-            raise ValueError(f"reranker {ref!r} must have one output (num_labels), got {config.num_labels}.")
+        self.check_outputs(config)
         reach = int(config.max_position_embeddings) - first_position(config)
         self.max_tokens = max_tokens or reach
         if not 3 < self.max_tokens <= reach:
@@ -43,21 +42,21 @@ class CrossEncoder:
         self._vocabulary, self._pad = open_vocabulary(ref), int(config.pad_token_id or 0)
         self._weights: Any = None
 
-    def identity(self) -> Mapping[str, Any]:
-        """What its scores follow from."""
-        digests = {"reranker_sha256": self.model.sha256(), "reranker_tokenizer_sha256": self.model.tokenizer_sha256()}
-        return {**digests, "reranker_max_tokens": self.max_tokens}
+    def check_outputs(self, config: Any) -> None:
+        """Refuse a model whose outputs aren't what is read of it."""
 
-    def __call__(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
-        """A score for each pair, [n] float32; of a long pair the longer text loses its end."""
+    def outputs(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """What the model says of each pair before any sigmoid or softmax, [n, outputs] float32; a long pair is cut."""
         encoded = self._encoded(pairs)
         lengths = np.array([len(one.ids) for one in encoded], np.int64)
-        found, order = np.zeros(len(pairs), np.float32), np.argsort(-lengths, kind="stable")
+        found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(pairs)
+        order = np.argsort(-lengths, kind="stable")
         while len(order):
             n = max(1, TOKEN_BUDGET // int(lengths[order[0]]))
-            found[order[:n]] = self._of_batch([encoded[row] for row in order[:n]])
+            for row, of in zip(order[:n], self._of_batch([encoded[row] for row in order[:n]]), strict=True):
+                found[row] = of
             order = order[n:]
-        return found
+        return np.stack(found) if found else np.zeros((0, int(self.model.config().num_labels)), np.float32)
 
     def _encoded(self, pairs: Sequence[tuple[str, str]]) -> list[Any]:
         backend = self._vocabulary.backend
@@ -82,7 +81,7 @@ class CrossEncoder:
             rows = [getattr(one, of[name]) + [fill] * (longest - len(one.ids)) for one in encoded]
             inputs[name] = torch.tensor(rows, device=device)
         with torch.inference_mode():
-            return np.asarray(self._weights(**inputs).logits[:, 0].float().cpu().numpy())
+            return np.asarray(self._weights(**inputs).logits.float().cpu().numpy())
 
     def _opened(self) -> Any:
         import torch
@@ -95,3 +94,22 @@ class CrossEncoder:
         return load_weights(
             AutoModelForSequenceClassification, self.model.folder, ref=self.ref, dtype="float32", device=device
         )
+
+
+class CrossEncoder(PairModel):
+    """A PairScorer of a model's weights."""
+
+    def check_outputs(self, config: Any) -> None:
+        """Refuse more than one output."""
+        if config.num_labels != 1:
+            raise ValueError(f"reranker {self.ref!r} must have one output (num_labels), got {config.num_labels}.")
+
+    def identity(self) -> Mapping[str, Any]:
+        """What its scores follow from."""
+        digests = {"reranker_sha256": self.model.sha256(), "reranker_tokenizer_sha256": self.model.tokenizer_sha256()}
+        return {**digests, "reranker_max_tokens": self.max_tokens}
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        """A score for each pair, [n] float32; of a long pair the longer text loses its end."""
+        found: np.ndarray = self.outputs(pairs)[:, 0]
+        return found

@@ -79,7 +79,9 @@ def test_a_quick_run_gives_every_claim_an_effect_and_the_same_metrics_again(stud
     outcomes = verdicts(study, results)
     assert len(outcomes) == len(study.claims)
     for outcome in outcomes:
-        if not set(outcome.claim.data or study.data) & set(study.data):  # of sets that only --data has
+        claim = outcome.claim
+        if not set(claim.data or study.data) & set(study.data) or {claim.of, claim.over} & set(study.needs):
+            # of sets, or of an arm's model, that only --data has
             assert (outcome.effect, outcome.verdict) == (None, "not shown")
         elif outcome.claim.share_of is not None:  # of two seeds the interval of a share is seldom bounded
             assert outcome.data
@@ -93,7 +95,7 @@ def test_a_quick_run_gives_every_claim_an_effect_and_the_same_metrics_again(stud
 
 
 def test_arms_of_a_seed_share_it_and_no_two_trials_are_alike(study: Study) -> None:
-    trials = study.trials(data=study.data, seeds=3)
+    trials = study.trials(data=study.data, seeds=3, beside=tuple(study.needs))
     assert len({trial.name({}) for trial in trials}) == len(trials) == 3 * len(study.data) * len(study.arms)
 
 

@@ -64,6 +64,27 @@ def test_a_study_ends_as_a_results_file_and_a_table(made, tmp_path, capsys):
     assert set(told["arm_seconds"]) == {"a", "b"}
 
 
+def test_an_arm_whose_folder_is_not_there_is_left_out_and_said(made, tmp_path, monkeypatch, capsys):
+    arms = {**made.arms, "c": {}}
+    claim = replace(CLAIM, sentence="a beats c", over="c")
+    study = replace(made, arms=arms, needs={"c": "model"}, claims=(CLAIM, claim))
+    monkeypatch.setattr(job, "load_study", lambda name: study)
+    monkeypatch.setattr(verdicts, "load_study", lambda name: study)
+    assert run(tmp_path) == 0
+    found = json.loads((tmp_path / "results" / "made.json").read_text())
+    assert found["left_out"] == ["far_away", "c (model of --data)"]
+    assert [one["verdict"] for one in found["claims"]] == ["shown", "not shown"]
+    assert set(found["arms"]["made"]) == {"a", "b"}
+    assert "arms left out, as there is no folder for them: c (model of --data)" in capsys.readouterr().err
+    assert not verdicts.is_stale(study, found)
+    (tmp_path / "data" / "model").mkdir(parents=True)
+    assert run(tmp_path, data=str(tmp_path / "data")) == 0
+    found = json.loads((tmp_path / "results" / "made.json").read_text())
+    assert set(found["arms"]["made"]) == {"a", "b", "c"}
+    assert found["left_out"] == ["far_away"]
+    assert not verdicts.is_stale(study, found)
+
+
 def test_results_with_other_seeds_are_not_for_committing(made, tmp_path):
     assert run(tmp_path, seeds=3) == 0
     assert not (tmp_path / "results").exists()
