@@ -22,7 +22,7 @@ from .named_texts import minilm, named_texts
 from .open_data import real
 
 Row = dict[str, Any]
-MAX_TOKENS = 512
+MAX_TOKENS = 1024
 IS_RIGHT = "{question}\nProposed answer: {answer}\nIs the proposed answer correct, yes or no? Answer:"
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SUM = re.compile(r"<<([-+*/(). \d]+)=([-\d.]+)>>")
