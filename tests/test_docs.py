@@ -4,7 +4,9 @@ import ast
 import html
 import importlib.util
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -73,6 +75,18 @@ def test_a_method_has_what_its_study_shows() -> None:
     for verdict in {claim["verdict"] for claim in results}:
         assert f"{sum(claim['verdict'] == verdict for claim in results)} {verdict}" in study["said"]
     assert len({one["name"] for of in found.values() for one in of}) > 20
+
+
+@pytest.mark.parametrize(
+    ("job", "said"), [("show_run", "  --every-s FLOAT "), ("submit", "  address "), ("benchmark", "usage")]
+)
+def test_a_jobs_page_has_its_help_without_colours_and_leaves_the_process_as_it_was(job, said, monkeypatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("sys.argv", before := ["x"])
+    words = loaded("commands").help_of(job)
+    assert said in words
+    assert "\x1b" not in words
+    assert (sys.argv, os.environ["FORCE_COLOR"]) == (before, "1")
 
 
 def letters(text: str) -> str:

@@ -1,6 +1,6 @@
 """The API page of every public module, from its docstrings, by pdoc: python .ci/docs/build.py FOLDER.
 
-A warning is an error: a type that can't be read, a name that isn't there. jobs are told of by --help and the guides.
+A job's page also says what its --help does. A warning is an error: a type that can't be read, a name that isn't there.
 """
 
 import importlib
@@ -13,11 +13,15 @@ from typing import Any
 import pdoc.doc
 import pdoc.render
 import pdoc.search
+from commands import helps
 from docstrings import first_sentence, to_html
 from studies import outcomes
 
 HERE = Path(__file__).parent
-PACKAGE = HERE.parents[1] / "raypipe"
+ROOT = HERE.parents[1]
+PACKAGE, JOBS = ROOT / "raypipe", ROOT / "jobs"
+OTHERS = ("jobs.studies.", "jobs.benchmark.")
+"""Modules that nobody calls: their RESULTS.md say what they are, and methods' pages what studies show."""
 
 
 def build(output: Path) -> tuple[int, list[str]]:
@@ -28,10 +32,13 @@ def build(output: Path) -> tuple[int, list[str]]:
     ImportError
         If a module can't be imported.
     """
-    modules = opened(public_modules(PACKAGE))
+    sys.path.insert(0, str(ROOT))  # in a clone jobs is a folder, where it is installed a part of raypipe
+    names = [*public_modules(PACKAGE), *public_modules(JOBS)]
+    modules = opened([name for name in names if not name.startswith(OTHERS)])
     pdoc.render.configure(docformat="markdown", show_source=False, template_directory=HERE)
     pdoc.render.env.filters |= {"to_markdown": str, "to_html": to_html, "first_sentence": first_sentence}
-    pdoc.render.env.globals["outcomes"] = outcomes(PACKAGE.parent)
+    pdoc.render.env.globals["outcomes"] = outcomes(ROOT)
+    pdoc.render.env.globals["helps"] = helps()
     pdoc.search.to_html, pdoc.search.to_markdown = to_html, _as_it_is
     with warnings.catch_warnings(record=True) as found:  # what libraries say while they are loaded is theirs
         warnings.simplefilter("always")

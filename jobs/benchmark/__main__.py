@@ -23,8 +23,10 @@ BENCHMARKS = (
 def main(arguments: list[str]) -> None:
     """Run the benchmark that the first argument names."""
     if not arguments or arguments[0] not in BENCHMARKS:
-        print(f"usage: python -m jobs.benchmark {{{','.join(BENCHMARKS)}}} [--help]", file=sys.stderr)
-        sys.exit(2)
+        wants_help = arguments[:1] in (["--help"], ["-h"])
+        usage = f"usage: python -m jobs.benchmark {{{','.join(BENCHMARKS)}}} [--help]"
+        print(usage, file=sys.stdout if wants_help else sys.stderr)
+        sys.exit(0 if wants_help else 2)
     if arguments[0] == "gpu":  # must do with fewer libraries than the settings of the others need
         from .gpu import command
 
