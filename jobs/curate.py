@@ -7,6 +7,7 @@ from rich.console import Console
 from raypipe.report import gather_numbers, terminal, write_report
 from raypipe.sample import SAMPLE
 from raypipe.select.export.export import Export, export
+from raypipe.select.export.licences import check_column
 from raypipe.select.selection import Selection, arm_stage
 from raypipe.select.stage import select
 
@@ -40,6 +41,8 @@ def main(config: Config) -> int:
     refuse_idle(config.scoring, ["plan", "price_per_hour"], because="in curate; python -m jobs.score_corpus forecasts")
     check_selecting(selection, written)
     corpus, arms = config.documents.to_corpus(), ["selection", *map(arm_stage, selection.arms)]
+    if written.licence_column is not None:
+        check_column(corpus, written.licence_column)
     own = [stage_name(STAGE, run), *arms, *([] if written.corpus_format == "none" else [written.stage])]
     with life_of(run, "curate", recipe=config, stages=own, has_shards=True, is_main=True) as life:
         card = score(config.scoring, corpus, life, run=run, seed=selection.seed, stages=["heads", *own])

@@ -16,9 +16,11 @@ from pyarrow import types
 
 from raypipe.corpus import Corpus, Shard
 from raypipe.corpus.files import Files
-from raypipe.corpus.parquet import find_type
+from raypipe.corpus.parquet import UNREADABLE, find_type
 from raypipe.corpus.partitions import partitions
 from raypipe.corpus.peek import check_keys
+from raypipe.corpus.shards import Kind
+from raypipe.corpus.sources import find_files
 from raypipe.corpus.values import value_type
 from raypipe.select.rows import ahead
 from raypipe.storage.folder import Folder
@@ -45,7 +47,8 @@ def files_without(corpus: Corpus, column: str, shards: Iterable[Shard]) -> froze
     """
     own = [replace(shard, domain=None) for shard in shards]
     parquet = list({shard.path: shard for shard in own if shard.cut == "rows"}.values())
-    schemas = dict(zip([shard.path for shard in parquet], ahead(_schema, parquet), strict=True))
+    found = zip(parquet, ahead(_schema, parquet), strict=True)
+    schemas = {shard.path: schema for shard, schema in found if schema is not None}
     without = {path for path, schema in schemas.items() if not _has(schema, column, path)}
     if len(without) < len(schemas):
         return frozenset(without)
@@ -57,9 +60,24 @@ def files_without(corpus: Corpus, column: str, shards: Iterable[Shard]) -> froze
     return frozenset(without)
 
 
-def _schema(shard: Shard) -> pa.Schema:
-    with Files().open(shard.uri) as file:
-        return pq.read_schema(file)
+def check_column(corpus: Corpus, column: str) -> None:
+    """See that a file of a corpus has the column, before it is scored; raises as `files_without` does."""
+    files, _ = find_files(corpus.sources)
+    cuts: dict[Kind, Kind] = {"bytes": "part"}  # which reads arrays too
+    files_without(
+        corpus,
+        column,
+        [Shard(file.path, file.uri, cuts.get(file.cut, file.cut), 0, -1, file.fingerprint) for file in files],
+    )
+
+
+def _schema(shard: Shard) -> pa.Schema | None:
+    """None of a file that can't be read: whoever reads its rows will say so."""
+    try:
+        with Files().open(shard.uri) as file:
+            return pq.read_schema(file)
+    except UNREADABLE:
+        return None
 
 
 def _has(schema: pa.Schema, column: str, path: str) -> bool:

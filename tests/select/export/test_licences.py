@@ -12,7 +12,7 @@ import zstandard
 
 from raypipe.corpus import Corpus
 from raypipe.select.export.export import Export, export
-from raypipe.select.export.licences import licences_in
+from raypipe.select.export.licences import check_column, licences_in
 from raypipe.select.stage import select
 from tests.select.export.test_export import SETTINGS, TEXTS, read_mix, samples, score
 
@@ -105,6 +105,16 @@ def test_a_column_that_no_file_has_is_refused_before_anything_is_written(tmp_pat
     with pytest.raises(KeyError, match=message):
         export(str(tmp_path / "other"), replace(HUGGINGFACE, licence_column="meta.lizence"))
     assert not (tmp_path / "other/corpus").exists()
+
+
+def test_a_column_can_be_looked_for_before_anything_is_scored(tmp_path, run):
+    (tmp_path / "sources/broken.parquet").write_bytes(b"PAR1")
+    (tmp_path / "sources/array.json").write_text(json.dumps([{"text": "a", "terms": "mit"}]))
+    corpus = Corpus((f"web={tmp_path}/sources",))
+    check_column(corpus, "meta.licence")
+    check_column(corpus, "terms")
+    with pytest.raises(KeyError, match=r"has a key 'term'.*did you mean 'terms'"):
+        check_column(corpus, "term")
 
 
 def test_columns_that_hold_no_licences_are_refused(run):
