@@ -143,7 +143,7 @@ STUDY = Study(
     more_data=("fashion_mnist",),
     settings={"n_epochs": 40, "n_test": 800},
     quick={"n_epochs": 1, "n_test": 100},
-    seeds=8,
+    seeds=6,
     claims=(
         Claim(
             sentence="Digits: support prototypes of two classes are close: mean cosine above .5",
@@ -200,6 +200,15 @@ STUDY = Study(
         Claim(
             sentence="Shuffled labels are not learned: .3 less accurate",
             metric="accuracy", of=BOTH, over=CONTROL, at_least=0.3,
+        ),
+        Claim(
+            sentence="Fashion-MNIST: support prototypes of two classes are close: mean cosine above .5",
+            metric="last_between", of=BOTH, over=BOTH, over_metric="half", data=("fashion_mnist",),
+        ),
+        Claim(
+            sentence="Fashion-MNIST: trivial prototypes of two classes are apart: mean cosine below .1",
+            metric="first_between", of=BOTH, over=BOTH, over_metric="tenth", lower_is_better=True,
+            data=("fashion_mnist",),
         ),
         Claim(
             sentence="Fashion-MNIST: it is at most a point below logistic regression on pooled patches",
