@@ -36,6 +36,7 @@ def test_lines_that_are_no_sentences_are_passed_over() -> None:
     for other in (*others, f"{'x' * 1001} is a long word.", "no mark at its end"):
         assert c4(f"{kept}\n{other}") == (2, False, False), other
     assert c4(f"{kept}\nAs was shown[12] before. By whom?[citation needed]") == (4, False, False)
+    assert c4("As was shown[12] before.") == (1, False, False)  # of all lines none stays as it was
 
 
 def test_what_no_page_should_hold_counts_only_in_lines_that_are_kept() -> None:
