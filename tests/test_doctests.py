@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OPENS_A_MODEL = {"raypipe.embed.texts", "raypipe.score.texts"}
-PACKAGES = {"classify", "evaluate", "label", "losses", "score"}
+PACKAGES = {"classify", "describe", "evaluate", "label", "losses", "rewrite", "score"}
 """Those whose public parts are called from Python; each has some example."""
 
 

@@ -52,7 +52,16 @@ def nearest_name(X: np.ndarray, names: Names) -> np.ndarray:
 
 
 class CategoryQueries(ClassifierMixin, BaseEstimator):
-    """Sigmoids among the K classes that a row keeps."""
+    """Sigmoids among the K classes that a row keeps.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.repeat(np.eye(4), 5, axis=0) + rng.normal(size=(20, 4)) / 10
+    >>> y = np.repeat(["a", "b", "c", "d"], 5)
+    >>> model = CategoryQueries(n_kept=2, n_steps=50, random_state=0).fit(X, y)
+    >>> model.predict(np.eye(4)).tolist()
+    ['a', 'b', 'c', 'd']
+    """
 
     takes_names: ClassVar[bool] = True
     """`fit` takes vectors of the classes' names."""

@@ -114,7 +114,15 @@ def next_class(metric: LabelMetric, observed: np.ndarray) -> int | None:
 
 
 class Loki(ClassifierMixin, BaseEstimator):
-    """A logistic regression whose answers are Fréchet means of a label metric."""
+    """A logistic regression whose answers are Fréchet means of a label metric.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(40, 1)), rng.normal(size=(40, 1)) + 6])
+    >>> model = Loki(scale="1;2;3;4;5").fit(X, np.array(["1"] * 40 + ["5"] * 40))
+    >>> model.predict(np.array([[0.0], [3.0], [6.0]])).tolist()  # nobody was shown a 3
+    ['1', '3', '5']
+    """
 
     classes_: np.ndarray
     observed_: np.ndarray

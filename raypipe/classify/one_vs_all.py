@@ -29,7 +29,15 @@ BLOCK = 2048
 
 
 class OneVsAll(ClassifierMixin, BaseEstimator):
-    """A sigmoid a label."""
+    """A sigmoid a label.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, labels = np.repeat(np.eye(3), 20, axis=0), [["a"], ["b"], ["a", "b"]]
+    >>> model = OneVsAll().fit_many(X + rng.normal(size=(60, 3)) / 10, [labels[row // 20] for row in range(60)])
+    >>> (model.probabilities(np.eye(3)) > 0.5).astype(int).tolist()
+    [[1, 0], [0, 1], [1, 1]]
+    """
 
     classes_: np.ndarray
     mean_: np.ndarray

@@ -121,7 +121,16 @@ def mended(found: Gaussians, weights: np.ndarray, *, gamma_mean: float, gamma_co
 
 
 class RCAL(ClassifierMixin, BaseEstimator):
-    """A logistic regression on the rows that fit their class and on rows drawn from mended Gaussians."""
+    """A logistic regression on the rows that fit their class and on rows drawn from mended Gaussians.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(size=(90, 2)), rng.normal(size=(20, 2)) + 5])
+    >>> y = np.array(["common"] * 90 + ["rare"] * 20)
+    >>> y[:5] = "rare"  # five labels are wrong
+    >>> RCAL(random_state=0).fit(X, y).predict(np.array([[0.0, 0.0], [5.0, 5.0]])).tolist()
+    ['common', 'rare']
+    """
 
     classes_: np.ndarray
     mean_: np.ndarray

@@ -26,7 +26,17 @@ from raypipe.fitting.classes import classes_of, classes_state
 
 
 class MixedSMOTE(ClassifierMixin, BaseEstimator):
-    """A logistic regression on a table whose small classes are filled up."""
+    """A logistic regression on a table whose small classes are filled up.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.empty((68, 2), object)
+    >>> X[:, 0] = np.concatenate([rng.normal(size=60), rng.normal(size=8) + 4])
+    >>> X[:, 1] = ["red"] * 60 + ["blue"] * 8
+    >>> y = np.array(["common"] * 60 + ["rare"] * 8)
+    >>> MixedSMOTE(random_state=0).fit(X, y).predict(np.array([[0.0, "red"], [4.0, "blue"]], object)).tolist()
+    ['common', 'rare']
+    """
 
     takes: ClassVar[Literal["table"]] = "table"
     classes_: np.ndarray

@@ -21,7 +21,13 @@ from raypipe.describe.texts import CutTexts, Words, words_in
 
 @dataclass(frozen=True)
 class C4:
-    """What the lines of a page that are sentences hold."""
+    r"""What the lines of a page that are sentences hold.
+
+    >>> from raypipe.describe.texts import CutTexts
+    >>> page = "Menu\nThis line is a sentence.[1] So is this.\nWe use cookies on every page."
+    >>> {name: column.tolist() for name, column in C4()(CutTexts([page])).items()}
+    {'c4_sentences': [2], 'c4_lorem_ipsum': [False], 'c4_curly_bracket': [False]}
+    """
 
     adds: ClassVar[pa.Schema] = pa.schema(
         [("c4_sentences", pa.int32()), ("c4_lorem_ipsum", pa.bool_()), ("c4_curly_bracket", pa.bool_())]

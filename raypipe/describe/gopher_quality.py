@@ -21,7 +21,13 @@ _BULLETS, _ELLIPSES = ("•", "-"), ("...", "…")
 
 @dataclass(frozen=True)
 class GopherQuality:
-    """Lengths and shares that Gopher's quality rules are about."""
+    r"""Lengths and shares that Gopher's quality rules are about.
+
+    >>> from raypipe.describe.texts import CutTexts
+    >>> found = GopherQuality()(CutTexts(["The cat and the dog have met.", "- 1 # 2\n- 3 # 4"]))
+    >>> {name: found[name].round(2).tolist() for name in ("n_words", "n_stop_words", "hashes_per_word", "bullet_lines")}
+    {'n_words': [7, 4], 'n_stop_words': [3, 0], 'hashes_per_word': [0.0, 0.25], 'bullet_lines': [0.0, 1.0]}
+    """
 
     adds: ClassVar[pa.Schema] = pa.schema(
         [

@@ -26,7 +26,13 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True)
 class GopherRepetition:
-    """Shares of lines, paragraphs and characters that repeat others."""
+    r"""Shares of lines, paragraphs and characters that repeat others.
+
+    >>> from raypipe.describe.texts import CutTexts
+    >>> found = GopherRepetition()(CutTexts(["one line\none line\nanother", "all of it is said once"]))
+    >>> {name: found[name].round(2).tolist() for name in ("duplicate_lines", "duplicate_line_chars", "top_2gram_chars")}
+    {'duplicate_lines': [0.33, 0.0], 'duplicate_line_chars': [0.32, 0.0], 'top_2gram_chars': [0.64, 0.27]}
+    """
 
     adds: ClassVar[pa.Schema] = pa.schema(
         [

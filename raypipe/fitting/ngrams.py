@@ -20,7 +20,13 @@ from raypipe.fitting.words import texts_of
 
 @dataclass
 class HashedNGrams:
-    """Texts -> scipy's CSR [n, n_hashes] float64, rows of length 1; zeros where there is no word."""
+    """Texts -> scipy's CSR [n, n_hashes] float64, rows of length 1; zeros where there is no word.
+
+    >>> import pyarrow as pa
+    >>> X, reasons = HashedNGrams(("text",)).encode(pa.table({"text": ["a big dog", None]}))
+    >>> X.shape, X[0].nnz, reasons
+    ((2, 262144), 3, [None, 'no text'])
+    """
 
     columns: tuple[str, ...]
     n_hashes: int = 1 << 18

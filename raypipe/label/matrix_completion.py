@@ -19,7 +19,16 @@ from raypipe.label.votes import VoteCounts, Votes, one_hot
 
 
 class MatrixCompletion(LabelModel):
-    """What each function votes given the class, from who votes alike; the class shares are given, not learned."""
+    """What each function votes given the class, from who votes alike; the class shares are given, not learned.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.integers(0, 2, 2000)
+    >>> votes = np.where(rng.random((2000, 3)) < [0.9, 0.8, 0.7], truth[:, None], 1 - truth[:, None])
+    >>> model = MatrixCompletion().fit(votes)
+    >>> bool((model.predict(votes) == truth).mean() > 0.85)
+    True
+    """
 
     answers_: np.ndarray
     misfit_: np.ndarray

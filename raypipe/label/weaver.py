@@ -28,7 +28,18 @@ MIN_VERIFIERS = 3
 
 
 class Weaver(BaseEstimator):
-    """Verifiers' scores [n, m] of answers, higher being better, to the probability [n] that each is right."""
+    """Verifiers' scores [n, m] of answers, higher being better, to the probability [n] that each is right.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> queries, correct = np.repeat(np.arange(100), 10), rng.random(1000) < 0.4  # ten answers to each of 100 queries
+    >>> scores = correct[:, None] + rng.normal(size=(1000, 5))  # of five verifiers, each of them weak
+    >>> known = np.arange(200)  # answers to the first 20 queries were judged by hand
+    >>> model = Weaver(thresholds=(0.4, 0.5, 0.6)).fit(scores, queries, known, correct[known])
+    >>> chosen = best_of(model.posterior(scores), queries)
+    >>> bool(correct[chosen].mean() > 0.8)
+    True
+    """
 
     threshold_: float
     kept_: npt.NDArray[np.int64]

@@ -23,7 +23,16 @@ VECTORS = ("queries", "positives", "negatives")
 
 @dataclass(frozen=True)
 class ContrastiveLoss:
-    """How near and far are learnt (--learn embedding)."""
+    """How near and far are learnt (--learn embedding).
+
+    >>> import torch
+    >>> queries, negatives = torch.eye(2), -torch.eye(2)[:, None]  # [n, d] and [n, m, d], of length 1
+    >>> near = {"queries": queries, "positives": queries, "negatives": negatives}
+    >>> far = {"queries": queries, "positives": queries.flip(0), "negatives": negatives}
+    >>> loss = ContrastiveLoss(contrast_temperature=0.5)
+    >>> [round(float(loss.terms(one).mean()), 3) for one in (near, far)]
+    [0.254, 2.254]
+    """
 
     contrast_temperature: float = 0.05
     """Cosines are divided by it before they are compared."""

@@ -39,7 +39,16 @@ class OutputSums(NamedTuple):
 
 
 class FactoredHead:
-    """Weights [D, d] that learn by exact gradient descent, a step at a time."""
+    """Weights [D, d] that learn by exact gradient descent, a step at a time.
+
+    >>> import torch
+    >>> W, H = torch.arange(10.0).reshape(5, 2), torch.tensor([[1.0, 0.0], [1.0, -1.0]])
+    >>> sums = FactoredHead(W).seen(H, targets=torch.tensor([4, 0]))  # no other output is computed
+    >>> [part.tolist() for part in sums]
+    [[8.0, -1.0], [120.0, 5.0], [20.0, -5.0]]
+    >>> (H @ W.T).square().sum(dim=1).tolist()
+    [120.0, 5.0]
+    """
 
     def __init__(self, weight: torch.Tensor) -> None:
         """From the first weights [D, d], which are copied; V stays in their number format.

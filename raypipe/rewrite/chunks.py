@@ -20,7 +20,13 @@ _ENDS = tuple(re.compile(pattern) for pattern in (r"\n\s*\n", r"\n", r"[.!?\u300
 
 @dataclass(frozen=True)
 class Chunks:
-    """The pieces of each text, in order."""
+    r"""The pieces of each text, in order.
+
+    >>> import pyarrow as pa
+    >>> found = Chunks(max_chars=12)(pa.table({"text": ["One.\n\nTwo, three. Four", "Five"]}))
+    >>> found.column("row").to_pylist(), found.column("text").to_pylist()
+    ([0, 0, 1], ['One.\n\nTwo, ', 'three. Four', 'Five'])
+    """
 
     max_chars: int = 4000
     """Longest piece, in characters."""

@@ -25,7 +25,16 @@ VOTES = pa.schema(
 
 @dataclass
 class CastVotes(RowOp):
-    """Asks every function about every row."""
+    """Asks every function about every row.
+
+    >>> from raypipe.corpus.rows import source_of
+    >>> from raypipe.label.functions.keywords import Keywords
+    >>> from raypipe.label.functions.regex import Regex
+    >>> functions = (Keywords("cheap", vote="spam", words=("prize",)), Regex("greets", vote="ham", pattern="^Dear"))
+    >>> found = CastVotes(functions, classes=("ham", "spam"))(source_of(["Dear all", "Dear winner of a prize", "yes"]))
+    >>> found["votes"].to_pylist()  # a row's vote by each function, -1 where it abstains
+    [[-1, 0], [1, 0], [-1, -1]]
+    """
 
     functions: tuple[LabellingFunction, ...]
     classes: tuple[str, ...]

@@ -25,7 +25,13 @@ _BLANKS = r"[\s\pZ\x0b]+"  # RE2's \s is of ASCII alone
 
 @dataclass(frozen=True)
 class Keywords:
-    """Votes where one of the words is there."""
+    """Votes where one of the words is there.
+
+    >>> import pyarrow as pa
+    >>> function = Keywords("cheap", vote="spam", words=("free offer", "prize"))
+    >>> function.says(pa.table({"text": ["A FREE  offer!", "surprized", "You won a prize"]})).to_pylist()
+    ['spam', None, 'spam']
+    """
 
     name: str
     vote: str

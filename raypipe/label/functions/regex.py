@@ -17,7 +17,13 @@ from raypipe.label.functions.function import column, where
 
 @dataclass(frozen=True)
 class Regex:
-    """Votes where the expression matches somewhere in the text."""
+    """Votes where the expression matches somewhere in the text.
+
+    >>> import pyarrow as pa
+    >>> function = Regex("link", vote="spam", pattern=r"(?i)https?://")
+    >>> function.says(pa.table({"text": ["see HTTP://a.org", "no link"]})).to_pylist()
+    ['spam', None]
+    """
 
     name: str
     vote: str

@@ -20,7 +20,13 @@ _ROW, _ROWS = "__row__", "voted_rows"
 
 @dataclass(frozen=True)
 class Sql:
-    """Votes for `vote` where the expression is true; without `vote`, for the class that it gives, none where null."""
+    """Votes for `vote` where the expression is true; without `vote`, for the class that it gives, none where null.
+
+    >>> from raypipe.corpus.rows import source_of
+    >>> function = Sql("shouts", sql="CASE WHEN text = upper(text) THEN 'spam' WHEN length(text) > 9 THEN 'ham' END")
+    >>> function.says(source_of(["BUY NOW", "see you tomorrow", "yes"])).to_pylist()
+    ['spam', 'ham', None]
+    """
 
     name: str
     sql: str

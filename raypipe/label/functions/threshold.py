@@ -14,7 +14,13 @@ from raypipe.label.functions.function import column, where
 
 @dataclass(frozen=True)
 class Threshold:
-    """Votes where the number is within these bounds; null and NaN are in none."""
+    """Votes where the number is within these bounds; null and NaN are in none.
+
+    >>> import pyarrow as pa
+    >>> function = Threshold("short", vote="spam", column="n_bytes", at_most=40)
+    >>> function.says(pa.table({"n_bytes": [12, 400, None]})).to_pylist()
+    ['spam', None, None]
+    """
 
     name: str
     vote: str
