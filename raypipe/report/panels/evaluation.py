@@ -14,6 +14,7 @@ from raypipe.report.page.table import Column, table
 from raypipe.report.panels.bags import is_of_bags, of_bags
 from raypipe.report.panels.benchmarks import is_of_benchmarks, of_benchmarks
 from raypipe.report.panels.classifier import is_of_classifier, of_classifier
+from raypipe.report.panels.concept import is_of_concept, of_concept
 from raypipe.report.panels.how import settings_table
 from raypipe.report.panels.many_labels import is_of_many_labels, of_many_labels
 from raypipe.report.panels.retrieval import is_of_retrieval, of_retrieval
@@ -40,6 +41,8 @@ def _part(name: str, found: Json) -> dict[str, Any]:
         return empty | of_many_labels(found)
     if is_of_bags(found):
         return empty | of_bags(found)
+    if is_of_concept(found):
+        return empty | of_concept(found)
     if is_of_retrieval(found):
         return empty | of_retrieval(found)
     if "test_accuracy" in found:
