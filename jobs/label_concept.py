@@ -10,6 +10,10 @@ round, on those that it doubts most. Questions and answers are in words, the con
     phrases: [music player, sound editor]        # perhaps: where to look first; else the name
     prompt: "{text}\\n\\nQuestion: {question} Answer yes or no.\\nAnswer:"      # perhaps; this one otherwise
 
+A concept without questions needs a `definition` in words, such as "programs that play or record music", and perhaps
+`near_misses`; the model then writes questions and keeps the most telling ones, in
+RUN/concept-questions/concept.yaml. What you correct there is used the next time.
+
 An answer is asked for once: RUN/concept-answers keeps it by question, text, model and prompt, so that the same command
 asks nothing anew, a changed question only its own, and a killed job goes on where it was. RUN/concept/concept.jsonl has
 a row a text with what the student says and, where it was asked, the annotator; RUN/concept-student is for `predict`.
@@ -32,22 +36,23 @@ from .parts import settings
 from .parts.annotating import AskedModel, GivenAnswers
 from .parts.classifiers import read_labels
 from .parts.common import RunSettings, life_of, run_job, stage_name
+from .parts.concept_files import Recipe, read_recipe
 from .parts.concepts import (
     Annotator,
     AskedRows,
     Json,
-    Recipe,
     Rounds,
     RowParts,
     parts_of,
-    read_recipe,
     read_rows,
     table_of,
 )
 from .parts.idle import refuse_idle
 from .parts.students import Distilled, judged, said_of, saved
+from .parts.written_questions import Writing, with_questions
 
-ANSWERS, STAGE, STUDENT, FILE = "concept-answers", "concept", "concept-student", "concept.jsonl"
+QUESTIONS, ANSWERS, STAGE, STUDENT = "concept-questions", "concept-answers", "concept", "concept-student"
+FILE = "concept.jsonl"
 OF_MODEL = ("model", "max_tokens", "dtype", "calibrate")
 
 
@@ -71,6 +76,8 @@ class Config(RunSettings):
     """Of the model; auto: bfloat16 on a GPU, float32 on a CPU."""
     calibrate: bool = True
     """Take the answer about a text that says nothing off each answer."""
+    questions: int = 3
+    """Positive questions that the model writes where the concept's file has none, and negative ones, at most."""
     encoder: str = "mini"
     """Model of the embeddings that the student reads, as of embed_corpus."""
     choices: tuple[Choice, ...] = ("margin", "random", "top")
@@ -97,11 +104,19 @@ class Config(RunSettings):
 
 def main(config: Config) -> int:
     """Ask what isn't known yet, teach, judge and label all rows."""
+    from raypipe.report import write_report
+
     _check(config)
     recipe, rows = read_recipe(config.concept), read_rows(config.rows, text_column=config.text_column)
+    _check_questions(config, recipe)
     truth = _truth(config, recipe)
-    answers, stage, student = (stage_name(name, config) for name in (ANSWERS, STAGE, STUDENT))
-    with life_of(config, "label_concept", stages=[answers, stage, student]) as life:
+    names = (QUESTIONS, ANSWERS, STAGE, STUDENT)
+    questions, answers, stage, student = (stage_name(name, config) for name in names)
+    with life_of(config, "label_concept", stages=[questions, answers, stage, student]) as life:
+        if not recipe.positive:
+            life.begin()
+            with life.at_once():
+                recipe = with_questions(recipe, _writing(config), life.run / questions)
         rows, annotator = _annotator(config, recipe, rows, life.run / answers)
         parts = parts_of(rows.ids, truth, n_tune=config.tune_labels, test_share=config.test_share, seed=config.seed)
         if truth and not len(parts.test):
@@ -113,22 +128,23 @@ def main(config: Config) -> int:
         )
         with at_work(folder, card) as own, life.at_once():
             made = _taught(config, recipe, rows, parts, truth, annotator)
-            saved(made, recipe.concept.name, life.run / student)
+            saved(made, recipe.name, life.run / student)
             labelled = said_of(made, rows, annotator)
             folder.write(FILE, "".join(json.dumps(row) + "\n" for row in labelled).encode())
-            found = _found(made, rows, parts, annotator)
+            found = _found(recipe, made, rows, parts, annotator)
             folder.write("results.json", json.dumps(found, indent=1).encode())
             own["counts"] = {"rows": len(rows.ids), "calls": annotator.kept.calls}
         print("\n".join(table_of(found)))
         print(f"Labels: {folder.uri}/{FILE}")
         life.conclude()
+        print(f"Report: {write_report(life.run).removeprefix('file://')}")
     return life.status
 
 
 def _check(config: Config) -> None:
     if not config.choices or len(set(config.choices)) < len(config.choices):
         raise ValueError(f"choices must be one at least, each once, got {', '.join(config.choices) or 'none'}.")
-    for name, least in (("near", 0), ("random", 0), ("rounds", 0), ("batch", 1), ("tune_labels", 0)):
+    for name, least in (("near", 0), ("random", 0), ("rounds", 0), ("batch", 1), ("tune_labels", 0), ("questions", 1)):
         if getattr(config, name) < least:
             raise ValueError(f"{name} must be {least} or more, got {getattr(config, name)}.")
     if not 0 < config.test_share <= 1:
@@ -139,10 +155,29 @@ def _check(config: Config) -> None:
         refuse_idle(config, ["label", "test_share", "tune_labels"], because="without --truth")
 
 
+def _check_questions(config: Config, recipe: Recipe) -> None:
+    if recipe.positive:
+        refuse_idle(config, ["questions"], because=f"as {config.concept} has questions")
+    elif config.answers:
+        raise ValueError(f"{config.concept} must have positive questions where --answers answers them.")
+
+
+def _writing(config: Config) -> Writing:
+    dtype, device = _dtype_and_device(config)
+    return Writing(config.model, dtype, device, config.max_tokens, config.questions, config.seed)
+
+
+def _dtype_and_device(config: Config) -> tuple[str, str]:
+    from .parts.answering import start_device
+
+    device = start_device(None)
+    return config.dtype if config.dtype != "auto" else ("bfloat16" if device == "cuda" else "float32"), device
+
+
 def _truth(config: Config, recipe: Recipe) -> dict[str, bool]:
     if config.truth is None:
         return {}
-    labels, name = read_labels(config.truth), config.label or recipe.concept.name
+    labels, name = read_labels(config.truth), config.label or recipe.name
     if name not in labels.values():
         there = ", ".join(sorted(set(labels.values()))[:20])
         raise ValueError(f"label must be one of {config.truth}, which has {there}; got {name!r}.")
@@ -155,10 +190,7 @@ def _annotator(config: Config, recipe: Recipe, rows: AskedRows, folder: Folder) 
         given = GivenAnswers(dict(zip(rows.ids, rows.keys.tolist(), strict=True)), config.answers)
         kept = KeptAnswers(given, given.version, folder)
         return rows, Annotator(recipe.concept, kept, rows.keys, calibrates=False)
-    from .parts.answering import start_device
-
-    device = start_device(None)
-    dtype = config.dtype if config.dtype != "auto" else ("bfloat16" if device == "cuda" else "float32")
+    dtype, device = _dtype_and_device(config)
     texts = dict(zip(rows.keys.tolist(), rows.texts, strict=True))
     model = AskedModel(texts, config.model, recipe.prompt, config.max_tokens, dtype, device)
     too_long = model.too_long(recipe.concept.questions)
@@ -178,13 +210,15 @@ def _taught(
     return judged(made, annotator, parts, seed=config.seed) if len(parts.test) else made
 
 
-def _found(made: Distilled, rows: AskedRows, parts: RowParts, annotator: Annotator) -> Json:
+def _found(recipe: Recipe, made: Distilled, rows: AskedRows, parts: RowParts, annotator: Annotator) -> Json:
     """results.json."""
     kept = annotator.kept
     found: Json = {
+        "concept": recipe.name, "positive": list(recipe.positive), "negative": list(recipe.negative),
         "rows": len(rows.ids), "left_out": rows.left_out, "pool": len(parts.pool), "tune": len(parts.tune),
         "test": len(parts.test), "decided_by": made.decided_by, "calls": kept.calls, "kept": made.n_used - kept.calls,
         "calls_of_judging": made.calls_of_judging, "taught": made.taught, "judged": made.judged,
+        "minus": made.minus,
     }  # fmt: skip
     return found
 

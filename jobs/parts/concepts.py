@@ -1,4 +1,4 @@
-"""A concept on a corpus: its file, the rows, who is asked about which of them, and how the students compare."""
+"""A concept on a corpus: the rows, who is asked about which of them, and how the students compare."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,29 +12,16 @@ from raypipe.label.collaborator.answers import KeptAnswers
 from raypipe.label.collaborator.concept import Concept, Decision, tuned
 from raypipe.label.collaborator.student import Annotate, Choice, distilled, mined
 
-from .annotating import NOTHING, QUESTION, TEXT, key_of
-from .settings import read_yaml
+from .annotating import NOTHING, key_of
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 Json = dict[str, Any]
-PROMPT = "{text}\n\nQuestion: {question} Answer yes or no.\nAnswer:"
-KEYS = ("name", "positive", "negative", "phrases", "prompt")
 N_DRAWS = 400
 """Of rows, for an interval."""
 CHUNK = 16
 """Rows whose answers are kept together: no more are asked about again after a kill."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a file says of a concept."""
-
-    concept: Concept
-    phrases: tuple[str, ...]
-    """What rows of the concept, and near-misses, are like: the first to be asked about are nearest to these."""
-    prompt: str
 
 
 @dataclass(frozen=True)
@@ -56,32 +43,6 @@ class AskedRows:
         kept = [at for at, key in enumerate(self.keys.tolist()) if key not in keys]
         left_out = {**self.left_out, **({why: len(self.ids) - len(kept)} if len(kept) < len(self.ids) else {})}
         return AskedRows([self.ids[at] for at in kept], [self.texts[at] for at in kept], left_out)
-
-
-def read_recipe(path: str) -> Recipe:
-    """A concept of a YAML file: `name`, `positive` questions, and perhaps `negative`, `phrases` and `prompt`.
-
-    Raises
-    ------
-    OSError, ValueError
-        If it can't be read or isn't so.
-    """
-    given = read_yaml(path)
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str) or not given["name"].strip():
-        raise ValueError(f"{path} must be a mapping with the name of a concept, got {str(given)[:200]}.")
-    if unknown := sorted(set(map(str, given)) - set(KEYS)):
-        raise ValueError(f"{path} may have {', '.join(KEYS)}, got {unknown[0]!r}.")
-    lists = {}
-    for name in ("positive", "negative", "phrases"):
-        of = given.get(name) or []
-        if not isinstance(of, list) or not all(isinstance(one, str) for one in of):
-            raise ValueError(f"{path}: {name} must be a list of texts, got {str(of)[:200]}.")
-        lists[name] = tuple(of)
-    prompt = given.get("prompt", PROMPT)
-    if not isinstance(prompt, str) or prompt.count(TEXT) != 1 or prompt.count(QUESTION) != 1:
-        raise ValueError(f"{path}: prompt must hold {TEXT} and {QUESTION} once each, got {prompt!r}.")
-    concept = Concept(given["name"], lists["positive"], lists["negative"])
-    return Recipe(concept, lists["phrases"] or (given["name"],), prompt)
 
 
 def read_rows(uris: Sequence[str], *, text_column: str) -> AskedRows:
@@ -201,18 +162,43 @@ def of_chance(X: np.ndarray, verdicts: np.ndarray, *, seed: int) -> "LogisticReg
 
 
 def figures(said: np.ndarray, score: np.ndarray, truth: np.ndarray, *, seed: int) -> Json:
-    """F1 with its interval over resampled rows, precision, recall and average precision of verdicts [n] and scores."""
+    """F1 with its interval over resampled rows, precision, recall, accuracy and average precision.
+
+    Of verdicts [n] and scores [n].
+    """
     from sklearn.metrics import average_precision_score
 
-    n, right = len(truth), said & truth
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_DRAWS)  # each row in each draw
-    f1 = _share(2 * times @ right, times @ said + times @ truth)
-    low, high = np.quantile(f1, [0.025, 0.975])
+    right = said & truth
+    low, high = np.quantile(_f1_of_draws(said, truth, seed), [0.025, 0.975])
     return {
         "f1": float(_share(2 * right.sum(), said.sum() + truth.sum())), "low": float(low), "high": float(high),
         "precision": float(_share(right.sum(), said.sum())), "recall": float(_share(right.sum(), truth.sum())),
+        "accuracy": float((said == truth).mean()),
         "average_precision": float(average_precision_score(truth, score)),
     }  # fmt: skip
+
+
+def f1_minus(said: np.ndarray, others: Mapping[str, np.ndarray], truth: np.ndarray, *, seed: int) -> Json:
+    """F1 of verdicts [n] less that of each other's, with intervals over the same resampled rows for all."""
+    whole, ours = np.ones((1, len(truth)), int), _f1_of_draws(said, truth, seed)
+    found: Json = {}
+    for name, other in others.items():
+        low, high = np.quantile(ours - _f1_of_draws(other, truth, seed), [0.025, 0.975])
+        mean = _f1(whole, said, truth)[0] - _f1(whole, other, truth)[0]
+        found[name] = {"mean": float(mean), "low": float(low), "high": float(high)}
+    return found
+
+
+def _f1_of_draws(said: np.ndarray, truth: np.ndarray, seed: int) -> np.ndarray:
+    """F1 in each of N_DRAWS draws of rows; one seed draws the same rows for any verdicts."""
+    n = len(truth)
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_DRAWS)  # each row in each draw
+    return _f1(times, said, truth)
+
+
+def _f1(times: np.ndarray, said: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """[draws] of rows that are there so many times [draws, n]."""
+    return _share(2 * times @ (said & truth), times @ said + times @ truth)
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

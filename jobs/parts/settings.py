@@ -131,7 +131,12 @@ def _leaves(known: Mapping[str, Setting], given: dict[Any, Any], path: tuple[str
 
 def read_yaml(path: str) -> Any:
     """What a YAML file holds; keys are what is written, each once."""
-    return yaml.load(Path(path).read_text(encoding="utf-8"), _PlainKeys)  # noqa: S506 (a safe loader)
+    return yaml_of(Path(path).read_text(encoding="utf-8"))
+
+
+def yaml_of(text: str) -> Any:
+    """What YAML text holds; keys are what is written, each once."""
+    return yaml.load(text, _PlainKeys)  # noqa: S506 (a safe loader)
 
 
 def _description(config: "type[DataclassInstance]") -> str:

@@ -10,14 +10,15 @@ import numpy as np
 from raypipe.label.collaborator.student import Choice
 from raypipe.storage.folder import Folder
 
+from .concept_files import Recipe
 from .concepts import (
     Annotator,
     AskedRows,
-    Recipe,
     Rounds,
     RowParts,
     best_cut,
     counted,
+    f1_minus,
     figures,
     of_chance,
     taught,
@@ -50,6 +51,8 @@ class Distilled:
     """Answers that were used, asked for now or kept."""
     taught: Json
     judged: Json = field(default_factory=dict)
+    minus: Json = field(default_factory=dict)
+    """F1 of the first student less that of each other."""
     calls_of_judging: int = 0
 
     @classmethod
@@ -58,7 +61,7 @@ class Distilled:
         given: Rounds, *, encoder: str, choices: Sequence[Choice],
     ) -> "Distilled":  # fmt: skip
         """Embed, tune and teach."""
-        said = (*recipe.phrases, recipe.concept.name)
+        said = (*recipe.phrases, recipe.name)
         X, asked = embedded(rows.texts, encoder), embedded(said, encoder)
         is_so = np.array([truth.get(name, False) for name in rows.ids])
         decided_by = "rule"
@@ -109,27 +112,33 @@ def judged(made: Distilled, annotator: Annotator, parts: RowParts, *, seed: int)
         raise ValueError(
             f"the {len(truth)} rows with truth must be of both sorts, {int(truth.sum())} are of the concept."
         )
-    found: Json = {
-        f"student by {choice}": figures(student.predict(X), student.decision_function(X), truth, seed=seed)
-        for choice, student in made.students.items()
-    }
+    said: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # verdicts and scores
+    for choice, student in made.students.items():
+        said[f"student by {choice}"] = student.predict(X), student.decision_function(X)
     answers, calls = counted(annotator, lambda: annotator.answers(parts.test))
     p = len(annotator.concept.positive)
     rest = answers[:, p:].max(axis=1) if answers.shape[1] > p else 0.0
-    found[ANNOTATOR] = figures(annotator.decide(answers), answers[:, :p].max(axis=1) - rest, truth, seed=seed)
+    said[ANNOTATOR] = annotator.decide(answers), answers[:, :p].max(axis=1) - rest
     cosines, first = made.X @ made.name, next(iter(made.students))
     if len(parts.tune):
         cut = best_cut(cosines[parts.tune], made.truth[parts.tune])
         few = _few(made.X[parts.tune], made.truth[parts.tune])
-        found[FEW] = figures(few.predict(X), few.decision_function(X), truth, seed=seed)
+        said[FEW] = few.predict(X), few.decision_function(X)
     else:  # as often as the student finds it in the pool
         share = made.students[first].predict(made.X[parts.pool]).mean()
         cut = float(np.quantile(cosines[parts.pool], 1 - share))
-    found[NAME] = figures(cosines[parts.test] >= cut, cosines[parts.test], truth, seed=seed)
+    said[NAME] = cosines[parts.test] >= cut, cosines[parts.test]
     control = of_chance(made.X[made.rows[first]], made.verdicts[first], seed=seed)
-    found[CHANCE] = figures(control.predict(X), control.decision_function(X), truth, seed=seed)
-    n_used = _used(annotator, [parts.tune, parts.test, *made.rows.values()])
-    return replace(made, judged=found, n_used=n_used, calls_of_judging=calls)
+    said[CHANCE] = control.predict(X), control.decision_function(X)
+    ours, *others = said
+    minus = f1_minus(said[ours][0], {name: said[name][0] for name in others}, truth, seed=seed)
+    return replace(
+        made,
+        judged={name: figures(*one, truth, seed=seed) for name, one in said.items()},
+        minus=minus,
+        n_used=_used(annotator, [parts.tune, parts.test, *made.rows.values()]),
+        calls_of_judging=calls,
+    )
 
 
 def _few(X: np.ndarray, y: np.ndarray) -> "LogisticRegression":

@@ -11,9 +11,9 @@ import yaml
 
 from jobs import label_concept
 from jobs.label_concept import Config, main
-from jobs.parts import annotating, concepts, students
+from jobs.parts import annotating, concepts, students, written_questions
 from jobs.parts.annotating import NOTHING, AskedModel, key_of
-from jobs.parts.concepts import figures, parts_of
+from jobs.parts.concepts import f1_minus, figures, parts_of
 from raypipe.classify.logistic_regression import LogisticRegression
 from raypipe.models.fitted import open_fitted
 from raypipe.storage.folder import Folder
@@ -76,7 +76,10 @@ def test_a_student_learns_the_concept_and_every_answer_is_counted_once(config: C
         "student by margin", "student by random", "student by top", "annotator", "cosine to the name",
         "shuffled verdicts",
     }  # fmt: skip
+    assert set(found["minus"]) == set(f1) - {"student by margin"}
+    assert found["minus"]["annotator"]["mean"] == pytest.approx(f1["student by margin"] - f1["annotator"])
     assert f"{found['calls']:,} answers asked for, 0 kept already" in capsys.readouterr().out
+    assert f"{found['test']} rows with truth, %" in Path(f"{config.output}/report.html").read_text()
     rows = [json.loads(line) for line in Path(f"{config.output}/concept/concept.jsonl").read_text().splitlines()]
     assert len(rows) == N
     assert sum(row["annotator"] is not None for row in rows) == 44
@@ -153,6 +156,48 @@ def test_with_a_model_a_changed_question_asks_for_its_own_alone(spoken: Config) 
     assert len(Spoken.asked) == found_in(spoken)["calls"]
 
 
+@pytest.fixture
+def defined(spoken: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A concept of words alone: the model writes one question of each sort, and one that tells nothing."""
+    monkeypatch.setattr(written_questions, "AskedModel", Spoken)
+    monkeypatch.setattr(written_questions, "open_model", lambda ref: Named)
+    monkeypatch.setattr(
+        written_questions,
+        "_writer",
+        lambda how: lambda prompts, seeds: ["1. Is it red?\n2. Is it so blue?"] * len(seeds),
+    )
+    Path(spoken.concept).write_text("{name: red, definition: a red thing, near_misses: a blue thing}")
+    return spoken
+
+
+class Named:
+    sha256 = tokenizer_sha256 = staticmethod(lambda: "named")
+
+
+def test_without_questions_the_model_writes_them_and_keeps_what_tells(defined: Config) -> None:
+    assert main(defined) == 0
+    path = Path(f"{defined.output}/concept-questions/concept.yaml")
+    written = yaml.safe_load(path.read_text())
+    assert (written["positive"], written["negative"]) == (["Is it red?"], ["Is it so blue?"])
+    assert found_in(defined)["judged"]["annotator"]["f1"] == 1.0
+    assert main(replace(defined, concept=str(path), output=f"{defined.output}-of-its-own")) == 0
+
+
+def test_questions_are_written_once_and_what_was_corrected_is_used(defined: Config, monkeypatch) -> None:
+    main(defined)
+    first = found_in(defined)
+    path = Path(f"{defined.output}/concept-questions/concept.yaml")
+    monkeypatch.setattr(written_questions, "_writer", lambda how: pytest.fail("written again"))
+    main(defined)
+    assert found_in(defined)["calls"] == 0
+    path.write_text(path.read_text().replace("Is it red?", "Is it really red?"))
+    main(defined)
+    assert found_in(defined)["calls"] == first["calls"] // 2  # one of two questions
+    Path(defined.concept).write_text("{name: red, definition: some red thing}")
+    with pytest.raises(pytest.fail.Exception, match="written again"):
+        main(defined)
+
+
 def test_labels_tune_the_decision_and_are_in_no_other_part(config: Config) -> None:
     main(replace(config, tune_labels=30, choices=("margin",)))
     found = found_in(config)
@@ -174,10 +219,20 @@ def test_without_truth_it_labels_and_judges_nothing(config: Config) -> None:
     assert (found["test"], found["judged"], found["calls_of_judging"]) == (0, {}, 0)
 
 
+def test_differences_are_of_the_same_rows() -> None:
+    truth = np.random.default_rng(0).random(60) < 0.5
+    said = {"same": truth, "half": truth & (np.arange(60) % 2 == 0), "none": np.zeros(60, bool)}
+    found = f1_minus(truth, said, truth, seed=0)
+    assert found["same"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert found["half"]["mean"] == pytest.approx(1 - figures(said["half"], said["half"] * 1.0, truth, seed=0)["f1"])
+    assert 0 < found["half"]["low"] < found["half"]["mean"] < found["half"]["high"]
+    assert found["none"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+
+
 def test_figures_are_those_of_scikit_learns() -> None:
     truth, said = np.array([True, True, False, False]), np.array([True, False, True, False])
     found = figures(said, said * 1.0, truth, seed=0)
-    assert (found["f1"], found["precision"], found["recall"]) == (0.5, 0.5, 0.5)
+    assert (found["f1"], found["precision"], found["recall"], found["accuracy"]) == (0.5, 0.5, 0.5, 0.5)
     assert 0 <= found["low"] <= 0.5 <= found["high"] <= 1
 
 
@@ -185,11 +240,20 @@ def test_figures_are_those_of_scikit_learns() -> None:
     ("changes", "why"),
     [
         ({"name": None}, "must be a mapping with the name of a concept"),
-        ({"questions": ["a?"]}, "may have name, positive, negative, phrases, prompt, got 'questions'"),
+        (
+            {"questions": ["a?"]},
+            "may have name, definition, near_misses, positive, .* prompt, got 'questions'",
+        ),
         ({"positive": "a?"}, "positive must be a list of texts"),
         ({"positive": []}, "concept 'red' must have positive questions"),
         ({"positive": ["a?", "a?"]}, "every question must be asked once"),
         ({"prompt": "{text}"}, "prompt must hold {text} and {question} once each"),
+        ({"definition": ["red"]}, "definition must be a text"),
+        ({"positive": None, "definition": "red things"}, "negative questions go with positive ones"),
+        (
+            {"positive": None, "negative": None, "definition": "red things"},
+            "must have positive .* where --answers",
+        ),
         ({"positive": ["is it green?"]}, "must answer 'is it green\\?' about every row"),
     ],
 )
@@ -211,6 +275,8 @@ def test_wrong_concepts_are_refused(config: Config, changes: dict, why: str) -> 
         ({"label": "green"}, "label must be one of .*, which has no, red; got 'green'"),
         ({"tune_labels": 500}, "tune_labels asks for 500 rows with truth, and 80 have it"),
         ({"tune_labels": 80}, "must have rows to judge by beside tune_labels"),
+        ({"questions": 0}, "questions must be 1 or more, got 0"),
+        ({"questions": 5}, "--questions has no effect as .* has questions"),
         ({"max_tokens": 99}, "--max-tokens has no effect with --answers"),
         ({"truth": None, "tune_labels": 9}, "--tune-labels has no effect without --truth"),
     ],
