@@ -53,6 +53,21 @@ def test_constant_verifiers_are_filtered_and_others_kept() -> None:
     np.testing.assert_allclose(model.posterior(more), alone.posterior(scores))
 
 
+def test_constants_and_coins_cost_at_most_a_point_where_they_are_filtered() -> None:
+    correct, scores = answers(5)
+    rng = np.random.default_rng(6)
+    constant = np.column_stack([np.ones(len(scores)), np.zeros(len(scores)), np.full(len(scores), 7.0)])
+    noisy = np.column_stack([scores, constant, rng.random((len(scores), 2)) < 0.5])
+    alone, beside = (fitted(correct, each, thresholds=(0.5,)) for each in (scores, noisy))
+    assert set(beside.kept_) == {*alone.kept_, 9, 10}  # coins are often enough heads; no rate says anything of them
+    np.testing.assert_allclose(beside.rates_[-2:].sum(axis=1), 1, atol=0.1)
+    assert accuracy(beside.posterior(noisy), correct) > accuracy(alone.posterior(scores), correct) - 0.01
+
+
+def accuracy(posterior: np.ndarray, correct: np.ndarray) -> float:
+    return float(((posterior > 0.5) == correct).mean())
+
+
 @pytest.mark.parametrize(("balance", "kept"), [(0.5, [1, 2, 3]), (0.1, [0, 1, 2, 3]), (0.9, [1, 2, 3, 4])])
 def test_the_filter_is_that_of_the_paper(balance, kept) -> None:
     votes = (np.arange(1000)[:, None] < np.array([50, 300, 500, 700, 950])).astype(np.int8)

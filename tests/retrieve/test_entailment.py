@@ -42,6 +42,16 @@ def test_probabilities_are_those_of_transformers_pair_by_pair(tmp_path: Path) ->
     assert Entailment(folder).probabilities([], names).shape == (0, 2)
 
 
+def test_it_reads_each_text_once_a_class_where_label_vectors_read_it_once(tmp_path: Path, monkeypatch) -> None:
+    folder, read = made(tmp_path, LABELS), list[tuple[str, str]]()
+    whole = Entailment.outputs
+    monkeypatch.setattr(Entailment, "outputs", lambda self, pairs: read.extend(pairs) or whole(self, pairs))
+    for names in (("games", "mail"), ("games", "mail", "sound", "images")):
+        read.clear()
+        Entailment(folder, max_tokens=60).probabilities(TEXTS[:3], names)
+        assert len(read) == len(set(read)) == 3 * len(names)  # an encoder: 3 texts and the keywords
+
+
 @pytest.mark.parametrize("labels", [{0: "no", 1: "yes"}, {0: "entailment", 1: "entails"}])
 def test_a_model_without_one_label_of_entailment_is_refused(tmp_path: Path, labels: dict[int, str]) -> None:
     with pytest.raises(ValueError, match="must have one label that begins with 'entail' and another"):
