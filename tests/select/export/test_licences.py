@@ -1,6 +1,7 @@
 """Licences of rows: read from a column of any format, told in the card by licence, and refused where there is none."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +22,11 @@ READ = ["MIT", "Apache-2.0, mit", "unknown", "unknown", "unknown", "GPL 3, or la
 HUGGINGFACE = Export(corpus_format="huggingface", licence_column="meta.licence")
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> str:
-    """Texts in Parquet with a column of lists, in Parquet without, as JSON lines and in a stream of them."""
-    folder = tmp_path / "sources"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts in Parquet with a column of lists, in Parquet without, as JSON lines and in a stream of them; selected."""
+    top = tmp_path_factory.mktemp("licences")
+    folder = top / "sources"
     folder.mkdir()
     named = [[one] if isinstance(one, str) else one for one in SPELT * 20]
     meta = pa.array([{"licence": one} for one in named[:100]])
@@ -34,9 +36,15 @@ def run(tmp_path: Path) -> str:
     (folder / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[150:250]))
     lines = "".join(json.dumps(row) + "\n" for row in rows[250:350])
     (folder / "d.jsonl.zst").write_bytes(zstandard.compress(lines.encode()))
-    score(tmp_path / "run", Corpus((f"web={folder}",)))
-    select(str(tmp_path / "run"), SETTINGS)
-    return str(tmp_path / "run")
+    score(top / "run", Corpus((f"web={folder}",)))
+    select(str(top / "run"), SETTINGS)
+    return top
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> str:
+    """A run of one's own."""
+    return str(shutil.copytree(made / "run", tmp_path / "run"))
 
 
 def licence_of(row: dict) -> str:
@@ -98,8 +106,8 @@ def test_rows_without_a_licence_have_what_their_domain_was_given_and_no_text_is_
 
 
 @pytest.mark.parametrize("only", ["*.parquet", "*.jsonl*"])
-def test_a_column_that_no_file_has_is_refused_before_anything_is_written(tmp_path, run, only):
-    score(tmp_path / "other", Corpus((f"{tmp_path}/sources/{only}",)))
+def test_a_column_that_no_file_has_is_refused_before_anything_is_written(tmp_path, made, only):
+    score(tmp_path / "other", Corpus((f"{made}/sources/{only}",)))
     select(str(tmp_path / "other"), SETTINGS)
     message = r"no column 'meta.lizence'|has a key 'meta.lizence'.*did you mean 'meta.licence'"
     with pytest.raises(KeyError, match=message):
@@ -107,7 +115,8 @@ def test_a_column_that_no_file_has_is_refused_before_anything_is_written(tmp_pat
     assert not (tmp_path / "other/corpus").exists()
 
 
-def test_a_column_can_be_looked_for_before_anything_is_scored(tmp_path, run):
+def test_a_column_can_be_looked_for_before_anything_is_scored(tmp_path, made):
+    shutil.copytree(made / "sources", tmp_path / "sources")
     (tmp_path / "sources/broken.parquet").write_bytes(b"PAR1")
     (tmp_path / "sources/array.json").write_text(json.dumps([{"text": "a", "terms": "mit"}]))
     corpus = Corpus((f"web={tmp_path}/sources",))
@@ -124,7 +133,7 @@ def test_columns_that_hold_no_licences_are_refused(run):
         export(run, replace(HUGGINGFACE, licence_column=""))
 
 
-def test_a_column_of_names_is_none_of_licences(tmp_path, monkeypatch, run):
+def test_a_column_of_names_is_none_of_licences(monkeypatch, run):
     monkeypatch.setattr("raypipe.select.export.licences.MAX_LICENCES", 40)
     with pytest.raises(ValueError, match=r"licence_column must be of licences, got one with \d+ different values in"):
         export(run, replace(HUGGINGFACE, licence_column="text"))
