@@ -2,14 +2,14 @@
 
 Source: Jinja's templates, in its sandbox that changes nothing; `{{ title }}\n\n{{ body }}`, or
 `{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}`.
-A column that is null or isn't there is the empty string.
+A column that is null or isn't there is the empty string; a row in which all of them are has no text.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from raypipe.corpus.rows import judge
+from raypipe.corpus.rows import NULL, judge
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -37,8 +37,11 @@ class TextTemplate:
     def judged(self, record: dict[str, object]) -> tuple[bytes | None, str | None]:
         """The UTF-8 of a row's text and None, or None and the reason why there is none."""
         template, columns = _compiled(self.source)
+        cells = {name: record.get(name) for name in columns}
+        if all(cell is None for cell in cells.values()):
+            return None, NULL
         try:
-            text = template.render({name: record.get(name) for name in columns})
+            text = template.render(cells)
         except Exception as error:  # whatever a row makes of the user's expression is that row's reason
             return None, f"template failed: {type(error).__name__}: {error}"[:MAX_REASON]
         return judge(text)

@@ -280,6 +280,12 @@ def test_a_template_joins_columns_and_renders_messages(file: str, content: bytes
         texts("{{ tilte }}{{ body }}")
 
 
+def test_a_row_without_any_of_a_templates_columns_has_no_text():
+    judged = Corpus(("x",), text_template="{{ title }}: {{ body }}").template.judged
+    assert judged({"title": None, "other": "x"}) == (None, "null text")
+    assert judged({"title": "", "body": None}) == (b": ", None)
+
+
 def test_a_template_that_can_not_be_one_is_refused():
     for template, said in (("{{ title", "can't be read"), ("text", "must name a column"), ("{{ x.__class__ }}", None)):
         if said:
