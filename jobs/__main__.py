@@ -1,7 +1,9 @@
 """Every job by its name: `raypipe NAME [settings]` where raypipe is installed, `python -m jobs NAME` in a clone."""
 
 import ast
+import difflib
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -56,7 +58,11 @@ def main() -> None:
         complete(given[1:])
         return
     wants_help = given[0] in ("--help", "-h")
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has seen enough (`| head`) ends it without a word
     print("\n".join(usage()), file=sys.stdout if wants_help else sys.stderr)
+    if given[0] and not wants_help:
+        near = difflib.get_close_matches(name, JOBS, n=1)
+        print(f"error: no job {given[0]!r}{f'; did you mean {near[0]!r}?' if near else '.'}", file=sys.stderr)
     sys.exit(0 if wants_help else 2)
 
 

@@ -1,5 +1,6 @@
 """The command that runs any job by its name, and what a wheel of it installs."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -17,11 +18,21 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_without_a_name_it_says_which_there_are() -> None:
-    wrong, asked = run("no-such-job"), run("--help")
+    wrong, asked = run("scor-corpus"), run("--help")
     assert (wrong.returncode, wrong.stdout, asked.returncode, asked.stderr) == (2, "", 0, "")
-    assert wrong.stderr == asked.stdout
+    assert wrong.stderr == f"{asked.stdout}error: no job 'scor-corpus'; did you mean 'score_corpus'?\n"
     for name in JOBS:
         assert f"\n  {name} " in asked.stdout
+
+
+def test_a_reader_that_has_seen_enough_of_the_jobs_ends_it_without_a_word() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    found = subprocess.run(
+        [sys.executable, "-m", "jobs", "--help"], stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=120
+    )
+    os.close(write)
+    assert found.stderr == ""
 
 
 def test_every_job_has_a_name() -> None:
