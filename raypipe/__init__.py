@@ -23,3 +23,7 @@ def __getattr__(name: str) -> Any:
     if name == "read":
         return import_module("raypipe.corpus.lazy").read
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})  # what is offered where somebody presses Tab

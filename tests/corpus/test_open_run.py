@@ -96,3 +96,7 @@ def test_what_is_not_there_is_named(run, tmp_path_factory):
 def test_a_run_without_stages_has_no_rows(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     assert raypipe.open_run(str(tmp_path)).table().num_rows == 0
+
+
+def test_what_raypipe_offers_is_seen_before_it_is_loaded():
+    assert {"embed", "open_run", "read", "score"} <= set(dir(raypipe))
