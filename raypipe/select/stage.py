@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 import raypipe
-from raypipe.runs.card import CARD, Json, finished_card, read_card, tables
+from raypipe.runs.card import Json, finished_card, read_card, tables
 from raypipe.runs.files import are_own, listing_digest
 from raypipe.runs.stage import at_work
 from raypipe.select.export.files import column_names, count_rows, write_arm
@@ -181,11 +181,13 @@ def clear(folder: Folder, arms: Sequence[str], *, names: set[str]) -> None:
     for arm in (STAGE, *get_args(Arm)):
         own = folder / arm_stage(arm)
         own.sweep()
-        for file in tables(own):
-            if arm not in arms or file.path not in names:
-                own.delete(file.path)
         if arm not in arms:
-            own.delete(CARD)
+            if own.files():
+                own.remove()
+            continue
+        for file in tables(own):
+            if file.path not in names:
+                own.delete(file.path)
 
 
 def write_arms(folder: Folder, eligible: Eligible, settings: Selection, identities: Mapping[str, Json]) -> Written:

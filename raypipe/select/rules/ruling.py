@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe import columns
-from raypipe.runs.card import CARD, Json, tables
+from raypipe.runs.card import Json, tables
 from raypipe.runs.files import file_identity
 from raypipe.runs.stage import at_work
 from raypipe.select.ranking.groups import Eligible, rank_groups
@@ -181,9 +181,8 @@ def write_rules(ruling: Ruling, eligible: Eligible, identity: Json) -> Ruled:
 
 def forget_rules(run: Folder) -> None:
     """Remove RUN/rules, which an earlier selection wrote: of one without rules there are no reasons."""
-    for file in tables(run / STAGE):
-        (run / STAGE).delete(file.path)
-    (run / STAGE).delete(CARD)
+    if (run / STAGE).files():
+        (run / STAGE).remove()
 
 
 def _reasons(folder: Folder, file: Entry, rows: Rows, held: np.ndarray, rules: Sequence[KeepRule]) -> pa.Table:

@@ -70,6 +70,8 @@ def test_only_rows_that_keep_every_rule_are_seen_and_the_others_say_why(run: str
         seen = {row["text_hash"] for row in read_arm(run, arm).to_pylist() if row["weight"] > 0}
         assert seen == kept
         assert len(seen) > 30
+    select(run, built(Selection, arms=("random",)))
+    assert not (Path(run) / "rules").exists()
 
 
 def test_the_card_says_what_each_rule_dropped_and_what_it_alone(run: str) -> None:
