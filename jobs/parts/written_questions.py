@@ -73,11 +73,17 @@ def _written(recipe: Recipe, how: Writing) -> Recipe:
         {key_of(text): text for text in (meant, other)}, how.model, recipe.prompt, how.max_tokens, how.dtype, how.device
     )
     positive = asked_about(meant, write, seeds=seeds)
-    kept = most_telling(positive, _told(asked, positive, meant, other), how.n)
+    told = _told(asked, positive, meant, other)
     if not recipe.near_misses:
-        return replace(recipe, positive=kept)
-    negative = asked_about(other, write, seeds=seeds)  # those kept as positive tell it the wrong way round here
-    return replace(recipe, positive=kept, negative=most_telling(negative, _told(asked, negative, other, meant), how.n))
+        return replace(recipe, positive=most_telling(positive, told, how.n))
+    negative = asked_about(other, write, seeds=seeds)
+    told_of_others = _told(asked, negative, meant, other)
+    usual = np.append(told, told_of_others).mean()  # a model may say yes to anything about one of the two texts
+    return replace(
+        recipe,
+        positive=most_telling(positive, told - usual, how.n),
+        negative=most_telling(negative, usual - told_of_others, how.n),
+    )
 
 
 def _told(asked: AskedModel, questions: Sequence[str], meant: str, other: str) -> np.ndarray:

@@ -159,7 +159,7 @@ def test_with_a_model_a_changed_question_asks_for_its_own_alone(spoken: Config) 
 @pytest.fixture
 def defined(spoken: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A concept of words alone: the model writes one question of each sort, and one that tells nothing."""
-    monkeypatch.setattr(written_questions, "AskedModel", Spoken)
+    monkeypatch.setattr(written_questions, "AskedModel", Fond)
     monkeypatch.setattr(written_questions, "open_model", lambda ref: Named)
     monkeypatch.setattr(
         written_questions,
@@ -168,6 +168,13 @@ def defined(spoken: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     )
     Path(spoken.concept).write_text("{name: red, definition: a red thing, near_misses: a blue thing}")
     return spoken
+
+
+class Fond(Spoken):
+    """It says yes to whatever is asked about the definition."""
+
+    def _likelier(self, question: str, texts: Any) -> np.ndarray:
+        return super()._likelier(question, texts) + np.array([9.0 * (text == "a red thing") for text in texts])
 
 
 class Named:
@@ -193,7 +200,7 @@ def test_questions_are_written_once_and_what_was_corrected_is_used(defined: Conf
     path.write_text(path.read_text().replace("Is it red?", "Is it really red?"))
     main(defined)
     assert found_in(defined)["calls"] == first["calls"] // 2  # one of two questions
-    Path(defined.concept).write_text("{name: red, definition: some red thing}")
+    Path(defined.concept).write_text("{name: red, definition: some red thing}")  # alone: no negative ones
     with pytest.raises(pytest.fail.Exception, match="written again"):
         main(defined)
 

@@ -66,8 +66,8 @@ def asked_about(words: str, write: Write, *, seeds: Sequence[int], request: str 
 def most_telling(questions: Sequence[str], told: np.ndarray, n: int) -> tuple[str, ...]:
     """The n questions, or as many as there are, with the highest `told` [m]; of equals the first written.
 
-    `told` is how much surer yes is about what is meant than about what isn't. Those that tell it the wrong way round
-    (0 and below) are left out.
+    `told` is how much surer yes is about what is meant than about what isn't, perhaps less what it usually is. Those
+    that tell it the wrong way round (0 and below) are left out.
 
     Raises
     ------
