@@ -160,6 +160,7 @@ STUDY = Study(
     stage=stage,
     settings={"n_asked": 150, "n_questions": 600, "model": "sample"},
     quick={"n_asked": 40, "n_questions": 40, "model": None},
+    seeds=5,
     more_code=("jobs.studies.answer_sets", "jobs.parts.choosing", "raypipe.label.moment_matching"),
     claims=(
         Claim(
