@@ -8,8 +8,9 @@ Source: Z. Sun et al., CQ-DINO: Mitigating Gradient Dilution in Large-Scale Voca
 arXiv 2503.18430: class vectors from names, relations, selection of K and its asymmetric loss, contrast among them,
 hierarchical mask.
 Departures: no boxes, one vector a row; the selector is a matrix between rows and class vectors, not a transformer, and
-learns from the asymmetric loss apart from the vectors; plain cross-entropy among the K; bias starts at 1 % for each
-class. A class that isn't kept can't be answered: `kept` tells recall@K, which bounds accuracy.
+learns from the asymmetric loss apart from the vectors; plain cross-entropy among the K; each class has a bias, started
+at 1 %, which has no say in what is kept. A class that isn't kept can't be answered: `kept` tells recall@K, which bounds
+accuracy.
 Cost: O(b C d) a step for b rows, and [b, C] float32; O(n C d) to predict, 1024 rows at a time.
 """
 
@@ -31,6 +32,9 @@ from raypipe.fitting.classes import classes_of, classes_state
 
 BLOCK = 1024
 """Rows that are predicted together."""
+ROW_LENGTH = 4.0
+"""Of rows on average, in training. Adam moves each number alike: with short rows biases answer before class vectors do,
+and hold rare classes down, which are seldom right among those kept."""
 Names = Mapping[Any, np.ndarray]
 
 
@@ -82,7 +86,7 @@ class CategoryQueries(ClassifierMixin, BaseEstimator):
         relations: Relations = "none",
         parents: str | None = None,
         keep_own: bool = False,
-        start: float = 2.0,
+        start: float = 1.0,
         n_steps: int = 400,
         batch_rows: int = 512,
         learning_rate: float = 3e-3,
@@ -92,7 +96,7 @@ class CategoryQueries(ClassifierMixin, BaseEstimator):
 
         `parents`: a hierarchy of labels, as `cat>mammal;dog>mammal`; a row says nothing of its label's ancestors.
         `relations`: whether a class takes from its children in it, or from classes of like names. `keep_own`: in
-        training a row's own class is always kept. `start`: length of class vectors when training begins, rows being 1
+        training a row's own class is always kept. `start`: length of class vectors when training begins, rows being 4
         long; the longer, the more it keeps of the names. Adam for `n_steps` of `batch_rows` rows.
         """
         self.n_kept, self.guide, self.relations, self.parents = n_kept, guide, relations, parents
@@ -141,7 +145,7 @@ class CategoryQueries(ClassifierMixin, BaseEstimator):
         at = np.searchsorted(self.classes_, np.array(own))
         self.mean_ = X.mean(axis=0)
         Z = X - self.mean_
-        self.size_ = np.array([max(float(np.linalg.norm(Z, axis=1).mean()), 1e-12)])
+        self.size_ = np.array([max(float(np.linalg.norm(Z, axis=1).mean()) / ROW_LENGTH, 1e-12)])
         Z /= self.size_
         start = self._start(Z, rows, at, names, parents)
         mixing = {"tree": lambda: along_tree(parents, self.classes_), "attention": lambda: by_attention(start)}
@@ -179,7 +183,10 @@ class CategoryQueries(ClassifierMixin, BaseEstimator):
         relate = None if mix is None else mix.astype(np.float32)
         training = QueryTraining(names, relate, above, self.guide, self.n_kept, self.keep_own)
         weights = QueryWeights(
-            self.start * names, *(np.array(one, np.float32) for one in ([START], np.eye(Z.shape[1]), [START]))
+            self.start * names,
+            np.full(len(names), START, np.float32),
+            np.eye(Z.shape[1], dtype=np.float32),
+            np.array([START], np.float32),
         )
         step, ratios = adam(weights, self.learning_rate), []
         for _ in range(self.n_steps):
@@ -198,9 +205,9 @@ class CategoryQueries(ClassifierMixin, BaseEstimator):
 
     def _logits(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of all classes, and places of those that are kept: [n, d] -> [n, C], [n, K]."""
-        logits = Z @ self.vectors_.T.astype(np.float64) + self.bias_
-        chosen_by = logits if self.guide == "vectors" else Z @ self.selector_.T.astype(np.float64)
-        return logits, highest(chosen_by, self.n_kept)
+        products = Z @ self.vectors_.T.astype(np.float64)
+        chosen_by = products if self.guide == "vectors" else Z @ self.selector_.T.astype(np.float64)
+        return products + self.bias_, highest(chosen_by, self.n_kept)
 
     def _by_blocks(self, X: np.ndarray, made: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
         Z = self._scaled(X)

@@ -27,7 +27,7 @@ class QueryWeights(NamedTuple):
     queries: np.ndarray
     """[C, d]"""
     bias: np.ndarray
-    """[1]"""
+    """[C]: a class that is seldom right among those kept is held down by this, not by turning its vector away."""
     selector: np.ndarray
     """[d, d]: of rows, before they meet class vectors."""
     selector_bias: np.ndarray
@@ -56,9 +56,10 @@ class QueryTraining:
     def slopes(self, weights: QueryWeights, X: np.ndarray, targets: np.ndarray) -> tuple[QueryWeights, float]:
         """Slopes of the loss of a batch [b, d] with targets [b, C], and its gradient ratio."""
         vectors = self.vectors(weights)
-        logits = X @ vectors.T + weights.bias
+        products = X @ vectors.T
+        logits = products + weights.bias
         counts = None if self.above is None else counted(targets, self.above)
-        chosen_by, found = self._chosen_by(weights, X, targets, logits, vectors, counts)
+        chosen_by, found = self._chosen_by(weights, X, targets, products, vectors, counts)
         kept = highest(np.where(targets, np.inf, chosen_by) if self.keep_own else chosen_by, self.n_kept)
         own = np.take_along_axis(targets, kept, 1)
         slope = expit(np.take_along_axis(logits, kept, 1)) - own  # of binary cross-entropy
@@ -68,16 +69,19 @@ class QueryTraining:
         np.put_along_axis(whole, kept, (slope / len(X)).astype(whole.dtype), 1)
         to_vectors = whole.T @ X
         queries = to_vectors if self.relate is None else self.relate.T @ to_vectors
-        return found._replace(queries=queries, bias=whole.sum(keepdims=True)[0]), gradient_ratio(slope, own)
+        return found._replace(queries=queries, bias=whole.sum(axis=0)), gradient_ratio(slope, own)
 
     def _chosen_by(
-        self, weights: QueryWeights, X: np.ndarray, targets: np.ndarray, logits: np.ndarray, vectors: np.ndarray,
+        self, weights: QueryWeights, X: np.ndarray, targets: np.ndarray, products: np.ndarray, vectors: np.ndarray,
         counts: np.ndarray | None,
     ) -> tuple[np.ndarray, QueryWeights]:  # fmt: skip
-        """Scores [b, C] that pick the kept classes, and slopes of the selector where it learns; class vectors don't."""
+        """Scores [b, C] that pick the kept classes, and slopes of the selector where it learns; class vectors don't.
+
+        Without the bias of classes: it says how often a class is right among those kept, not which a row is like.
+        """
         still = QueryWeights(*(np.zeros_like(one) for one in weights))
         if self.guide == "vectors":
-            return logits, still
+            return products, still
         if self.guide == "names":
             return X @ self.names.T, still
         scores = X @ weights.selector @ vectors.T + weights.selector_bias

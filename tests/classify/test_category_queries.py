@@ -44,6 +44,19 @@ def test_accuracy_is_never_above_recall_of_the_kept(guide):
     assert (model.probabilities(T).argmax(axis=1) == probability.argmax(axis=1)).all()
 
 
+def test_biases_of_classes_have_no_say_in_what_is_kept():
+    X, y, T, _, names = long_tail(40, 3)
+    model = CategoryQueries(n_kept=4, n_steps=40, random_state=0).fit(X, y, names=names)
+    assert model.bias_.shape == (40,)
+    assert np.ptp(model.bias_) > 0.01  # frequent classes and rare ones were right differently often
+    kept = model.kept(T)
+    model.bias_ = model.bias_ + np.random.default_rng(0).normal(scale=50, size=40)
+    np.testing.assert_array_equal(model.kept(T), kept)
+    lost = np.array([not set(own) & {int(model.bias_.argmax())} for own in kept])
+    assert lost.any()
+    assert (model.predict(T)[lost] != model.bias_.argmax()).all()  # however high its bias, it isn't kept
+
+
 def test_the_selector_learns_to_keep_what_a_turned_space_hides():
     """Names lie in a space that is turned against the rows': as they are they tell nothing."""
     X, y, T, test, names = long_tail(40, 2)
