@@ -123,7 +123,7 @@ def test_names_of_the_classes_are_learned_from_and_labels_without_a_row_are_answ
     config, tmp_path, monkeypatch, capsys
 ):
     use_this_process(monkeypatch)
-    own = replace(config, method="category-queries", set=("n_steps=1", "start=1"), unknown=None, dimensions=16)
+    own = replace(config, method="category-queries", set=("n_steps=1", "start=0.25"), unknown=None, dimensions=16)
     assert fit_classifier.main(own) == 0
     assert evaluation(own)["contenders"]["category-queries"]["accuracy"]["mean"] > 0.9
     edges, corpus = tmp_path / "edges.jsonl", tmp_path / "corpus.jsonl"
