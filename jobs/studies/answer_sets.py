@@ -195,7 +195,11 @@ def _value(text: str) -> float:
 
 
 def _legal(n: int, model: str | None) -> list[Row]:
-    """What seven language models answered to questions about court opinions; each gives all answers a probability."""
+    """What seven language models answered to questions about court opinions; each gives all answers a probability.
+
+    Left out are tasks whose answers have several letters, which have no probabilities, and those with more answers than
+    letters: there each family of models has signs of its own, and so another truth.
+    """
     folder, found = real("lawma_answers"), list[Row]()
     models = sorted(path.name for path in folder.iterdir() if path.is_dir())
     tasks = sorted(path.name for path in (folder / models[0]).glob("*.json"))
@@ -203,8 +207,15 @@ def _legal(n: int, model: str | None) -> list[Row]:
     for number, task in enumerate(tasks):
         said = [json.loads((folder / name / task).read_text(encoding="utf-8")) for name in models]
         order = np.random.default_rng([0, number]).permutation(len(said[0]))
-        found += [_legal_row(task, models, [of[at] for of in said]) for at in order[:each]]
+        if any(_truths(of) != _truths(said[0]) for of in said[1:]):
+            continue
+        weighed = [at for at in order if all("logprobs" in of[at] for of in said)]
+        found += [_legal_row(task, models, [of[at] for of in said]) for at in weighed[:each]]
     return [found[at] for at in _drawn(len(found), n)]
+
+
+def _truths(said: Sequence[Row]) -> list[str]:
+    return [str(one["ground_truth"]).strip() for one in said]
 
 
 def _legal_row(task: str, models: Sequence[str], said: Sequence[Row]) -> Row:

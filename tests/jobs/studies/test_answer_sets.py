@@ -62,6 +62,17 @@ def test_legal_answers_are_the_models_likeliest_with_every_models_probability(da
     np.testing.assert_allclose(found[0]["scores"]["one"], np.exp([-1, -2]) / np.exp([-1, -2]).sum())
 
 
+def test_tasks_without_probabilities_and_with_signs_of_a_family_s_own_are_left_out(data: Path) -> None:
+    whole = {"id": "x", "ground_truth": " B", "logprobs": {" A": -1.0, " B": -2.0}}
+    without = {"id": "x", "ground_truth": " 12"}
+    for name, sign in (("one", "\u5217"), ("two", "\u5408")):
+        (data / "lawma_answers" / name).mkdir(parents=True)
+        tasks = {"letters": [whole], "numbers": [without], "signs": [whole | {"ground_truth": sign}]}
+        for task, rows in tasks.items():
+            (data / "lawma_answers" / name / f"{task}.json").write_text(json.dumps(rows))
+    assert [row["question"] for row in rows_of("lawma_answers", 30, None)] == ["letters x"]
+
+
 def test_choices_have_one_right_answer(data: Path) -> None:
     (data / "arc_easy").mkdir()
     table = pa.table({"query": ["Which is red?", "What?"], "choices": [["a red rose", "coal"]] * 2, "gold": [0, 1]})
