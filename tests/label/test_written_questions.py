@@ -12,6 +12,8 @@ WRITTEN = """Sure! Here are five questions:
 Question 3: Can it play a file?
 (4) What kind of music is it?
 Is it?
+Are you fond of music?
+Is it about...?
 It plays music.
 5. Does the text say that it is of a program which can be used to play every kind of music on each and every kind of
 1. Has it a synthesizer"""

@@ -24,13 +24,17 @@ _OPENINGS = frozenset({
     "am", "are", "can", "could", "did", "do", "does", "had", "has", "have", "is", "may", "might", "must", "should",
     "was", "were", "will", "would",
 })  # fmt: skip
+_OF_READERS = re.compile(r"\b(?:you|your|yours|me|my|we|our)\b|\.\.\.|\u2026", re.IGNORECASE)
 
 Write = Callable[[Sequence[str], Sequence[int]], list[str]]
 """Prompts and a seed of each -> what a model answers."""
 
 
 def questions_in(written: str) -> list[str]:
-    """The yes-or-no questions of a model's answer, in order: lines that open with a verb and end by "?"."""
+    """The yes-or-no questions of a model's answer, in order: lines that open with a verb and end by "?".
+
+    Those that ask the reader something, or leave words out, aren't about a text.
+    """
     found = []
     for line in written.splitlines():
         bare = line.strip()
@@ -38,7 +42,12 @@ def questions_in(written: str) -> list[str]:
             bare = shorter
         question, mark, _ = bare.partition("?")
         words = question.split()
-        if mark and MIN_WORDS <= len(words) <= MAX_WORDS and words[0].lower() in _OPENINGS:
+        if (
+            mark
+            and MIN_WORDS <= len(words) <= MAX_WORDS
+            and words[0].lower() in _OPENINGS
+            and not _OF_READERS.search(question)
+        ):
             found.append(" ".join(words) + mark)
     return found
 
