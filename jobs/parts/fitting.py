@@ -87,6 +87,8 @@ class FittingRows:
     """Of the rows, where their probabilities are learned."""
     beside: LearnsBeside = LearnsBeside()
     """What else is learned from, where the method takes it."""
+    ids: list[str] | None = None
+    """Of the known rows, where their columns are of stages."""
 
 
 def check(config: FitSettings) -> None:
@@ -161,8 +163,9 @@ def read_rows(config: FitSettings, estimator: Estimator, life: Life, labelled: s
         raise ValueError(
             f"calibrate fits on labelled rows alone, and {kind.__name__} learns from more; leave --calibrate out."
         )
+    ids = None if found.ids is None else np.array(found.ids, object)[usable & ~is_unknown].tolist()
     return FittingRows(
-        known, unknown, y, classes, columns, feed, dict(left_out), _identity(config, found), beside=beside
+        known, unknown, y, classes, columns, feed, dict(left_out), _identity(config, found), beside=beside, ids=ids
     )
 
 
@@ -217,8 +220,9 @@ def _of_stages(config: FitSettings, life: Life, labelled: str, kind: type[Estima
     left_out = Counter({NOT_OF_STAGES: len(labels) + len(others) - len(row_ids)})
     is_labelled = np.array([name in labels for name in row_ids], bool)
     unlabelled = table.filter(pa.array(~is_labelled)) if not is_labelled.all() else None
-    own = [labels[name] for name in row_ids if name in labels]
-    return LabelledRows(table.filter(pa.array(is_labelled)), own, +left_out, unlabelled)
+    ids = [name for name in row_ids if name in labels]
+    own = [labels[name] for name in ids]
+    return LabelledRows(table.filter(pa.array(is_labelled)), own, +left_out, unlabelled, ids=ids)
 
 
 def columns_of_stages(
@@ -282,7 +286,7 @@ def as_bytes(table: pa.Table) -> bytes:
 
 def fit_and_save(
     estimator: Estimator, rows: FittingRows, found: Json, folder: Folder, *, calibration_seed: int | None = None
-) -> None:
+) -> Estimator:
     """Fit on all rows; the fitted folder with what feeds it, and what the cross-validation has found.
 
     Of methods that can show what they have learned, that too; with a `calibration_seed` the temperature.
@@ -305,6 +309,7 @@ def fit_and_save(
         found["advice"] = fitted.advice()
     folder.write(EVALUATION, json.dumps(found, indent=1).encode())
     save_fitted(fitted, folder, feed=rows.feed, temperature=found.get("temperature"))
+    return fitted
 
 
 def _write_what_it_shows(fitted: Estimator, rows: FittingRows, X: np.ndarray, y: np.ndarray, folder: Folder) -> None:

@@ -63,6 +63,8 @@ class LabelledRows:
     """Rows without a label, where they were asked for and there are any."""
     environments: list[str] | None = None
     """Of the labelled rows, where they were asked for."""
+    ids: list[str] | None = None
+    """Of the labelled rows, where their columns are of stages."""
 
     @property
     def classes(self) -> list[str]:

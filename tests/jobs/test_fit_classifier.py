@@ -230,6 +230,45 @@ def test_columns_of_stages_are_learned_from_and_classified(config, tmp_path, mon
     assert right == pytest.approx(evaluation(own)["contenders"]["nearest-centroid"]["accuracy"]["mean"], abs=0.25)
 
 
+def test_rows_whose_label_rcal_takes_for_wrong_are_written_apart(config, tmp_path, monkeypatch):
+    draw = np.random.default_rng(0)
+    rows = [
+        {"name": f"n{at}", "vector": (draw.normal(size=4) + 12 * (at % 2)).tolist(), "label": NAMES[at % 2]}
+        for at in range(80)
+    ]
+    for at in (3, 10, 21, 40):
+        rows[at]["label"] = NAMES[1 - at % 2]
+    own = replace(
+        config, rows=(lines(tmp_path / "vectors.jsonl", rows),), columns=("vector",), unknown=None, folds=2,
+        method="rcal", set=("contamination=0.05",),
+    )  # fmt: skip
+    assert fit_classifier.main(own) == 0
+    cleaned, left_out = apart(own)
+    assert sorted([*cleaned, *left_out], key=str) == sorted(
+        [{"vector": row["vector"], "label": row["label"]} for row in rows], key=str
+    )
+    assert [row["vector"] for row in left_out] == [rows[at]["vector"] for at in (3, 10, 21, 40)]
+    use_this_process(monkeypatch)
+    corpus = write_rows(tmp_path / "corpus.jsonl", unknown=0)
+    commit_vectors(corpus, config.output, id_column="id")
+    of_stage = replace(
+        own, rows=config.rows, corpus=(corpus,), id_column="id", columns=("embeddings.embedding",),
+        set=("contamination=0.2",),
+    )  # fmt: skip
+    assert fit_classifier.main(of_stage) == 0
+    cleaned, left_out = apart(of_stage)
+    assert len(left_out) == 9  # of three classes of 15, three each
+    assert sorted((row["id"], row["text"], row["label"]) for row in [*cleaned, *left_out]) == sorted(
+        (f"n{at}", text_of(at), NAMES[at % 3]) for at in range(45)
+    )
+
+
+def apart(config: fit_classifier.Config) -> list[list[dict]]:
+    folder = Path(f"{config.output}/classifier")
+    found = [(folder / f"{name}.jsonl").read_text().splitlines() for name in ("cleaned", "left_out")]
+    return [[json.loads(line) for line in of] for of in found]
+
+
 def test_rows_without_a_label_are_learned_from_by_methods_that_take_them(config, tmp_path, monkeypatch, capsys):
     use_this_process(monkeypatch)
     few = write_rows(tmp_path / "few.jsonl", n=15, unknown=0)  # and one without a label
