@@ -6,9 +6,9 @@ regression, nearest centroid and the majority, then fitted on all rows: RUN/clas
 state.safetensors and evaluation.json, and `classify_corpus` takes it over a corpus. Of `ss3` there is in_colour.html,
 texts with the words and sentences tinted that spoke for their class; of `fold-se` and `tsetlin` on columns
 functions.yaml, their rules as labelling functions for `label_corpus`; of `rcal` cleaned.jsonl and left_out.jsonl, the
-rows that it learned from and those whose label it took for wrong, to finetune or fit on. Where the
-label is a list, a row has many labels: `category-queries` and `one-vs-all` learn each for itself, and which probability
-is enough to say one.
+rows that it learned from and those whose label it took for wrong, to finetune or fit on. Where the label is a list, a
+row has many labels: `category-queries` and `one-vs-all` learn each for itself, and which probability is enough to say
+one.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ from raypipe.settings.estimators import made_with
 
 from .parts import fitting, judging, many_labels, settings
 from .parts.classifiers import seeded
-from .parts.cleaned import write_cleaned
 from .parts.common import RunSettings, life_of, run_job, stage_name
 from .parts.label_lists import are_lists
 from .parts.pictures import PatchShape, draws
@@ -90,9 +89,8 @@ def _fit(config: Config, estimator: Estimator, life: Life, stage: str, patch: Pa
     with at_work(folder, {**card, "identity": rows.identity}) as own, life.at_once():
         found = judging.evaluate(config.method, estimator, rows, config, patch=patch)
         seed = config.seed if config.calibrate else None
-        fitted = fitting.fit_and_save(estimator, rows, found, folder, calibration_seed=seed)
-        if hasattr(fitted, "is_left_out_"):
-            write_cleaned(folder, rows, fitted.is_left_out_, config.rows)
+        fitting.forget_what_was_shown(folder)
+        fitting.fit_and_save(estimator, rows, found, folder, calibration_seed=seed)
         own["counts"] = {"rows": len(rows.y), "unknown": len(rows.unknown), "left_out": rows.left_out}
     return judging.lines_of(found)
 
@@ -102,6 +100,7 @@ def _fit_many(config: Config, estimator: Estimator, life: Life, stage: str) -> l
     folder, card = life.run / stage, {"stage": stage, "kind": "classifier"}
     rows = many_labels.read_many(config, estimator, life, stage_name(fitting.LABELLED, config))
     with at_work(folder, {**card, "identity": rows.identity}) as own, life.at_once():
+        fitting.forget_what_was_shown(folder)
         found = many_labels.judge_and_fit(config.method, estimator, rows, config, folder)
         own["counts"] = {"rows": found["n"], "labels": found["n_labels"], "left_out": rows.left_out}
     return many_labels.lines_of_many(found)

@@ -26,6 +26,7 @@ from raypipe.settings.identity import identity_of
 from raypipe.storage.folder import Folder
 
 from .classifiers import gathered, read_labels, read_unlabelled_ids
+from .cleaned import CLEANED, LEFT_OUT, whole_rows, write_apart
 from .common import CorpusSettings
 from .idle import names_of, refuse_idle
 from .labelled import LabelledRows, read_labelled, read_softly_labelled
@@ -89,6 +90,8 @@ class FittingRows:
     """What else is learned from, where the method takes it."""
     ids: list[str] | None = None
     """Of the known rows, where their columns are of stages."""
+    files: tuple[str, ...] = ()
+    """That the labels, and where they aren't of stages the rows, were read from."""
 
 
 def check(config: FitSettings) -> None:
@@ -165,8 +168,9 @@ def read_rows(config: FitSettings, estimator: Estimator, life: Life, labelled: s
         )
     ids = None if found.ids is None else np.array(found.ids, object)[usable & ~is_unknown].tolist()
     return FittingRows(
-        known, unknown, y, classes, columns, feed, dict(left_out), _identity(config, found), beside=beside, ids=ids
-    )
+        known, unknown, y, classes, columns, feed, dict(left_out), _identity(config, found), beside=beside, ids=ids,
+        files=config.rows,
+    )  # fmt: skip
 
 
 def _usable(feed: Input, table: pa.Table) -> tuple[np.ndarray, Counter]:
@@ -286,7 +290,7 @@ def as_bytes(table: pa.Table) -> bytes:
 
 def fit_and_save(
     estimator: Estimator, rows: FittingRows, found: Json, folder: Folder, *, calibration_seed: int | None = None
-) -> Estimator:
+) -> None:
     """Fit on all rows; the fitted folder with what feeds it, and what the cross-validation has found.
 
     Of methods that can show what they have learned, that too; with a `calibration_seed` the temperature.
@@ -309,12 +313,22 @@ def fit_and_save(
         found["advice"] = fitted.advice()
     folder.write(EVALUATION, json.dumps(found, indent=1).encode())
     save_fitted(fitted, folder, feed=rows.feed, temperature=found.get("temperature"))
-    return fitted
+
+
+def forget_what_was_shown(folder: Folder) -> None:
+    """Remove what an earlier method showed of what it had learned; of this one it would be a lie."""
+    for name in (IN_COLOUR, LEARNT, CLEANED, LEFT_OUT):
+        folder.delete(name)
 
 
 def _write_what_it_shows(fitted: Estimator, rows: FittingRows, X: np.ndarray, y: np.ndarray, folder: Folder) -> None:
-    """Of SS3 a page of some of the texts in colour; of rules on columns, these as labelling functions."""
+    """Of SS3 a page of some of the texts in colour; of rules on columns, these as labelling functions.
+
+    Of RCAL the rows that it learned from and those that it left out: their columns, or where these are of stages all
+    that the files have of their ids.
+    """
     from raypipe.classify.fold_se import FoldSE  # loads scikit-learn
+    from raypipe.classify.rcal import RCAL
     from raypipe.classify.ss3 import SS3
     from raypipe.classify.tsetlin import TsetlinMachine
     from raypipe.fitting.words import WordCounts
@@ -330,3 +344,6 @@ def _write_what_it_shows(fitted: Estimator, rows: FittingRows, X: np.ndarray, y:
         folder.write(LEARNT, of_fold_se(fitted, columns).encode())
     elif isinstance(fitted, TsetlinMachine) and columns == list(rows.columns):
         folder.write(LEARNT, of_tsetlin(fitted, columns, X, y).encode())
+    elif isinstance(fitted, RCAL):
+        own = rows.known.to_pylist() if rows.ids is None else whole_rows(rows.files, rows.ids)
+        write_apart(folder, own, y.tolist(), fitted.is_left_out_)

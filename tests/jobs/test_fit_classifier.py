@@ -261,6 +261,8 @@ def test_rows_whose_label_rcal_takes_for_wrong_are_written_apart(config, tmp_pat
     assert sorted((row["id"], row["text"], row["label"]) for row in [*cleaned, *left_out]) == sorted(
         (f"n{at}", text_of(at), NAMES[at % 3]) for at in range(45)
     )
+    assert fit_classifier.main(replace(of_stage, method="nearest-centroid", set=())) == 0
+    assert not list(Path(f"{config.output}/classifier").glob("*.jsonl"))  # the other method has left none out
 
 
 def apart(config: fit_classifier.Config) -> list[list[dict]]:
