@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raypipe.arrays.bootstrap import drawn_counts
 from raypipe.corpus.records import read_records
 from raypipe.label.collaborator.answers import KeptAnswers
 from raypipe.label.collaborator.concept import Concept, Decision, tuned
@@ -191,9 +192,8 @@ def f1_minus(said: np.ndarray, others: Mapping[str, np.ndarray], truth: np.ndarr
 
 def _f1_of_draws(said: np.ndarray, truth: np.ndarray, seed: int) -> np.ndarray:
     """F1 in each of N_DRAWS draws of rows; one seed draws the same rows for any verdicts."""
-    n = len(truth)
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_DRAWS)  # each row in each draw
-    return _f1(times, said, truth)
+    draws = drawn_counts(len(truth), n_resamples=N_DRAWS, seed=seed)
+    return np.concatenate([_f1(times, said, truth) for times in draws])
 
 
 def _f1(times: np.ndarray, said: np.ndarray, truth: np.ndarray) -> np.ndarray:
