@@ -95,7 +95,7 @@ def run_study(study: Study, config: StudySettings) -> int:
     stages = ["trials", *([FEATURES] if study.stage else [])]
     with Life(run, "study", recipe=recipe, stages=stages, restart=config.restart, yes=config.yes) as life:
         life.begin()
-        results = run_trials(study, config, life, data=data, seeds=seeds)
+        results = run_trials(study, config, life, data=data, seeds=seeds, beside=beside)
         found = record(study, results, data=data, left_out=left_out, seeds=seeds, beside=beside)
         show(found, results, life)
         if config.seeds is None and not config.quick and not found["failed"]:
@@ -115,12 +115,13 @@ def arms_beside(study: Study, folder: str | None) -> tuple[str, ...]:
     return tuple(arm for arm, name in study.needs.items() if folder and (Path(folder) / name).is_dir())
 
 
-def run_trials(study: Study, config: StudySettings, life: Life, *, data: tuple[str, ...], seeds: int) -> list[Result]:
+def run_trials(
+    study: Study, config: StudySettings, life: Life, *, data: tuple[str, ...], seeds: int, beside: tuple[str, ...]
+) -> list[Result]:
     """How all trials ended."""
     folder = None if config.data is None else str(Path(config.data).resolve())
     made = _features(study, config, life, folder, data=data)
     files, function = TrialFiles(life.run / "trials", study.identity()), WithData(study.trial, folder, made)
-    beside = arms_beside(study, config.data)
     trials = study.trials(data=data, seeds=seeds, quick=config.quick, beside=beside)
     retry = config.retry == "failed"
     if config.on == "tune":

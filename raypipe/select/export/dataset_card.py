@@ -142,30 +142,29 @@ def _named(licences: Sequence[str]) -> str:
 
 def _table(domains: Mapping[str, Sequence[int]], of_domain: Mapping[str, str], n_rows: int, n_bytes: int) -> str:
     """A row a domain, the largest first."""
-    ordered = _largest_first(domains)
-    rows = [(domain, n, size, of_domain[domain]) for domain, (n, size) in ordered[:MAX_DOMAINS]]
-    if rest := ordered[MAX_DOMAINS:]:
-        n, size = (sum(counts[place] for _, counts in rest) for place in (0, 1))
-        rows.append((f"{len(rest):,} others", n, size, _named([*{of_domain[domain] for domain, _ in rest}])))
-    rows.append(("all", n_rows, n_bytes, ""))
-    lines = (f"| {_cell(domain)} | {n:,} | {size:,} | {_cell(licence)} |" for domain, n, size, licence in rows)
+    rows, rest = _largest_first(domains)
+    cells = [of_domain[domain] for domain, *_ in rows[:MAX_DOMAINS]]
+    cells += [_named([*{of_domain[domain] for domain in rest}])] if rest else []
+    told = zip([*rows, ("all", n_rows, n_bytes)], [*cells, ""], strict=True)
+    lines = (f"| {_cell(domain)} | {n:,} | {size:,} | {_cell(licence)} |" for (domain, n, size), licence in told)
     return "\n".join(["| domain | documents | bytes of text | licence |", "|---|---:|---:|---|", *lines])
 
 
 def _licence_table(found: Mapping[str, Mapping[str, Sequence[int]]]) -> str:
     """A row a licence, the one of most documents first."""
     sums = {name: [sum(one[place] for one in of.values()) for place in (0, 1)] for name, of in found.items()}
-    ordered = _largest_first(sums)
-    rows = [(name, n, size) for name, (n, size) in ordered[:MAX_DOMAINS]]
-    if rest := ordered[MAX_DOMAINS:]:
-        n, size = (sum(counts[place] for _, counts in rest) for place in (0, 1))
-        rows.append((f"{len(rest):,} others", n, size))
-    lines = (f"| {_cell(name)} | {n:,} | {size:,} |" for name, n, size in rows)
+    lines = (f"| {_cell(name)} | {n:,} | {size:,} |" for name, n, size in _largest_first(sums)[0])
     return "\n".join(["| licence | documents | bytes of text |", "|---|---:|---:|", *lines])
 
 
-def _largest_first(counts: Mapping[str, Sequence[int]]) -> list[tuple[str, Sequence[int]]]:
-    return sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))
+def _largest_first(counts: Mapping[str, Sequence[int]]) -> tuple[list[tuple[str, int, int]], list[str]]:
+    """Rows of a table with the rest in a last one, and the names in that."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))
+    rows, rest = [(name, n, size) for name, (n, size) in ordered[:MAX_DOMAINS]], ordered[MAX_DOMAINS:]
+    if rest:
+        n, size = (sum(of[place] for _, of in rest) for place in (0, 1))
+        rows.append((f"{len(rest):,} others", n, size))
+    return rows, [name for name, _ in rest]
 
 
 def _sources(inputs: Sequence[str]) -> str:
